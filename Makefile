@@ -1,0 +1,56 @@
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+# A Python 3.11 under either name; `make PYTHON=/path/to/python3.11` chooses another.
+is-python-3.11 = -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null
+PYTHON ?= $(shell for p in python3.11 python3; do $$p $(is-python-3.11) && echo $$p && break; done)
+
+BIN := .venv/bin
+STAMP := .venv/.stamp-$(firstword $(shell cat constraints.txt pyproject.toml | cksum))
+
+.PHONY: help demo test lint serve bench protos fmt setup
+
+help: ## Say what each target does
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(STAMP) ## Push 10,000 contacts to two simulated CRMs and balance the account
+	$(BIN)/crmsync-server demo
+
+test: $(STAMP) ## Run the whole test suite; ARGS="-k lease" narrows it
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(STAMP) ## Check style, types, import direction, dependencies and the contract
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/deptry .
+	$(BIN)/python protos/lint.py
+	$(BIN)/python protos/generate.py --check
+
+serve: $(STAMP) ## Run the server on this machine, with simulated CRMs
+	$(BIN)/crmsync-server serve --sandbox $(ARGS)
+
+bench: $(STAMP) ## Measure against peers and print the ratios
+	$(BIN)/python -m benchmarks $(ARGS)
+
+protos: $(STAMP) ## Regenerate generated/ from protos/
+	$(BIN)/python protos/generate.py
+
+fmt: $(STAMP) ## Format Python and protos in place
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/buf format --write protos
+
+setup: $(STAMP) ## Create .venv with every tool, at the pinned versions
+
+$(STAMP): constraints.txt pyproject.toml
+	@[[ -n "$(PYTHON)" ]] || { echo "crmsync needs Python 3.11: neither python3.11 nor python3 is one." >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --require-hashes -r constraints.txt
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	@rm -f .venv/.stamp-*
+	@touch $@
