@@ -1,0 +1,1 @@
+"""protovalidate's field rules, which the contract imports."""

@@ -1,0 +1,1 @@
+"""The crmsync contract, generated from protos/."""

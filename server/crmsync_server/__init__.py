@@ -1,0 +1,1 @@
+"""crmsync's server: contacts in step with the CRMs an organization uses."""

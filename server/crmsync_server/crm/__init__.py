@@ -1,0 +1,1 @@
+"""The only room that speaks to CRMs: one file per CRM behind the protocol in adapter.py."""
