@@ -82,6 +82,7 @@ class QuotaExhaustedError(Exception):
     """The allowance of a bucket is used up until a known time."""
 
     def __init__(self, bucket: str, until: datetime) -> None:
+        """Name the bucket and when its next call is allowed."""
         super().__init__(f"the allowance {bucket} is used up until {until.isoformat()}")
         self.bucket = bucket
         self.until = until
@@ -132,8 +133,8 @@ class Adapter(Protocol):
     async def push(self, batch: Sequence[Delivery]) -> Sequence[Outcome]:
         """Deliver a batch; one outcome for each delivery, in order.
 
-        Raises CredentialsRefusedError, before or instead of any delivery. A fault of the network or of
-        the CRM is an outcome, never an exception.
+        Raises CredentialsRefusedError, before or instead of any delivery. A fault of the
+        network or of the CRM is an outcome, never an exception.
         """
 
     async def settle(self, ticket: str, batch: Sequence[Delivery]) -> Sequence[Outcome]:

@@ -1,0 +1,187 @@
+"""HubSpot: contacts in batches of 100, by record id where it is known, else by email.
+
+Facts this file stands on: replies name inputs by objectWriteTraceId, not by place; a batch
+may be all-or-nothing; record ids retire on merges; the day ends at the portal's midnight.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta, tzinfo
+from http import HTTPStatus
+
+from crmsync_server.crm import hubspot_limits as limits
+from crmsync_server.crm.adapter import (
+    Account,
+    Capabilities,
+    CredentialsRefusedError,
+    Delivery,
+    Limit,
+    Standing,
+    Tools,
+)
+from crmsync_server.crm.addresses import deliverable
+from crmsync_server.crm.bisect import Answer, Halted, deliver
+from crmsync_server.crm.http import TOTAL_TIMEOUT, Caller, Fault, credential, number
+from crmsync_server.crm.hubspot_errors import Result, credentials_error
+from crmsync_server.crm.hubspot_replies import answer
+from crmsync_server.crm.hubspot_writes import CONTACTS, MAX_BATCH, Write, body, calls, path
+from crmsync_server.crm.outcomes import (
+    Outcome,
+    Postponed,
+    Retry,
+    Skipped,
+    SkipReason,
+    Synced,
+    Unknown,
+)
+from crmsync_server.crm.replies import Reply, text
+
+# The day first: a call that the day forbids must not use up the burst.
+_BUCKETS = ("daily", "burst")
+_PUSH_TIMEOUT = timedelta(minutes=3)
+_WAITING = frozenset({limits.LOCKED, limits.TOO_MANY, limits.MIGRATING})
+
+
+def build(account: Account, tools: Tools) -> "HubSpot":
+    """Build the adapter of one portal.
+
+    Secret `token`; options `burst_calls` (per 10 s, default 190), `daily_calls` (default
+    625000) and `portal_id` (check() refuses any other). Raises ValueError naming what is wrong.
+    """
+    headers = {"authorization": f"Bearer {credential(account, 'token')}"}
+    capabilities = Capabilities(
+        max_batch=MAX_BATCH,
+        concurrency=4,
+        requires_email=True,
+        idempotent=True,
+        push_timeout=_PUSH_TIMEOUT,
+        limits=(
+            Limit("burst", number(account, "burst_calls", 190), timedelta(seconds=10)),
+            Limit("daily", number(account, "daily_calls", 625_000), timedelta(days=1)),
+        ),
+    )
+    return HubSpot(Caller("HubSpot", account, tools, headers), capabilities)
+
+
+class HubSpot:
+    """One portal."""
+
+    def __init__(self, caller: Caller, capabilities: Capabilities) -> None:
+        """Take the portal's caller; nothing is called yet."""
+        self._caller = caller
+        self._capabilities = capabilities
+        self._zone: tzinfo | None = None
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What HubSpot can do, with the limits of this portal's edition."""
+        return self._capabilities
+
+    async def push(self, batch: Sequence[Delivery]) -> Sequence[Outcome]:
+        """Deliver a batch: updates by record id, upserts by email, one outcome each."""
+        return await _Push(self, self._caller).run(batch)
+
+    async def settle(self, ticket: str, batch: Sequence[Delivery]) -> Sequence[Outcome]:
+        """Answer Unknown: HubSpot applies at once and hands out no tickets."""
+        return [Unknown(f"HubSpot knows no ticket {ticket[:40]}") for _ in batch]
+
+    async def check(self) -> Standing:
+        """Read the portal's details and one contact; the first alone proves no scope."""
+        details = await self._caller.call("GET", "/account-info/v3/details", buckets=_BUCKETS)
+        if not isinstance(details, Reply) or details.status != HTTPStatus.OK:
+            return _not_standing(details)
+        portal_id = text(details.fields.get("portalId"))
+        self._zone = limits.zone_named(text(details.fields.get("timeZone")))
+        expected = self._caller.account.options.get("portal_id", portal_id)
+        if not portal_id or portal_id != expected:
+            return Standing(valid=False, message=f"the token belongs to portal {portal_id or '?'}")
+        one = {"limit": "1"}
+        contacts = await self._caller.call("GET", CONTACTS, buckets=_BUCKETS, params=one)
+        if not isinstance(contacts, Reply) or contacts.status != HTTPStatus.OK:
+            return _not_standing(contacts)
+        return Standing(valid=True, message=f"HubSpot portal {portal_id}", account_id=portal_id)
+
+    async def zone(self) -> tzinfo:
+        """Return the portal's time zone, asked for once; UTC while it is unknown."""
+        if self._zone is None:
+            details = await self._caller.call("GET", "/account-info/v3/details", buckets=_BUCKETS)
+            if isinstance(details, Reply) and details.status == HTTPStatus.OK:
+                self._zone = limits.zone_named(text(details.fields.get("timeZone"))) or UTC
+        return self._zone or UTC
+
+
+def _not_standing(found: Reply | Fault) -> Standing:
+    if not isinstance(found, Reply):
+        return Standing(valid=False, message=found.message)
+    if found.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        return Standing(valid=False, message=str(credentials_error(found)))
+    return Standing(valid=False, message=f"HubSpot answered {found.status}: {found.text}")
+
+
+class _Push:
+    """One push under way: what stopped it, and when it must end."""
+
+    def __init__(self, portal: HubSpot, caller: Caller) -> None:
+        self._portal = portal
+        self._caller = caller
+        self._last_call = self._now() + _PUSH_TIMEOUT - 2 * TOTAL_TIMEOUT
+        self._halted: Halted[Result] | None = None
+        self._refused: CredentialsRefusedError | None = None
+
+    async def run(self, batch: Sequence[Delivery]) -> list[Outcome]:
+        outcomes: dict[int, Outcome] = {}
+        pending: list[Write] = []
+        for position, delivery in enumerate(batch):
+            email = deliverable(delivery.email)
+            if email:
+                pending.append(Write(position, delivery, email, delivery.crm_contact_id or ""))
+            else:
+                outcomes[position] = Skipped(SkipReason.NO_EMAIL)
+        while pending:
+            pending = await self._round(pending, outcomes)
+        # Raising would lose what was delivered before the refusal; the next push raises.
+        if self._refused and not any(isinstance(o, Synced | Unknown) for o in outcomes.values()):
+            raise self._refused
+        return [outcomes[position] for position in range(len(batch))]
+
+    async def _round(self, writes: Sequence[Write], outcomes: dict[int, Outcome]) -> list[Write]:
+        """Make the calls for these writes; returns the ones that must go another way."""
+        turned: list[Write] = []
+        for call in calls(writes):
+            for write, result in zip(call, await deliver(call, self._send), strict=True):
+                if isinstance(result, Write):
+                    turned.append(result)
+                else:
+                    outcomes[write.position] = result
+        return turned
+
+    async def _send(self, call: Sequence[Write]) -> Answer[Result]:
+        if self._halted is None and self._now() > self._last_call:
+            late = Postponed(self._now(), "PUSH_TIME", "the push ran out of time", lane=False)
+            self._halted = Halted(late, late)
+        if self._halted is not None:
+            return Halted(self._halted.unsent, self._halted.unsent)
+        try:
+            result = await self._answer(call)
+        except CredentialsRefusedError as refused:
+            self._refused = refused
+            later = Retry("CREDENTIALS_REFUSED", str(refused))
+            result = Halted(later, later)
+        if isinstance(result, Halted):
+            self._halted = result
+        return result
+
+    async def _answer(self, call: Sequence[Write]) -> Answer[Result]:
+        reply = await self._caller.call("POST", path(call), buckets=_BUCKETS, json=body(call))
+        if isinstance(reply, Unknown):
+            return Halted(reply, Retry("NOT_SENT", reply.message))
+        if not isinstance(reply, Reply):
+            return Halted(reply, reply)
+        if reply.status not in _WAITING:
+            return answer(call, reply)
+        zone = await self._portal.zone() if limits.is_daily(reply) else UTC
+        postponed = limits.wait(reply, self._now(), zone)
+        # A lock holds only the records of this call; anything else holds the whole account.
+        return Halted(postponed, postponed) if postponed.lane else [postponed] * len(call)
+
+    def _now(self) -> datetime:
+        return self._caller.tools.clock()

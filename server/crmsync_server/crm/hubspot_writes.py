@@ -1,0 +1,114 @@
+"""What is sent to HubSpot for each contact, and which contacts share a call."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from crmsync_server.crm.adapter import Delivery
+
+MAX_BATCH = 100
+CONTACTS = "/crm/v3/objects/contacts"
+# An update may turn into an upsert (record gone) and back (address taken), no further.
+_MAX_TURNS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One delivery on its way: an update when the record id is known, else an upsert by email.
+
+    position: where the delivery stands in the batch of the push.
+    email: trimmed and in lower case.
+    keep_email: leave the record's primary address as it is; it holds ours as a second one.
+    turns: how often the CRM's answer has already changed the way.
+    """
+
+    position: int
+    delivery: Delivery
+    email: str
+    record_id: str = ""
+    keep_email: bool = False
+    turns: int = 0
+
+    @property
+    def key(self) -> str:
+        """What HubSpot identifies the record by in this call."""
+        return self.record_id or self.email
+
+    @property
+    def trace_id(self) -> str:
+        """Name this delivery for ever; HubSpot repeats it in results and errors."""
+        return f"{self.delivery.contact_id}:{self.delivery.attempt}"
+
+    @property
+    def may_turn(self) -> bool:
+        """Whether another way may still be tried."""
+        return self.turns < _MAX_TURNS
+
+    def as_update(self, record_id: str) -> "Write":
+        """Return the write aimed at a record that already holds the address."""
+        return replace(self, record_id=record_id, keep_email=True, turns=self.turns + 1)
+
+    def as_upsert(self) -> "Write":
+        """Return the write aimed at the address: the record id is gone."""
+        return replace(self, record_id="", keep_email=False, turns=self.turns + 1)
+
+
+def body(call: Sequence[Write]) -> dict[str, object]:
+    """Return the request body of one batch call."""
+    return {"inputs": [_input(write) for write in call]}
+
+
+def path(call: Sequence[Write]) -> str:
+    """Return the path of one batch call; its writes all go the same way."""
+    return f"{CONTACTS}/batch/{'update' if call[0].record_id else 'upsert'}"
+
+
+def _input(write: Write) -> dict[str, object]:
+    entry: dict[str, object] = {
+        "id": write.key,
+        "properties": _properties(write),
+        "objectWriteTraceId": write.trace_id,
+    }
+    # batch/update takes record ids only; naming a property there has made HubSpot refuse calls.
+    return entry if write.record_id else {**entry, "idProperty": "email"}
+
+
+def _properties(write: Write) -> dict[str, str]:
+    # HubSpot supports no partial upsert by email, so the whole owned set goes every time and
+    # an empty value clears HubSpot's: our contact is the source of truth for what it owns.
+    delivery = write.delivery
+    owned = {
+        "firstname": delivery.first_name,
+        "lastname": delivery.last_name,
+        "phone": delivery.phone,
+        "company": delivery.company,
+    }
+    if write.record_id and not write.keep_email:
+        owned["email"] = write.email
+    reserved = {*owned, "email", "hs_object_id"}
+    custom = {
+        name: value for name, value in delivery.properties.items() if name.lower() not in reserved
+    }
+    return {**custom, **owned}
+
+
+def calls(writes: Sequence[Write]) -> list[list[Write]]:
+    """Group writes into calls of one way, at most 100, no record twice in one; order is kept."""
+    grouped: list[list[Write]] = []
+    waiting = list(writes)
+    while waiting:
+        call, waiting = _next_call(waiting)
+        grouped.append(call)
+    return grouped
+
+
+def _next_call(waiting: Sequence[Write]) -> tuple[list[Write], list[Write]]:
+    by_id = bool(waiting[0].record_id)
+    call: dict[str, Write] = {}
+    rest: list[Write] = []
+    for write in waiting:
+        fits = len(call) < MAX_BATCH and bool(write.record_id) == by_id and write.key not in call
+        if fits:
+            call[write.key] = write
+        else:
+            rest.append(write)
+    return list(call.values()), rest

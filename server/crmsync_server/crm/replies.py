@@ -1,0 +1,106 @@
+"""What a CRM answered, read without trusting its shape.
+
+Vendors leave fields out and change their types; these readers answer an empty value instead
+of raising, so that an adapter decides what a missing field means.
+"""
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+
+import httpx
+
+MESSAGE_LIMIT = 500
+_LONGEST_WAIT = timedelta(hours=24)
+_HIDDEN = "[hidden]"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An HTTP reply with the account's secrets already taken out.
+
+    body: the parsed JSON, None when the body is empty or no JSON.
+    text: the first 500 characters of the body on one line.
+    """
+
+    status: int
+    headers: httpx.Headers
+    body: object
+    text: str
+
+    @property
+    def fields(self) -> Mapping[str, object]:
+        """The body as an object; empty when it is anything else."""
+        return mapping(self.body)
+
+
+def read(response: httpx.Response, secrets: Collection[str]) -> Reply:
+    """Read a response whose body is loaded, hiding every secret that it repeats."""
+    raw = response.text
+    for secret in secrets:
+        raw = raw.replace(secret, _HIDDEN)
+    return Reply(response.status_code, response.headers, _json(raw), brief(raw))
+
+
+def _json(raw: str) -> object:
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+
+
+def mapping(value: object) -> Mapping[str, object]:
+    """Return a JSON object, or an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def mappings(value: object) -> list[Mapping[str, object]]:
+    """Return the objects of a JSON array, or nothing."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def text(value: object) -> str:
+    """Return a JSON string or number as text; empty for anything else."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return ""
+    return str(value)
+
+
+def texts(value: object) -> list[str]:
+    """Return a value or an array of values as texts, without the empty ones."""
+    values = value if isinstance(value, list) else [value]
+    return [found for found in map(text, values) if found]
+
+
+def brief(words: str) -> str:
+    """Return a vendor's words on one line, at most 500 characters."""
+    return " ".join(words[: 4 * MESSAGE_LIMIT].split())[:MESSAGE_LIMIT]
+
+
+def seconds(value: str | None) -> timedelta | None:
+    """Read a header that counts seconds; None when it does not, at most a day."""
+    try:
+        return max(timedelta(0), min(timedelta(seconds=float(value or "")), _LONGEST_WAIT))
+    except (ValueError, OverflowError):
+        return None
+
+
+def http_date(value: str | None) -> datetime | None:
+    """Read a header that holds an HTTP date; None when it does not."""
+    try:
+        found = parsedate_to_datetime(value or "")
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def retry_after(headers: httpx.Headers, now: datetime) -> datetime | None:
+    """Read Retry-After, in seconds or as a date; None when absent, at most a day from now."""
+    value = headers.get("retry-after")
+    wait = seconds(value)
+    if wait is not None:
+        return now + wait
+    date = http_date(value)
+    return None if date is None else max(now, min(date, now + _LONGEST_WAIT))
