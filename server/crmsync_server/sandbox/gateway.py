@@ -1,0 +1,133 @@
+"""The way into a simulated CRM: delay, credentials, limits, faults, and only then the CRM."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.routing import Match
+
+from crmsync_server.sandbox.inspection import PREFIX, Inspection
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from crmsync_server.sandbox.faults import Fault
+    from crmsync_server.sandbox.simulator import Simulator
+
+
+class Gateway:
+    """An ASGI application: one simulated CRM with everything that stands in front of it."""
+
+    def __init__(self, crm: Simulator) -> None:
+        """Stand in front of this CRM."""
+        self._crm = crm
+        self._routes = list(crm.routes())
+        self._app = crm.build_app([*self._routes, *Inspection(crm).routes()])
+        self._closing = asyncio.Event()
+        self._silenced: set[asyncio.Transport] = set()
+
+    def close(self) -> None:
+        """End every request that waits or hangs, so that the listener can stop."""
+        self._closing.set()
+        for transport in self._silenced:
+            transport.abort()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or deliberately not."""
+        if scope["path"].startswith(PREFIX):
+            await self._app(scope, receive, send)
+            return
+        visit = _Visit(scope, receive, send, self._app)
+        template = self._template(scope)
+        fault = self._crm.faults.draw(visit.request.method, visit.request.url.path)
+        await self._wait(fault)
+        outcome = await self._serve(visit, fault)
+        write = self._crm.is_write(visit.request.method, template)
+        self._crm.calls.record(visit.request.method, template, outcome, write=write)
+
+    async def _serve(self, visit: _Visit, fault: Fault | None) -> str:
+        refusal = self._crm.authenticate(visit.request)
+        if refusal is not None:
+            return await visit.answer(refusal)
+        admission = self._crm.admit(visit.request)
+        visit.headers = admission.headers
+        if admission.refusal is not None:
+            return await visit.answer(admission.refusal)
+        if fault is None or fault.kind == "delay":
+            return await visit.answer(self._app)
+        if fault.applied:
+            await visit.apply()
+        if fault.kind == "status":
+            return await visit.answer(self._crm.failure(fault))
+        await self._leave_unanswered(visit, abort=fault.kind == "drop")
+        return fault.label
+
+    async def _leave_unanswered(self, visit: _Visit, *, abort: bool) -> None:
+        transport = visit.transport
+        self._silenced.add(transport)
+        try:
+            if abort or self._closing.is_set():
+                transport.abort()
+            await visit.wait_for_disconnect()
+        finally:
+            self._silenced.discard(transport)
+
+    async def _wait(self, fault: Fault | None) -> None:
+        seconds = self._crm.faults.settings.latency_seconds
+        seconds += fault.delay_seconds if fault else 0
+        if seconds:
+            try:
+                await asyncio.wait_for(self._closing.wait(), seconds)
+            except TimeoutError:
+                return
+
+    def _template(self, scope: Scope) -> str:
+        for route in self._routes:
+            match, _ = route.matches(scope)
+            if match is Match.FULL:
+                return route.path
+        return "(unknown)"
+
+
+class _Visit:
+    """One request on its way through the gateway."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, app: ASGIApp) -> None:
+        self.request = Request(scope)
+        self.transport: asyncio.Transport = scope["state"]["transport"]
+        self.headers: Mapping[str, str] = {}
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._app = app
+        self._outcome = ""
+
+    async def answer(self, app: ASGIApp) -> str:
+        """Let an application answer, and return the status it answered with."""
+        await app(self._scope, self._receive, self._send_with_headers)
+        return self._outcome
+
+    async def apply(self) -> None:
+        """Let the request take effect, and keep its answer from the caller."""
+        await self._app(self._scope, self._receive, _discard)
+
+    async def wait_for_disconnect(self) -> None:
+        """Return once the caller has gone."""
+        while (await self._receive())["type"] != "http.disconnect":
+            continue
+
+    async def _send_with_headers(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._outcome = str(message["status"])
+            MutableHeaders(scope=message).update(self.headers)
+        await self._send(message)
+
+
+async def _discard(message: Message) -> None:
+    """Take a message that nobody is to see."""
+    del message

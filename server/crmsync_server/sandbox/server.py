@@ -1,0 +1,148 @@
+"""Running the simulated CRMs inside an event loop that belongs to somebody else."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import AsyncExitStack, contextmanager
+from typing import TYPE_CHECKING, Self
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from crmsync_server.sandbox.brevo import Brevo, BrevoSettings
+from crmsync_server.sandbox.clock import Clock, utc_now
+from crmsync_server.sandbox.gateway import Gateway
+from crmsync_server.sandbox.hubspot import HubSpot, HubSpotSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+    from crmsync_server.sandbox.simulator import Simulator
+
+_HOST = "127.0.0.1"
+_BACKLOG = 512
+
+
+class Sandbox:
+    """All simulated CRMs, each on a listener of its own on the loopback interface.
+
+    Use it as an async context manager, or call `start` and `stop`. Port 0 takes a free port;
+    `urls` then says where each CRM's API begins. `hubspot` and `brevo` are the simulators
+    themselves: their `faults`, `calls` and `contacts()` are what `/_sandbox/*` serves.
+    """
+
+    def __init__(
+        self,
+        *,
+        hubspot_port: int = 0,
+        brevo_port: int = 0,
+        hubspot: HubSpotSettings | None = None,
+        brevo: BrevoSettings | None = None,
+        clock: Clock = utc_now,
+    ) -> None:
+        """Set up the CRMs; nothing listens before `start`."""
+        self.hubspot = HubSpot(hubspot or HubSpotSettings(), clock)
+        self.brevo = Brevo(brevo or BrevoSettings(), clock)
+        self.urls: dict[str, str] = {}
+        self._ports = {self.hubspot.name: hubspot_port, self.brevo.name: brevo_port}
+        self._running = AsyncExitStack()
+
+    async def start(self) -> None:
+        """Listen on every CRM's port, and fill in `urls`.
+
+        Raises:
+            OSError: a port is taken; nothing is left listening.
+        """
+        async with AsyncExitStack() as starting:
+            hubspot = await self._listen(starting, self.hubspot)
+            brevo = await self._listen(starting, self.brevo)
+            self._running = starting.pop_all()
+        self.urls = {self.hubspot.name: hubspot, self.brevo.name: f"{brevo}/v3"}
+
+    async def stop(self) -> None:
+        """Stop listening; requests that hang are cut off. What is held stays readable."""
+        await self._running.aclose()
+        self.urls = {}
+
+    async def __aenter__(self) -> Self:
+        """Start."""
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop."""
+        await self.stop()
+
+    async def _listen(self, stack: AsyncExitStack, crm: Simulator) -> str:
+        listener = _Listener(crm, self._ports[crm.name])
+        await listener.start()
+        stack.push_async_callback(listener.stop)
+        return f"http://{_HOST}:{listener.port}"
+
+
+class _Listener:
+    """One simulated CRM on one port."""
+
+    def __init__(self, crm: Simulator, port: int) -> None:
+        self._crm = crm
+        self.port = port
+
+    async def start(self) -> None:
+        listening = _bind(self.port)
+        self.port = listening.getsockname()[1]
+        self._gateway = Gateway(self._crm)
+        config = uvicorn.Config(
+            self._gateway,
+            http=_AbortableProtocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=1,
+        )
+        self._server = _GuestServer(config)
+        await self._crm.start()
+        self._serving = asyncio.create_task(self._server.serve(sockets=[listening]))
+
+    async def stop(self) -> None:
+        self._gateway.close()
+        self._server.should_exit = True
+        await self._serving
+        await self._crm.stop()
+
+
+def _bind(port: int) -> socket.socket:
+    """Return a bound socket; uvicorn, left to bind by itself, ends the process when it cannot."""
+    # Without the protocol's number asyncio leaves Nagle's algorithm on: 40 ms for a long answer.
+    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((_HOST, port))
+        bound.listen(_BACKLOG)
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+class _GuestServer(uvicorn.Server):
+    """A server that leaves the process's signal handlers to their owner."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class _AbortableProtocol(H11Protocol):
+    """Hands each request its connection, so that a fault can close it without an answer."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.app_state = {**self.app_state, "transport": transport}
