@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crmsync_server.crm.bisect import Answer, Halted, Refused, deliver
+from crmsync_server.crm.bisect import Answer, Refused, deliver
+from crmsync_server.crm.guard import Halted
 
 
 class Batch:

@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from crmsync_server.crm.guard import Halted
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -22,18 +24,6 @@ class Refused(Generic[Result]):
 
     alone: Result
     culprits: Mapping[int, Result] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Halted(Generic[Result]):
-    """No further call makes sense now (quota, network, credentials).
-
-    sent: what became of the items of this call.
-    unsent: what becomes of the items of the calls that are not made.
-    """
-
-    sent: Result
-    unsent: Result
 
 
 Answer = Sequence[Result] | Refused[Result] | Halted[Result]

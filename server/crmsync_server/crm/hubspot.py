@@ -5,32 +5,30 @@ may be all-or-nothing; record ids retire on merges; the day ends at the portal's
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, timedelta, tzinfo
 from http import HTTPStatus
 
 from crmsync_server.crm import hubspot_limits as limits
 from crmsync_server.crm.adapter import (
     Account,
     Capabilities,
-    CredentialsRefusedError,
     Delivery,
     Limit,
     Standing,
     Tools,
 )
 from crmsync_server.crm.addresses import deliverable
-from crmsync_server.crm.bisect import Answer, Halted, deliver
+from crmsync_server.crm.bisect import Answer, Refused, deliver
+from crmsync_server.crm.guard import Guard, Halted
 from crmsync_server.crm.http import TOTAL_TIMEOUT, Caller, Fault, credential, number
 from crmsync_server.crm.hubspot_errors import Result, credentials_error
 from crmsync_server.crm.hubspot_replies import answer
 from crmsync_server.crm.hubspot_writes import CONTACTS, MAX_BATCH, Write, body, calls, path
 from crmsync_server.crm.outcomes import (
     Outcome,
-    Postponed,
     Retry,
     Skipped,
     SkipReason,
-    Synced,
     Unknown,
 )
 from crmsync_server.crm.replies import Reply, text
@@ -118,14 +116,13 @@ def _not_standing(found: Reply | Fault) -> Standing:
 
 
 class _Push:
-    """One push under way: what stopped it, and when it must end."""
+    """One push under way."""
 
     def __init__(self, portal: HubSpot, caller: Caller) -> None:
         self._portal = portal
         self._caller = caller
-        self._last_call = self._now() + _PUSH_TIMEOUT - 2 * TOTAL_TIMEOUT
-        self._halted: Halted[Result] | None = None
-        self._refused: CredentialsRefusedError | None = None
+        # A call started last may take its whole time, and so may asking for the time zone.
+        self._guard = Guard(caller.tools.clock, _PUSH_TIMEOUT - 2 * TOTAL_TIMEOUT)
 
     async def run(self, batch: Sequence[Delivery]) -> list[Outcome]:
         outcomes: dict[int, Outcome] = {}
@@ -138,9 +135,7 @@ class _Push:
                 outcomes[position] = Skipped(SkipReason.NO_EMAIL)
         while pending:
             pending = await self._round(pending, outcomes)
-        # Raising would lose what was delivered before the refusal; the next push raises.
-        if self._refused and not any(isinstance(o, Synced | Unknown) for o in outcomes.values()):
-            raise self._refused
+        self._guard.conclude(outcomes.values())
         return [outcomes[position] for position in range(len(batch))]
 
     async def _round(self, writes: Sequence[Write], outcomes: dict[int, Outcome]) -> list[Write]:
@@ -155,22 +150,11 @@ class _Push:
         return turned
 
     async def _send(self, call: Sequence[Write]) -> Answer[Result]:
-        if self._halted is None and self._now() > self._last_call:
-            late = Postponed(self._now(), "PUSH_TIME", "the push ran out of time", lane=False)
-            self._halted = Halted(late, late)
-        if self._halted is not None:
-            return Halted(self._halted.unsent, self._halted.unsent)
-        try:
-            result = await self._answer(call)
-        except CredentialsRefusedError as refused:
-            self._refused = refused
-            later = Retry("CREDENTIALS_REFUSED", str(refused))
-            result = Halted(later, later)
-        if isinstance(result, Halted):
-            self._halted = result
-        return result
+        return await self._guard.call(lambda: self._answer(call))
 
-    async def _answer(self, call: Sequence[Write]) -> Answer[Result]:
+    async def _answer(
+        self, call: Sequence[Write]
+    ) -> Sequence[Result] | Refused[Result] | Halted[Outcome]:
         reply = await self._caller.call("POST", path(call), buckets=_BUCKETS, json=body(call))
         if isinstance(reply, Unknown):
             return Halted(reply, Retry("NOT_SENT", reply.message))
@@ -179,9 +163,6 @@ class _Push:
         if reply.status not in _WAITING:
             return answer(call, reply)
         zone = await self._portal.zone() if limits.is_daily(reply) else UTC
-        postponed = limits.wait(reply, self._now(), zone)
+        postponed = limits.wait(reply, self._caller.tools.clock(), zone)
         # A lock holds only the records of this call; anything else holds the whole account.
         return Halted(postponed, postponed) if postponed.lane else [postponed] * len(call)
-
-    def _now(self) -> datetime:
-        return self._caller.tools.clock()

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 
-from crmsync_server.crm.bisect import Answer, Halted, Refused
+from crmsync_server.crm.bisect import Refused
+from crmsync_server.crm.guard import Halted
 from crmsync_server.crm.hubspot_errors import (
     Culprits,
     Result,
@@ -13,7 +14,7 @@ from crmsync_server.crm.hubspot_errors import (
     judge,
 )
 from crmsync_server.crm.hubspot_writes import Write
-from crmsync_server.crm.outcomes import Retry, Synced, Unknown
+from crmsync_server.crm.outcomes import Outcome, Retry, Synced, Unknown
 from crmsync_server.crm.replies import Reply, brief, mappings, text
 
 _DONE = frozenset({HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.MULTI_STATUS})
@@ -22,7 +23,9 @@ _REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 _GATEWAY = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT})
 
 
-def answer(call: Sequence[Write], reply: Reply) -> Answer[Result]:
+def answer(
+    call: Sequence[Write], reply: Reply
+) -> Sequence[Result] | Refused[Result] | Halted[Outcome]:
     """Turn the reply to a call into its results; raises CredentialsRefusedError."""
     if reply.status in _DONE:
         return _account(call, reply)
@@ -88,7 +91,7 @@ def _with_category(reply: Reply) -> Mapping[str, object]:
     return body if text(body.get("category")) else {**body, "category": f"HTTP_{reply.status}"}
 
 
-def _fault(reply: Reply) -> Halted[Result]:
+def _fault(reply: Reply) -> Halted[Outcome]:
     words = brief(text(reply.fields.get("message"))) or reply.text
     message = brief(f"HubSpot answered {reply.status}: {words}")
     unsent = Retry("CRM_FAULT", message, request_id=correlation_of(reply))

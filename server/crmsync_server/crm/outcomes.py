@@ -19,10 +19,14 @@ class SkipReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Synced:
-    """The CRM confirmed that it holds the contact as delivered."""
+    """The CRM confirmed that it holds the contact as delivered.
+
+    note: what was left out because the CRM has no place for it; empty when nothing was.
+    """
 
     crm_contact_id: str
     request_id: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

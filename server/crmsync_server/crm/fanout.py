@@ -1,0 +1,32 @@
+"""Makes one call per record, several at a time, until one of them says to stop."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from crmsync_server.crm.guard import Halted
+from crmsync_server.crm.outcomes import Outcome
+
+Item = TypeVar("Item")
+
+# Ten calls a second are the CRM's least allowance; more at once would only wait for quota.
+WORKERS = 8
+
+
+async def fan_out(
+    items: Sequence[Item],
+    send: Callable[[Item], Awaitable[Outcome | Halted[Outcome]]],
+) -> list[Outcome]:
+    """Send every item; one outcome each, in order. The send must not raise."""
+    outcomes: dict[int, Outcome] = {}
+    waiting = iter(enumerate(items))
+
+    async def work() -> None:
+        for at, item in waiting:
+            answer = await send(item)
+            outcomes[at] = answer.sent if isinstance(answer, Halted) else answer
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(min(WORKERS, len(items))):
+            group.create_task(work())
+    return [outcomes[at] for at in range(len(items))]
