@@ -9,9 +9,13 @@ is-python-3.11 = -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/d
 PYTHON ?= $(shell for p in python3.11 python3; do $$p $(is-python-3.11) && echo $$p && break; done)
 
 BIN := .venv/bin
+# Named after what it was made from: a changed pin or dependency asks for a new one.
 STAMP := .venv/.stamp-$(firstword $(shell cat constraints.txt pyproject.toml | cksum))
+# For every platform, with the hashes of all their files and no address in it.
+PIN := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-annotate
 
-.PHONY: help demo test lint serve bench protos fmt setup
+.PHONY: help demo test lint serve bench protos fmt setup pins
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,7 +51,11 @@ fmt: $(STAMP) ## Format Python and protos in place
 
 setup: $(STAMP) ## Create .venv with every tool, at the pinned versions
 
-$(STAMP): constraints.txt pyproject.toml
+pins: $(STAMP) ## Pin the newest versions that pyproject.toml allows
+	$(PIN) --upgrade --extra server --extra dev -o constraints.txt pyproject.toml
+	$(PIN) --extra server -c constraints.txt -o constraints-server.txt pyproject.toml
+
+$(STAMP):
 	@[[ -n "$(PYTHON)" ]] || { echo "crmsync needs Python 3.11: neither python3.11 nor python3 is one." >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --require-hashes -r constraints.txt
