@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 from crmsync_server.sandbox.brevo_attributes import (
     PHONES,
@@ -11,16 +11,14 @@ from crmsync_server.sandbox.brevo_attributes import (
     kept_attributes,
     parse_phone,
 )
-from crmsync_server.sandbox.brevo_errors import (
-    INVALID,
-    MISSING,
-    BrevoError,
-)
+from crmsync_server.sandbox.brevo_errors import INVALID, MISSING, BrevoError, duplicate_error
 from crmsync_server.sandbox.clock import Clock, isoformat
 from crmsync_server.sandbox.wire import JsonObject, is_email, normalize_email
 
 EMAIL = "email"
 EXT_ID = "ext_id"
+Identifier: TypeAlias = tuple[str, str]
+"""A kind of identifier and its value."""
 
 
 @dataclass(slots=True)
@@ -61,7 +59,10 @@ class AccountContact:
 class Change:
     """What a write says about a contact; None and absent mean that it says nothing."""
 
+    sought: dict[str, str]
+    """Identifiers that say which contact is meant, by kind."""
     identifiers: dict[str, str]
+    """Identifiers that the contact is to have."""
     attributes: dict[str, Any]
     list_ids: frozenset[int] = frozenset()
     unlink_list_ids: frozenset[int] = frozenset()
@@ -74,10 +75,14 @@ class Account:
 
     def __init__(self, clock: Clock) -> None:
         """Start with no contacts and Brevo's own attributes."""
+        self._clock = clock
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all contacts and the attributes added."""
         self.contacts: dict[int, AccountContact] = {}
         self.attributes = default_attributes()
-        self._holders: dict[tuple[str, str], int] = {}
-        self._clock = clock
+        self._holders: dict[Identifier, int] = {}
         self._next_id = 1
 
     def parse(self, body: Mapping[str, Any]) -> Change:
@@ -90,21 +95,22 @@ class Account:
         if not isinstance(given, dict):
             raise BrevoError(400, "attributes should be an object", code=INVALID)
         named = {name.upper(): value for name, value in given.items()}
-        email = named.pop("EMAIL", None) or body.get(EMAIL)
-        ext_id = body.get(EXT_ID)
+        new_email = named.pop("EMAIL", None)
         attributes = kept_attributes(self.attributes, named)
-        identifiers = _phones(attributes)
-        if email is not None:
-            identifiers[EMAIL] = _checked_email(email)
-        if ext_id is not None:
-            identifiers[EXT_ID] = str(ext_id)
+        sought = _phones(attributes)
+        if body.get(EMAIL) is not None:
+            sought[EMAIL] = _checked_email(body[EMAIL])
+        if body.get(EXT_ID) is not None:
+            sought[EXT_ID] = str(body[EXT_ID])
+        changed = {} if new_email is None else {EMAIL: _checked_email(new_email)}
         return Change(
-            identifiers,
+            changed | sought,
+            sought | changed,
             attributes,
-            _list_ids(body, "listIds"),
-            _list_ids(body, "unlinkListIds"),
-            body.get("emailBlacklisted"),
-            body.get("smsBlacklisted"),
+            frozenset(parse_list_ids(body, "listIds")),
+            frozenset(parse_list_ids(body, "unlinkListIds")),
+            _flag(body, "emailBlacklisted"),
+            _flag(body, "smsBlacklisted"),
         )
 
     def find(self, kind: str, value: str) -> AccountContact | None:
@@ -117,18 +123,16 @@ class Account:
         return None if holder is None else self.contacts[holder]
 
     def match(self, change: Change) -> AccountContact | None:
-        """Return the contact that a write means: by email, else ext_id, else a number.
+        """Return the contact that a write means: by email; without one by ext_id, then a number.
 
         Raises:
             BrevoError: 400 missing_parameter, the write names no contact.
         """
-        if not change.identifiers:
+        if not change.sought:
             raise BrevoError(400, "email or another identifier is missing", code=MISSING)
         for kind in (EMAIL, EXT_ID, *PHONES):
-            if kind in change.identifiers:
-                contact = self.find(kind, change.identifiers[kind])
-                if contact is not None:
-                    return contact
+            if kind in change.sought:
+                return self.find(kind, change.sought[kind])
         return None
 
     def taken(self, contact: AccountContact | None, change: Change) -> list[str]:
@@ -148,8 +152,7 @@ class Account:
         """
         kinds = self.taken(contact, change)
         if kinds:
-            message = f"{', '.join(kinds)} already associated with another Contact"
-            raise BrevoError(400, message, code="duplicate_parameter", duplicates=kinds)
+            raise duplicate_error(kinds)
 
     def create(self, change: Change) -> AccountContact:
         """Add a contact whose identifiers were checked."""
@@ -186,6 +189,9 @@ class Account:
                 self._holders.pop((kind, contact.identifiers[kind]), None)
             contact.identifiers[kind] = value
             self._holders[kind, value] = contact.id
+        for kind in PHONES:
+            if change.attributes.get(kind) == "" and kind in contact.identifiers:
+                del self._holders[kind, contact.identifiers.pop(kind)]
         contact.attributes |= change.attributes
         contact.list_ids = (contact.list_ids | change.list_ids) - change.unlink_list_ids
         if change.email_blacklisted is not None:
@@ -213,8 +219,20 @@ def _checked_email(value: object) -> str:
     return normalize_email(value)
 
 
-def _list_ids(body: Mapping[str, Any], key: str) -> frozenset[int]:
+def parse_list_ids(body: Mapping[str, Any], key: str) -> list[int]:
+    """Return the list ids under a key of a body; none if it is absent.
+
+    Raises:
+        BrevoError: 400 invalid_parameter, it is not a list of integers.
+    """
     ids = body.get(key) or []
     if not isinstance(ids, list) or not all(isinstance(item, int) for item in ids):
         raise BrevoError(400, f"{key} should be a list of integers", code=INVALID)
-    return frozenset(ids)
+    return ids
+
+
+def _flag(body: Mapping[str, Any], key: str) -> bool | None:
+    value = body.get(key)
+    if value is None or isinstance(value, bool):
+        return value
+    raise BrevoError(400, f"{key} should be a boolean", code=INVALID)

@@ -24,7 +24,7 @@ def _is_number(value: object) -> bool:
 
 
 def _is_boolean(value: object) -> bool:
-    return isinstance(value, bool) or value in {"true", "false", "yes", "no", "1", "0"}
+    return isinstance(value, bool) or value in ("true", "false", "yes", "no", "1", "0")
 
 
 def _is_date(value: object) -> bool:

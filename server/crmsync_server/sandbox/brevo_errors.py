@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import JSONResponse, Response
 
+from crmsync_server.sandbox.wire import MalformedBodyError, parse_object
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -58,6 +60,24 @@ class BrevoError(Exception):
         if self.duplicates:
             body["metadata"] = {"duplicate_identifiers": self.duplicates}
         return JSONResponse(body, status_code=self.status, headers=headers)
+
+
+def duplicate_error(kinds: list[str]) -> BrevoError:
+    """Return the error for identifiers of these kinds that belong to another contact."""
+    message = f"{', '.join(kinds)} already associated with another Contact"
+    return BrevoError(400, message, code="duplicate_parameter", duplicates=kinds)
+
+
+async def read_body(request: Request) -> JsonObject:
+    """Return the JSON object in a request's body.
+
+    Raises:
+        BrevoError: 400, it is not one.
+    """
+    try:
+        return parse_object(await request.body())
+    except MalformedBodyError as error:
+        raise BrevoError(400, f"Input must be a valid JSON object: {error}") from error
 
 
 async def answer_error(_: Request, error: Exception) -> Response:

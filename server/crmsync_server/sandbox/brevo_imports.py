@@ -14,7 +14,13 @@ from typing import Any
 
 import httpx
 
-from crmsync_server.sandbox.brevo_account import EMAIL, EXT_ID, Account, Change
+from crmsync_server.sandbox.brevo_account import (
+    EMAIL,
+    EXT_ID,
+    Account,
+    Change,
+    parse_list_ids,
+)
 from crmsync_server.sandbox.brevo_errors import INVALID, MISSING, BrevoError
 from crmsync_server.sandbox.calls import CallLog
 from crmsync_server.sandbox.faults import FaultDial
@@ -97,9 +103,11 @@ class Imports:
         if self._worker is not None:
             self._worker.cancel()
             await asyncio.wait([self._worker])
+            if not self._worker.cancelled():
+                self._worker.result()
 
     def clear(self) -> None:
-        """Forget all imports; one under way finishes into the account that it began with."""
+        """Forget all imports; one under way applies no further row."""
         self._processes.clear()
 
     def find(self, process_id: int) -> ImportProcess:
@@ -136,8 +144,9 @@ class Imports:
         return process
 
     def _list_ids(self, body: JsonObject) -> list[int]:
-        if body.get("listIds"):
-            return list(body["listIds"])
+        list_ids = parse_list_ids(body, "listIds")
+        if list_ids:
+            return list_ids
         if not isinstance(body.get("newList"), dict):
             raise BrevoError(400, "Either listIds or newList is required", code=MISSING)
         self._lists += 1
@@ -148,18 +157,24 @@ class Imports:
             process = await self._waiting.get()
             process.status = "in_process"
             await asyncio.sleep(self._base_seconds + self._seconds_per_row * len(process.rows))
-            await self._apply(process)
-            process.status = "completed"
-            await _notify(process)
+            if self._faults.happens(self._faults.settings.failed_import_rate):
+                process.status = "failed"
+            else:
+                await self._apply(process)
+                process.status = "completed"
+            if not self._faults.happens(self._faults.settings.lost_notification_rate):
+                await _notify(process)
 
     async def _apply(self, process: ImportProcess) -> None:
         seen: dict[int, str] = {}
-        for number, row in enumerate(process.rows, start=1):
+        for number, row in enumerate(process.rows):
+            if number % _ROWS_PER_TURN == 0:
+                await asyncio.sleep(0)
+            if process.id not in self._processes:
+                return
             report = self._apply_row(process, row, seen)
             if report is not None:
                 process.reports[report].append(row)
-            if number % _ROWS_PER_TURN == 0:
-                await asyncio.sleep(0)
 
     def _apply_row(
         self, process: ImportProcess, row: JsonObject, seen: dict[int, str]
@@ -212,9 +227,13 @@ def _rows(body: Mapping[str, Any]) -> list[JsonObject]:
         raise BrevoError(400, "fileUrl is not fetched by the sandbox", code=INVALID)
     if sources == ["fileBody"]:
         return _parse_file(str(source))
-    if not isinstance(source, list) or not all(isinstance(row, dict) for row in source):
-        raise BrevoError(400, "jsonBody should be a list of objects", code=INVALID)
+    if not isinstance(source, list) or not all(_is_row(row) for row in source):
+        raise BrevoError(400, "jsonBody should be a list of contacts", code=INVALID)
     return source
+
+
+def _is_row(row: object) -> bool:
+    return isinstance(row, dict) and isinstance(row.get("attributes") or {}, dict)
 
 
 def _parse_file(text: str) -> list[JsonObject]:

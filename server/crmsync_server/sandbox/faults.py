@@ -40,6 +40,10 @@ class FaultSettings(BaseModel):
     """Share of requests applied, then the connection is closed without an answer."""
     reject_share: Share = 0
     """Share of records the CRM finds invalid; the same addresses every time."""
+    failed_import_rate: Share = 0
+    """Brevo: share of accepted imports that end as failed, with no row applied."""
+    lost_notification_rate: Share = 0
+    """Brevo: share of imports whose notifyUrl is never called."""
     unnamed_culprits: bool = False
     """HubSpot: a failing batch does not say which input failed, and none is applied."""
     token_expired: bool = False
@@ -141,10 +145,14 @@ class FaultDial:
         """Return what goes wrong with this request, if anything does."""
         return self._next_scripted(method, path) or self._next_random()
 
+    def happens(self, rate: float) -> bool:
+        """Draw once from the random sequence for something that happens at this rate."""
+        return rate > 0 and self._random.random() < rate
+
     def rejects(self, email: str) -> bool:
         """Say whether the CRM finds this record invalid: always the same for one address."""
         share = self._settings.reject_share
-        if not share:
+        if not share or not email:
             return False
         key = f"{self._settings.seed}:{normalize_email(email)}".encode()
         return int.from_bytes(blake2b(key, digest_size=8).digest()) < share * 2**64

@@ -28,12 +28,12 @@ class Gateway:
         self._crm = crm
         self._routes = list(crm.routes())
         self._app = crm.build_app([*self._routes, *Inspection(crm).routes()])
-        self._closing = asyncio.Event()
+        self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._silenced: set[asyncio.Transport] = set()
 
     def close(self) -> None:
         """End every request that waits or hangs, so that the listener can stop."""
-        self._closing.set()
+        self._closed.set_result(None)
         for transport in self._silenced:
             transport.abort()
 
@@ -44,13 +44,12 @@ class Gateway:
             return
         visit = _Visit(scope, receive, send, self._app)
         template = self._template(scope)
-        fault = self._crm.faults.draw(visit.request.method, visit.request.url.path)
-        await self._wait(fault)
-        outcome = await self._serve(visit, fault)
+        await self._wait(self._crm.faults.settings.latency_seconds)
+        outcome = await self._serve(visit)
         write = self._crm.is_write(visit.request.method, template)
         self._crm.calls.record(visit.request.method, template, outcome, write=write)
 
-    async def _serve(self, visit: _Visit, fault: Fault | None) -> str:
+    async def _serve(self, visit: _Visit) -> str:
         refusal = self._crm.authenticate(visit.request)
         if refusal is not None:
             return await visit.answer(refusal)
@@ -58,7 +57,14 @@ class Gateway:
         visit.headers = admission.headers
         if admission.refusal is not None:
             return await visit.answer(admission.refusal)
-        if fault is None or fault.kind == "delay":
+        fault = self._crm.faults.draw(visit.request.method, visit.request.url.path)
+        if fault is None:
+            return await visit.answer(self._app)
+        return await self._spoil(visit, fault)
+
+    async def _spoil(self, visit: _Visit, fault: Fault) -> str:
+        await self._wait(fault.delay_seconds)
+        if fault.kind == "delay":
             return await visit.answer(self._app)
         if fault.applied:
             await visit.apply()
@@ -71,20 +77,15 @@ class Gateway:
         transport = visit.transport
         self._silenced.add(transport)
         try:
-            if abort or self._closing.is_set():
+            if abort or self._closed.done():
                 transport.abort()
             await visit.wait_for_disconnect()
         finally:
             self._silenced.discard(transport)
 
-    async def _wait(self, fault: Fault | None) -> None:
-        seconds = self._crm.faults.settings.latency_seconds
-        seconds += fault.delay_seconds if fault else 0
+    async def _wait(self, seconds: float) -> None:
         if seconds:
-            try:
-                await asyncio.wait_for(self._closing.wait(), seconds)
-            except TimeoutError:
-                return
+            await asyncio.wait([self._closed], timeout=seconds)
 
     def _template(self, scope: Scope) -> str:
         for route in self._routes:

@@ -6,7 +6,7 @@ from uuid import uuid4
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from crmsync_server.sandbox.wire import JsonObject
+from crmsync_server.sandbox.wire import JsonObject, MalformedBodyError, parse_object
 
 _CATEGORIES = {
     400: "VALIDATION_ERROR",
@@ -89,6 +89,20 @@ def rate_limited(policy: str, headers: Mapping[str, str] | None = None) -> Respo
         "policyName": policy,
     }
     return JSONResponse(body, status_code=429, headers=headers)
+
+
+async def read_body(request: Request) -> JsonObject:
+    """Return the JSON object in a request's body.
+
+    Raises:
+        HubSpotError: 400, it is not one; 415, it is not said to be JSON.
+    """
+    if request.headers.get("content-type", "").partition(";")[0] != "application/json":
+        raise HubSpotError(415, "Unsupported media type; expected application/json")
+    try:
+        return parse_object(await request.body())
+    except MalformedBodyError as error:
+        raise HubSpotError(400, f"Invalid input JSON: {error}") from error
 
 
 async def answer_error(_: Request, error: Exception) -> Response:

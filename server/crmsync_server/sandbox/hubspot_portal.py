@@ -43,10 +43,14 @@ class Portal:
 
     def __init__(self, clock: Clock) -> None:
         """Start with no contacts and HubSpot's own properties."""
+        self._clock = clock
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all contacts and the properties added."""
         self.contacts: dict[str, PortalContact] = {}
         self.definitions = default_properties()
         self._holders: dict[UniqueValue, str] = {}
-        self._clock = clock
 
     def find(self, key: str, id_property: str | None = None) -> PortalContact | None:
         """Return the live contact with this record id, or with this value of a unique property.

@@ -102,9 +102,18 @@ class PropertyDefinition:
             type=body["type"],
             field_type=body["fieldType"],
             group_name=body["groupName"],
-            options=tuple(str(option["value"]) for option in body.get("options", [])),
+            options=tuple(_option_values(body)),
             has_unique_value=bool(body.get("hasUniqueValue", False)),
         )
+
+
+def _option_values(body: JsonObject) -> list[str]:
+    options = body.get("options") or []
+    if not isinstance(options, list) or not all(
+        isinstance(option, dict) and isinstance(option.get("value"), str) for option in options
+    ):
+        raise HubSpotError(400, "options must be a list of {label, value}")
+    return [option["value"] for option in options]
 
 
 def default_properties() -> dict[str, PropertyDefinition]:

@@ -4,7 +4,7 @@ These paths are outside the CRM's authentication, limits and faults.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from itertools import islice
 
 from pydantic import TypeAdapter, ValidationError
@@ -88,7 +88,7 @@ class Inspection:
         self._crm.faults.clear_script()
         return Response(status_code=204)
 
-    def _chunks(self) -> Iterator[str]:
+    async def _chunks(self) -> AsyncIterator[str]:
         held = self._crm.contacts()
         separator = "["
         while chunk := list(islice(held, _CHUNK)):
