@@ -1,0 +1,205 @@
+"""Brevo: few contacts one by one, many by an asynchronous import that is settled later.
+
+The id that is kept for a contact is its address: a changed address is then recognised, and
+Brevo's other identifiers need not be asked for.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from http import HTTPStatus
+
+from crmsync_server.crm import brevo_import, brevo_single
+from crmsync_server.crm.adapter import Account, Capabilities, Delivery, Limit, Standing, Tools
+from crmsync_server.crm.addresses import deliverable
+from crmsync_server.crm.bisect import Answer, deliver
+from crmsync_server.crm.brevo_calls import Brevo, halted, judge, refused
+from crmsync_server.crm.brevo_rows import Row, attribute_types, row
+from crmsync_server.crm.brevo_settle import Settlement
+from crmsync_server.crm.fanout import fan_out
+from crmsync_server.crm.guard import Guard, Halted
+from crmsync_server.crm.http import TOTAL_TIMEOUT, Caller, credential, number
+from crmsync_server.crm.outcomes import Outcome, Postponed, Retry, Skipped, SkipReason, Unknown
+from crmsync_server.crm.replies import Reply, text
+
+_IMPORT_BATCH = 5_000
+_SINGLE_BATCH = 100
+_PUSH_TIMEOUT = timedelta(minutes=3)
+_ATTRIBUTES_AGE = timedelta(minutes=10)
+_REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.FORBIDDEN})
+_SAME_ADDRESS_WAIT = timedelta(minutes=1)
+_Types = Mapping[str, str]
+
+
+def build(account: Account, tools: Tools) -> "BrevoAdapter":
+    """Build the adapter of one account.
+
+    Secret `api_key`. Options: `list_id`, the list that contacts join and imports need;
+    `import_threshold` (default 50), from how many contacts on an import is used; `notify_url`,
+    which Brevo calls after an import; `contacts_calls` (per second, default 10),
+    `contacts_hourly_calls` (default 36000) and `other_calls` (per hour, default 100).
+    Raises ValueError naming what is wrong.
+    """
+    headers = {"api-key": credential(account, "api_key")}
+    list_id = number(account, "list_id", 0) or None
+    capabilities = Capabilities(
+        max_batch=_IMPORT_BATCH if list_id else _SINGLE_BATCH,
+        concurrency=2,
+        requires_email=True,
+        idempotent=True,
+        push_timeout=_PUSH_TIMEOUT,
+        limits=(
+            Limit("contacts", number(account, "contacts_calls", 10), timedelta(seconds=1)),
+            Limit(
+                "contacts_hourly",
+                number(account, "contacts_hourly_calls", 36_000),
+                timedelta(hours=1),
+            ),
+            Limit("other", number(account, "other_calls", 100), timedelta(hours=1)),
+        ),
+    )
+    calls = Brevo(Caller("Brevo", account, tools, headers), list_id)
+    return BrevoAdapter(calls, capabilities, number(account, "import_threshold", 50))
+
+
+class BrevoAdapter:
+    """One account."""
+
+    def __init__(self, brevo: Brevo, capabilities: Capabilities, import_threshold: int) -> None:
+        """Take the account's calls; nothing is called yet."""
+        self._brevo = brevo
+        self._capabilities = capabilities
+        self._import_threshold = import_threshold
+        self._types: _Types = {}
+        self._types_time: datetime | None = None
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What Brevo can do; batches are large when there is a list to import into."""
+        return self._capabilities
+
+    async def push(self, batch: Sequence[Delivery]) -> Sequence[Outcome]:
+        """Deliver a batch, by an import or one by one; one outcome each."""
+        guard = self._guard()
+        sendable = [at for at, delivery in enumerate(batch) if deliverable(delivery.email)]
+        outcomes: dict[int, Outcome] = {}
+        if sendable:
+            types = await guard.call(self._attribute_types)
+            if isinstance(types, Halted):
+                outcomes.update(dict.fromkeys(sendable, types.unsent))
+            else:
+                rows = [row(at, batch[at], types) for at in sendable]
+                outcomes.update(await _Push(self._brevo, guard, self._import_threshold).run(rows))
+        guard.conclude(outcomes.values())
+        skipped = Skipped(SkipReason.NO_EMAIL)
+        return [outcomes.get(at, skipped) for at in range(len(batch))]
+
+    async def settle(self, ticket: str, batch: Sequence[Delivery]) -> Sequence[Outcome]:
+        """Ask once what became of an import; Accepted again while Brevo still works.
+
+        Raises CredentialsRefusedError; the ticket stays good.
+        """
+        guard = self._guard()
+        try:
+            settlement = Settlement(self._brevo, brevo_import.Ticket.decode(ticket), guard)
+        except ValueError:
+            return [Unknown("the import's ticket cannot be read")] * len(batch)
+        types = await guard.call(self._attribute_types)
+        guard.conclude(())
+        if isinstance(types, Halted):
+            wait = types.unsent
+            return settlement.later(wait if isinstance(wait, Postponed) else None, len(batch))
+        return await settlement.run([row(at, item, types) for at, item in enumerate(batch)])
+
+    async def check(self) -> Standing:
+        """Read one contact: the account itself is in the class of 100 calls an hour."""
+        reply = await self._brevo.contacts("GET", params={"limit": "1"})
+        if not isinstance(reply, Reply):
+            return Standing(valid=False, message=reply.message)
+        if reply.status in _REFUSED:
+            return Standing(valid=False, message=str(refused(reply)))
+        if reply.status != HTTPStatus.OK or "count" not in reply.fields:
+            return Standing(valid=False, message=f"Brevo answered {reply.status}: {reply.text}")
+        count = text(reply.fields.get("count"))
+        return Standing(valid=True, message=f"Brevo account with {count} contacts")
+
+    def _guard(self) -> Guard:
+        return Guard(self._brevo.now, _PUSH_TIMEOUT - 2 * TOTAL_TIMEOUT)
+
+    async def _attribute_types(self) -> _Types | Halted[Outcome]:
+        """Return the account's attributes, read again once they are old."""
+        now = self._brevo.now()
+        if self._types_time is not None and now - self._types_time < _ATTRIBUTES_AGE:
+            return self._types
+        reply = await self._brevo.contacts("GET", "/attributes")
+        if isinstance(reply, Unknown):
+            return _unread(reply.message)
+        if not isinstance(reply, Reply):
+            return halted(reply)
+        if reply.status != HTTPStatus.OK or "attributes" not in reply.fields:
+            verdict = judge(reply, self._brevo)
+            return verdict if isinstance(verdict, Halted) else _unread(reply.text)
+        self._types, self._types_time = attribute_types(reply.fields), now
+        return self._types
+
+
+def _unread(why: str) -> Halted[Outcome]:
+    fault = Retry("ATTRIBUTES_UNKNOWN", f"Brevo's attributes could not be read: {why}"[:500])
+    return Halted(fault, fault)
+
+
+class _Push:
+    """One push under way."""
+
+    def __init__(self, brevo: Brevo, guard: Guard, import_threshold: int) -> None:
+        self._brevo = brevo
+        self._guard = guard
+        self._import_threshold = import_threshold
+
+    async def run(self, rows: Sequence[Row]) -> dict[int, Outcome]:
+        """Deliver the rows; outcomes by position."""
+        first, again = _apart(rows)
+        importable = [row for row in first if not row.former_email]
+        if self._brevo.list_id is None or len(importable) < self._import_threshold:
+            return await self._singly(rows)
+        # An import may take a changed address for a second contact; those go one by one.
+        changed = [row for row in first if row.former_email]
+        # A row for the same address must not overtake the import: it waits for a later push.
+        until = self._brevo.now() + _SAME_ADDRESS_WAIT
+        later = Postponed(until, "SAME_ADDRESS", "another import has it", lane=False)
+        waiting = dict.fromkeys((row.position for row in again), later)
+        return {**await self._import(importable), **await self._singly(changed), **waiting}
+
+    async def _import(self, rows: Sequence[Row]) -> dict[int, Outcome]:
+        found: dict[int, Outcome] = {}
+        for portion in brevo_import.portions(rows):
+            outcomes = await deliver(portion, self._send_import)
+            found.update({row.position: o for row, o in zip(portion, outcomes, strict=True)})
+        return found
+
+    async def _send_import(self, rows: Sequence[Row]) -> Answer[Outcome]:
+        return await self._guard.call(lambda: brevo_import.start(self._brevo, rows))
+
+    async def _singly(self, rows: Sequence[Row]) -> dict[int, Outcome]:
+        """Deliver rows side by side, those that repeat an address after the first of it."""
+        found: dict[int, Outcome] = {}
+        waiting = list(rows)
+        while waiting:
+            first, waiting = _apart(waiting)
+            outcomes = await fan_out(first, self._send_single)
+            found.update({row.position: o for row, o in zip(first, outcomes, strict=True)})
+        return found
+
+    async def _send_single(self, row: Row) -> Outcome | Halted[Outcome]:
+        return await self._guard.call(lambda: brevo_single.upsert(self._brevo, row))
+
+
+def _apart(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+    """Divide rows into the first of each address, and those that repeat one."""
+    first: dict[str, Row] = {}
+    again: list[Row] = []
+    for one in rows:
+        if one.email in first:
+            again.append(one)
+        else:
+            first[one.email] = one
+    return list(first.values()), again

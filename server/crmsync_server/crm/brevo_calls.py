@@ -1,0 +1,136 @@
+"""Brevo's two classes of calls, and what its refusals mean.
+
+Everything under /contacts has 10 calls a second and 36,000 an hour; everything else shares
+100 calls an hour.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from http import HTTPStatus
+
+from crmsync_server.crm.adapter import CredentialsRefusedError
+from crmsync_server.crm.guard import Halted
+from crmsync_server.crm.http import Caller, Fault
+from crmsync_server.crm.outcomes import Outcome, Postponed, Rejected, Retry, Unknown
+from crmsync_server.crm.replies import (
+    Reply,
+    brief,
+    http_date,
+    mapping,
+    retry_after,
+    seconds,
+    text,
+    texts,
+)
+
+_TOO_EARLY = 425
+_ACCOUNT = frozenset(
+    {HTTPStatus.UNAUTHORIZED, HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.FORBIDDEN},
+)
+# A gateway answers these in Brevo's place: it does not know what Brevo did.
+_GATEWAY = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT})
+_DEFAULT_WAIT = timedelta(seconds=10)
+_SHORTEST_WAIT = timedelta(seconds=1)
+_LIST = re.compile(r"\blist[ _-]?ids?\b", re.IGNORECASE)
+# What may pass between Brevo's reading its clock and applying the first row.
+_CLOCK_MARGIN = timedelta(seconds=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Brevo:
+    """The calls of one account.
+
+    list_id: the list that every delivered contact joins; None for none.
+    """
+
+    caller: Caller
+    list_id: int | None
+
+    async def contacts(
+        self,
+        method: str,
+        path: str = "",
+        *,
+        json: object = None,
+        params: Mapping[str, str] | None = None,
+    ) -> Reply | Fault:
+        """Make a call below /contacts."""
+        return await self.caller.call(
+            method,
+            "/contacts" + path,
+            buckets=("contacts_hourly", "contacts"),
+            json=json,
+            params=params,
+        )
+
+    async def process(self, process_id: str) -> Reply | Fault:
+        """Ask once after an asynchronous process: one of the account's 100 calls an hour."""
+        return await self.caller.call("GET", f"/processes/{process_id}", buckets=("other",))
+
+    def now(self) -> datetime:
+        """Return the present time."""
+        return self.caller.tools.clock()
+
+    def server_time(self, reply: Reply) -> datetime:
+        """Return the time of a reply by Brevo's own clock, a little early."""
+        return (http_date(reply.headers.get("date")) or self.now()) - _CLOCK_MARGIN
+
+
+def halted(fault: Fault) -> Halted[Outcome]:
+    """Return what a call that got no reply means for the push."""
+    if isinstance(fault, Unknown):
+        return Halted(fault, Retry("NOT_SENT", fault.message))
+    return Halted(fault, fault)
+
+
+def judge(reply: Reply, brevo: Brevo) -> Outcome | Halted[Outcome]:
+    """Decide what a reply that is no success means.
+
+    An outcome concerns the records of this call; a Halted concerns the whole account.
+    Raises CredentialsRefusedError.
+    """
+    if reply.status in _ACCOUNT:
+        raise refused(reply)
+    if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
+        postponed = Postponed(_reset(reply, brevo.now()), "RATE_LIMIT", words(reply))
+        return Halted(postponed, postponed)
+    code = text(reply.fields.get("code")).upper()
+    if reply.status == _TOO_EARLY or code == "ACCOUNT_IN_PROCESS":
+        return Retry(code or "TOO_EARLY", words(reply), retry_after(reply.headers, brevo.now()))
+    if HTTPStatus(400) <= reply.status < HTTPStatus(500) and reply.fields:
+        if brevo.list_id is not None and _LIST.search(words(reply)):
+            msg = f"Brevo refuses the list {brevo.list_id}: {words(reply)}"
+            raise CredentialsRefusedError(msg)
+        return Rejected(code or f"HTTP_{reply.status}", words(reply))
+    return _fault(reply)
+
+
+def _fault(reply: Reply) -> Outcome | Halted[Outcome]:
+    message = brief(f"Brevo answered {reply.status}: {words(reply)}")
+    if reply.status < HTTPStatus(300):
+        return Retry("UNACCOUNTED", message)
+    fault = Retry("CRM_FAULT", message)
+    return Halted(Unknown(message) if reply.status in _GATEWAY else fault, fault)
+
+
+def refused(reply: Reply) -> CredentialsRefusedError:
+    """Say why Brevo refuses the account, in its own words: a blocked address looks like this."""
+    return CredentialsRefusedError(f"Brevo refuses the account ({reply.status}): {words(reply)}")
+
+
+def words(reply: Reply) -> str:
+    """Return Brevo's message, with the identifiers that belong to somebody else."""
+    metadata = mapping(reply.fields.get("metadata"))
+    taken = ", ".join(texts(metadata.get("duplicate_identifiers")))
+    message = text(reply.fields.get("message")) or reply.text
+    return brief(f"{message} (duplicate identifiers: {taken})" if taken else message)
+
+
+def _reset(reply: Reply, now: datetime) -> datetime:
+    # The header counts the seconds that remain; it is not a moment in time.
+    left = seconds(reply.headers.get("x-sib-ratelimit-reset"))
+    if left is None:
+        return retry_after(reply.headers, now) or now + _DEFAULT_WAIT
+    return now + max(left, _SHORTEST_WAIT)

@@ -1,0 +1,83 @@
+"""Reads the report files of a completed import: which rows Brevo refused, and why.
+
+Their columns are not documented, and their separator varies, so a row is recognised by any
+cell that holds an identifier of ours.
+"""
+
+import csv
+from collections.abc import Mapping, Sequence
+
+import httpx
+
+from crmsync_server.crm.brevo_rows import PHONE, Row
+from crmsync_server.crm.http import TIMEOUT
+from crmsync_server.crm.outcomes import Rejected
+from crmsync_server.crm.replies import brief, mapping, text
+
+_MAX_BYTES = 32_000_000
+
+Identifiers = Sequence[Mapping[str, int]]
+
+
+async def refusals(
+    client: httpx.AsyncClient, process: Mapping[str, object], rows: Sequence[Row]
+) -> dict[int, Rejected]:
+    """Download the reports a completed process names; outcomes of refused rows by position.
+
+    A report that cannot be had names nobody: its rows are then found missing instead.
+    """
+    found: dict[int, Rejected] = {}
+    known = identifiers(rows)
+    for name, value in mapping(mapping(process.get("info")).get("import")).items():
+        url = text(value)
+        if url.startswith(("https://", "http://")):
+            report = await _download(client, url)
+            for position, reason in named(report, known).items():
+                message = brief(f"Brevo's report {name}: {reason}")
+                found.setdefault(position, Rejected(name.upper(), message))
+    return found
+
+
+async def _download(client: httpx.AsyncClient, url: str) -> str:
+    # Reports lie on a file store outside the API: it must not see the credentials.
+    content = bytearray()
+    try:
+        async with client.stream("GET", url, timeout=TIMEOUT) as response:
+            if response.is_success:
+                async for chunk in response.aiter_bytes():
+                    content += chunk
+                    if len(content) > _MAX_BYTES:
+                        return ""
+    except httpx.HTTPError:
+        return ""
+    return content.decode("utf-8-sig", errors="replace")
+
+
+def identifiers(rows: Sequence[Row]) -> Identifiers:
+    """Return the positions of rows by their identifiers in lower case, the surest kind first."""
+    phones = {text(row.attributes[PHONE]): row.position for row in rows if PHONE in row.attributes}
+    bare = {phone.removeprefix("+"): position for phone, position in phones.items()}
+    return (
+        {row.ext_id: row.position for row in rows},
+        {row.email: row.position for row in rows},
+        {**phones, **bare},
+    )
+
+
+def named(report: str, known: Identifiers) -> dict[int, str]:
+    """Return the reason for every row that a report names, by position.
+
+    known: what identifiers() returns; a line belongs to the surest identifier it holds.
+    """
+    lines = report.splitlines()
+    separator = ";" if lines and ";" in lines[0] else ","
+    found: dict[int, str] = {}
+    for cells in csv.reader(lines, delimiter=separator):
+        position = _owner([cell.strip().lower() for cell in cells], known)
+        if position is not None:
+            found.setdefault(position, separator.join(cells))
+    return found
+
+
+def _owner(cells: Sequence[str], known: Identifiers) -> int | None:
+    return next((kind[cell] for kind in known for cell in cells if cell in kind), None)

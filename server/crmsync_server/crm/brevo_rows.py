@@ -1,0 +1,130 @@
+"""What is sent to Brevo for each contact: a row of attributes that the account really has.
+
+Brevo drops unknown attributes and wrong-typed values without a word. A row therefore only
+carries what the account has a place for, and notes what it leaves out.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from crmsync_server.crm.adapter import Delivery
+from crmsync_server.crm.addresses import deliverable
+from crmsync_server.crm.replies import mappings, text
+
+# An identifier of the contact, not an attribute that an account may lack.
+PHONE = "SMS"
+_IDENTIFIERS = frozenset({"EMAIL", "EXT_ID", PHONE})
+_WRITABLE = frozenset({"", "normal", "category", "transactional"})
+_INTERNATIONAL = re.compile(r"\+[1-9]\d{6,14}")
+_PHONE_PUNCTUATION = re.compile(r"[\s().\-/]")
+_TRUE = frozenset({"true", "yes", "1"})
+_FALSE = frozenset({"false", "no", "0"})
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One contact as Brevo is to hold it.
+
+    position: where the delivery stands in the batch.
+    email: trimmed and in lower case.
+    former_email: the address of the earlier delivery, when it has changed since.
+    note: what was left out, for people to read.
+    """
+
+    position: int
+    email: str
+    ext_id: str
+    attributes: Mapping[str, str | float | bool]
+    former_email: str = ""
+    note: str = ""
+
+
+def attribute_types(body: Mapping[str, object]) -> Mapping[str, str]:
+    """Read GET /contacts/attributes: the type of each attribute that can be written."""
+    return {
+        text(entry.get("name")).upper(): text(entry.get("type"))
+        for entry in mappings(body.get("attributes"))
+        if text(entry.get("category")) in _WRITABLE
+    }
+
+
+def row(position: int, delivery: Delivery, types: Mapping[str, str]) -> Row:
+    """Return the row of a delivery; empty values are left out, so that they erase nothing.
+
+    types: the account's attributes, from attribute_types.
+    """
+    wanted = _wanted(delivery)
+    kept: dict[str, str | float | bool] = {}
+    left_out: list[str] = []
+    for name, value in wanted.items():
+        fit = _phone(value) if name == PHONE else _typed(value, types.get(name))
+        if fit is None:
+            left_out.append(name)
+        else:
+            kept[name] = fit
+    email, former = deliverable(delivery.email), deliverable(delivery.crm_contact_id or "")
+    return Row(
+        position,
+        email,
+        str(delivery.contact_id),
+        kept,
+        former_email=former if former != email else "",
+        note=f"not sent, Brevo has no place for it: {', '.join(left_out)}" if left_out else "",
+    )
+
+
+def _wanted(delivery: Delivery) -> dict[str, str]:
+    # Consent is Brevo's to keep (emailBlacklisted, smsBlacklisted): no row ever carries it.
+    custom = {name.upper(): value for name, value in delivery.properties.items()}
+    owned = {
+        "FIRSTNAME": delivery.first_name,
+        "LASTNAME": delivery.last_name,
+        PHONE: delivery.phone,
+        "COMPANY": delivery.company,
+    }
+    usable = {name: value for name, value in custom.items() if name not in _IDENTIFIERS}
+    return {name: value for name, value in {**usable, **owned}.items() if value.strip()}
+
+
+def _phone(value: str) -> str | None:
+    """Return a phone in international form; a malformed one would fail the whole record."""
+    bare = _PHONE_PUNCTUATION.sub("", value)
+    return bare if _INTERNATIONAL.fullmatch(bare) else None
+
+
+def _typed(value: str, kind: str | None) -> str | float | bool | None:
+    """Return a value as the attribute's type; None when there is no such attribute or value."""
+    match kind:
+        case None:
+            return None
+        case "float":
+            return _float(value)
+        case "boolean":
+            lowered = value.strip().lower()
+            return lowered in _TRUE if lowered in _TRUE | _FALSE else None
+        case _:
+            return value
+
+
+def _float(value: str) -> float | None:
+    try:
+        return float(value)
+    except ValueError:
+        return None
+
+
+def holds(row: Row, contact: Mapping[str, object]) -> bool:
+    """Tell whether a contact as Brevo shows it has the row's address and every attribute."""
+    held = contact.get("attributes")
+    shown = held if isinstance(held, dict) else {}
+    return text(contact.get("email")).lower() == row.email and all(
+        _comparable(shown.get(name)) == _comparable(value) for name, value in row.attributes.items()
+    )
+
+
+def _comparable(value: object) -> str:
+    # Brevo shows phones without the plus, and whole floats without the point.
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return value.removeprefix("+") if isinstance(value, str) else str(value)

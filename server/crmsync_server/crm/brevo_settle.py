@@ -1,0 +1,133 @@
+"""Finds out what became of an import, record by record.
+
+A completed import says nothing about a single row. The reports name the refused ones; the
+others must be seen in the account, or they count as not delivered.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from http import HTTPStatus
+from urllib.parse import quote
+
+from crmsync_server.crm.brevo_calls import Brevo, halted, judge
+from crmsync_server.crm.brevo_import import Ticket
+from crmsync_server.crm.brevo_reports import refusals
+from crmsync_server.crm.brevo_rows import Row, holds
+from crmsync_server.crm.fanout import fan_out
+from crmsync_server.crm.guard import Guard, Halted
+from crmsync_server.crm.http import Fault
+from crmsync_server.crm.outcomes import Outcome, Postponed, Retry, Synced, Unknown
+from crmsync_server.crm.replies import Reply, mappings, text
+
+_PAGE = 1000
+# Others may change contacts by the million meanwhile; a page is only worth so much reading.
+_MAX_PAGES = 50
+_LOOKED = frozenset({HTTPStatus.OK, HTTPStatus.NOT_FOUND})
+_ENDED = frozenset({"failed", "cancelled"})
+
+
+class Settlement:
+    """One settle of one import."""
+
+    def __init__(self, brevo: Brevo, ticket: Ticket, guard: Guard) -> None:
+        """Take the calls, the import and what bounds the time."""
+        self._brevo = brevo
+        self._ticket = ticket
+        self._guard = guard
+
+    async def run(self, rows: Sequence[Row]) -> list[Outcome]:
+        """Ask once after the process; one outcome per row, Accepted while it still works.
+
+        Raises CredentialsRefusedError; the ticket stays good.
+        """
+        reply = await self._brevo.process(quote(self._ticket.process_id, safe=""))
+        if isinstance(reply, Reply) and reply.status == HTTPStatus.NOT_FOUND:
+            return [Unknown(f"Brevo knows no process {self._ticket.process_id}")] * len(rows)
+        if not isinstance(reply, Reply) or reply.status != HTTPStatus.OK:
+            return self.later(reply, len(rows))
+        status = text(reply.fields.get("status"))
+        if status in _ENDED:
+            retry = Retry(f"IMPORT_{status.upper()}", f"Brevo's import {status}")
+            return [retry] * len(rows)
+        if status != "completed":
+            return self.later(None, len(rows))
+        return await self._reconcile(rows, reply.fields)
+
+    def later(self, answer: Reply | Fault | None, count: int) -> list[Outcome]:
+        """Answer Accepted again: nothing is known yet, and what was sent must not be forgotten."""
+        now = self._brevo.now()
+        if self._ticket.is_given_up(now):
+            return [Unknown("Brevo did not complete the import within a day")] * count
+        next_ticket = self._ticket.asked()
+        verdict = judge(answer, self._brevo) if isinstance(answer, Reply) else answer
+        wait = verdict.sent if isinstance(verdict, Halted) else verdict
+        if isinstance(wait, Postponed):
+            now = max(now, wait.until - next_ticket.wait)
+        return [next_ticket.accepted(now)] * count
+
+    async def _reconcile(self, rows: Sequence[Row], process: Mapping[str, object]) -> list[Outcome]:
+        found: dict[int, Outcome] = {}
+        found.update(await refusals(self._brevo.caller.tools.client, process, rows))
+        unnamed = [row for row in rows if row.position not in found]
+        seen = await self._modified({row.email for row in unnamed})
+        if not isinstance(seen, set):
+            return self.later(seen, len(rows))
+        found.update({r.position: _synced(r) for r in unnamed if r.email in seen})
+        missing = [row for row in rows if row.position not in found]
+        singly = await fan_out(missing, lambda row: self._guard.call(lambda: self._look_up(row)))
+        found.update({row.position: o for row, o in zip(missing, singly, strict=True)})
+        return [found[row.position] for row in rows]
+
+    async def _modified(self, wanted: set[str]) -> set[str] | Reply | Fault:
+        """Read back the wanted addresses among the contacts modified since the import began."""
+        seen: set[str] = set()
+        since = self._ticket.since.astimezone(UTC).isoformat(timespec="milliseconds")
+        params = {"modifiedSince": since.replace("+00:00", "Z"), "limit": str(_PAGE)}
+        for page in range(_MAX_PAGES):
+            offset = {"offset": str(page * _PAGE), "sort": "asc"}
+            reply = await self._brevo.contacts("GET", params={**params, **offset})
+            if not isinstance(reply, Reply) or reply.status != HTTPStatus.OK:
+                return reply
+            contacts = mappings(reply.fields.get("contacts"))
+            seen |= wanted & {text(contact.get("email")).lower() for contact in contacts}
+            if len(contacts) < _PAGE or seen == wanted:
+                break
+        return seen
+
+    async def _look_up(self, row: Row) -> Outcome | Halted[Outcome]:
+        """Look for one row in the account: as our id, then as its address."""
+        for identifier, kind in ((row.ext_id, "ext_id"), (row.email, "email_id")):
+            path = f"/{quote(identifier, safe='')}"
+            reply = await self._brevo.contacts("GET", path, params={"identifierType": kind})
+            if not isinstance(reply, Reply):
+                return halted(_reading(reply))
+            if reply.status == HTTPStatus.OK and self._is_delivered(row, reply.fields):
+                return _synced(row)
+            verdict = None if reply.status in _LOOKED else judge(reply, self._brevo)
+            if isinstance(verdict, Halted):
+                return verdict
+        return Retry("UNACCOUNTED", "Brevo's import completed without this contact")
+
+    def _is_delivered(self, row: Row, contact: Mapping[str, object]) -> bool:
+        # Found is not enough: it may be the contact as it was before the import.
+        same_address = text(contact.get("email")).lower() == row.email
+        return holds(row, contact) or (
+            same_address and _modified_time(contact) >= self._ticket.since
+        )
+
+
+def _synced(row: Row) -> Synced:
+    return Synced(row.email, note=row.note)
+
+
+def _reading(fault: Fault) -> Fault:
+    # A question that got no answer has applied nothing.
+    return Retry("UNACCOUNTED", fault.message) if isinstance(fault, Unknown) else fault
+
+
+def _modified_time(contact: Mapping[str, object]) -> datetime:
+    try:
+        found = datetime.fromisoformat(text(contact.get("modifiedAt")))
+    except ValueError:
+        return datetime.min.replace(tzinfo=UTC)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
