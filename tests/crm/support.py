@@ -10,7 +10,7 @@ import httpx
 from crmsync_server.crm.adapter import Account, Delivery, QuotaExhaustedError, Tools
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
-SECRET = "shh-this-is-the-secret"  # noqa: S105 - no credential, the value that tests search for
+SECRET = "shh-this-is-the-secret"
 
 
 class Allowance:

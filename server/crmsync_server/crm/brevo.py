@@ -17,13 +17,14 @@ from crmsync_server.crm.brevo_rows import Row, attribute_types, row
 from crmsync_server.crm.brevo_settle import Settlement
 from crmsync_server.crm.fanout import fan_out
 from crmsync_server.crm.guard import Guard, Halted
-from crmsync_server.crm.http import TOTAL_TIMEOUT, Caller, credential, number
+from crmsync_server.crm.http import caller, credential, number
 from crmsync_server.crm.outcomes import Outcome, Postponed, Retry, Skipped, SkipReason, Unknown
 from crmsync_server.crm.replies import Reply, text
 
 _IMPORT_BATCH = 5_000
 _SINGLE_BATCH = 100
-_PUSH_TIMEOUT = timedelta(minutes=3)
+# How long a push may start calls; each may take its whole time, and reads attributes before.
+_STARTING = timedelta(seconds=90)
 _ATTRIBUTES_AGE = timedelta(minutes=10)
 _REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.FORBIDDEN})
 _SAME_ADDRESS_WAIT = timedelta(minutes=1)
@@ -35,18 +36,20 @@ def build(account: Account, tools: Tools) -> "BrevoAdapter":
 
     Secret `api_key`. Options: `list_id`, the list that contacts join and imports need;
     `import_threshold` (default 50), from how many contacts on an import is used; `notify_url`,
-    which Brevo calls after an import; `contacts_calls` (per second, default 10),
-    `contacts_hourly_calls` (default 36000) and `other_calls` (per hour, default 100).
+    which Brevo calls after an import; `timeout_seconds` (default 30); `contacts_calls` (per
+    second, default 10), `contacts_hourly_calls` (default 36000) and `other_calls` (per hour,
+    default 100).
     Raises ValueError naming what is wrong.
     """
     headers = {"api-key": credential(account, "api_key")}
     list_id = number(account, "list_id", 0) or None
+    calls = Brevo(caller("Brevo", account, tools, headers), list_id)
     capabilities = Capabilities(
         max_batch=_IMPORT_BATCH if list_id else _SINGLE_BATCH,
         concurrency=2,
         requires_email=True,
         idempotent=True,
-        push_timeout=_PUSH_TIMEOUT,
+        push_timeout=_STARTING + 2 * calls.caller.total_timeout,
         limits=(
             Limit("contacts", number(account, "contacts_calls", 10), timedelta(seconds=1)),
             Limit(
@@ -57,7 +60,6 @@ def build(account: Account, tools: Tools) -> "BrevoAdapter":
             Limit("other", number(account, "other_calls", 100), timedelta(hours=1)),
         ),
     )
-    calls = Brevo(Caller("Brevo", account, tools, headers), list_id)
     return BrevoAdapter(calls, capabilities, number(account, "import_threshold", 50))
 
 
@@ -123,7 +125,7 @@ class BrevoAdapter:
         return Standing(valid=True, message=f"Brevo account with {count} contacts")
 
     def _guard(self) -> Guard:
-        return Guard(self._brevo.now, _PUSH_TIMEOUT - 2 * TOTAL_TIMEOUT)
+        return Guard(self._brevo.now, _STARTING)
 
     async def _attribute_types(self) -> _Types | Halted[Outcome]:
         """Return the account's attributes, read again once they are old."""

@@ -7,10 +7,11 @@ cell that holds an identifier of ours.
 import csv
 from collections.abc import Mapping, Sequence
 
+import aiohttp
 import httpx
 
 from crmsync_server.crm.brevo_rows import PHONE, Row
-from crmsync_server.crm.http import TIMEOUT
+from crmsync_server.crm.http import Caller, timeouts
 from crmsync_server.crm.outcomes import Rejected
 from crmsync_server.crm.replies import brief, mapping, text
 
@@ -20,7 +21,7 @@ Identifiers = Sequence[Mapping[str, int]]
 
 
 async def refusals(
-    client: httpx.AsyncClient, process: Mapping[str, object], rows: Sequence[Row]
+    caller: Caller, process: Mapping[str, object], rows: Sequence[Row]
 ) -> dict[int, Rejected]:
     """Download the reports a completed process names; outcomes of refused rows by position.
 
@@ -31,24 +32,26 @@ async def refusals(
     for name, value in mapping(mapping(process.get("info")).get("import")).items():
         url = text(value)
         if url.startswith(("https://", "http://")):
-            report = await _download(client, url)
+            report = await _download(caller, url)
             for position, reason in named(report, known).items():
                 message = brief(f"Brevo's report {name}: {reason}")
                 found.setdefault(position, Rejected(name.upper(), message))
     return found
 
 
-async def _download(client: httpx.AsyncClient, url: str) -> str:
+async def _download(caller: Caller, url: str) -> str:
     # Reports lie on a file store outside the API: it must not see the credentials.
     content = bytearray()
     try:
-        async with client.stream("GET", url, timeout=TIMEOUT) as response:
+        async with caller.tools.client.stream(
+            "GET", url, timeout=timeouts(caller.read_timeout)
+        ) as response:
             if response.is_success:
                 async for chunk in response.aiter_bytes():
                     content += chunk
                     if len(content) > _MAX_BYTES:
                         return ""
-    except httpx.HTTPError:
+    except (httpx.HTTPError, aiohttp.ClientError):
         return ""
     return content.decode("utf-8-sig", errors="replace")
 

@@ -67,7 +67,7 @@ class Settlement:
 
     async def _reconcile(self, rows: Sequence[Row], process: Mapping[str, object]) -> list[Outcome]:
         found: dict[int, Outcome] = {}
-        found.update(await refusals(self._brevo.caller.tools.client, process, rows))
+        found.update(await refusals(self._brevo.caller, process, rows))
         unnamed = [row for row in rows if row.position not in found]
         seen = await self._modified({row.email for row in unnamed})
         if not isinstance(seen, set):

@@ -16,9 +16,7 @@ from crmsync_server.crm.adapter import Account, QuotaExhaustedError, Tools
 from crmsync_server.crm.outcomes import Postponed, Retry, Unknown
 from crmsync_server.crm.replies import Reply, read
 
-# The read time-out bounds one silence, the total bounds a reply that only trickles.
-TIMEOUT = httpx.Timeout(connect=5.0, read=30.0, write=10.0, pool=5.0)
-TOTAL_TIMEOUT = timedelta(seconds=45)
+_READ_SECONDS = 30
 
 Fault = Postponed | Retry | Unknown
 
@@ -44,12 +42,19 @@ class Caller:
 
     vendor: the CRM's name, for messages.
     headers: sent with every call; they hold the credentials.
+    read_timeout: the longest silence of the CRM while it answers.
     """
 
     vendor: str
     account: Account
     tools: Tools
     headers: Mapping[str, str] = field(repr=False)
+    read_timeout: timedelta
+
+    @property
+    def total_timeout(self) -> timedelta:
+        """The longest one call may take, even when its reply only trickles."""
+        return self.read_timeout * 1.5
 
     async def call(
         self,
@@ -72,13 +77,13 @@ class Caller:
             json=json,
             params=params,
             headers=dict(self.headers),
-            timeout=TIMEOUT,
+            timeout=timeouts(self.read_timeout),
         )
         return await self._send(request)
 
     async def _send(self, request: httpx.Request) -> Reply | Fault:
         try:
-            async with asyncio.timeout(TOTAL_TIMEOUT.total_seconds()):
+            async with asyncio.timeout(self.total_timeout.total_seconds()):
                 # A redirect is never followed: it could carry the credentials elsewhere.
                 response = await self.tools.client.send(request, follow_redirects=False)
         except (httpx.RequestError, *_UNMAPPED) as fault:
@@ -91,6 +96,20 @@ class Caller:
         if was_not_sent(fault):
             return Retry("UNREACHABLE", f"{self.vendor} could not be reached ({kind})")
         return Unknown(f"{self.vendor} gave no answer after the request was sent ({kind})")
+
+
+def timeouts(read: timedelta) -> httpx.Timeout:
+    """Return time-outs for a call: fixed ones for connecting and writing, one for reading."""
+    return httpx.Timeout(connect=5.0, read=read.total_seconds(), write=10.0, pool=5.0)
+
+
+def caller(vendor: str, account: Account, tools: Tools, headers: Mapping[str, str]) -> Caller:
+    """Return the caller of an account; its option `timeout_seconds` (default 30) bounds reads.
+
+    Raises ValueError naming the option.
+    """
+    read = timedelta(seconds=number(account, "timeout_seconds", _READ_SECONDS))
+    return Caller(vendor, account, tools, headers, read)
 
 
 def was_not_sent(fault: Exception) -> bool:

@@ -20,7 +20,7 @@ from crmsync_server.crm.adapter import (
 from crmsync_server.crm.addresses import deliverable
 from crmsync_server.crm.bisect import Answer, Refused, deliver
 from crmsync_server.crm.guard import Guard, Halted
-from crmsync_server.crm.http import TOTAL_TIMEOUT, Caller, Fault, credential, number
+from crmsync_server.crm.http import Caller, Fault, caller, credential, number
 from crmsync_server.crm.hubspot_errors import Result, credentials_error
 from crmsync_server.crm.hubspot_replies import answer
 from crmsync_server.crm.hubspot_writes import CONTACTS, MAX_BATCH, Write, body, calls, path
@@ -35,7 +35,9 @@ from crmsync_server.crm.replies import Reply, text
 
 # The day first: a call that the day forbids must not use up the burst.
 _BUCKETS = ("daily", "burst")
-_PUSH_TIMEOUT = timedelta(minutes=3)
+# How long a push may start calls; the last one may take its whole time, and so may asking
+# for the time zone after it.
+_STARTING = timedelta(seconds=90)
 _WAITING = frozenset({limits.LOCKED, limits.TOO_MANY, limits.MIGRATING})
 
 
@@ -43,21 +45,23 @@ def build(account: Account, tools: Tools) -> "HubSpot":
     """Build the adapter of one portal.
 
     Secret `token`; options `burst_calls` (per 10 s, default 190), `daily_calls` (default
-    625000) and `portal_id` (check() refuses any other). Raises ValueError naming what is wrong.
+    625000), `portal_id` (check() refuses any other) and `timeout_seconds` (default 30).
+    Raises ValueError naming what is wrong.
     """
     headers = {"authorization": f"Bearer {credential(account, 'token')}"}
+    portal_calls = caller("HubSpot", account, tools, headers)
     capabilities = Capabilities(
         max_batch=MAX_BATCH,
         concurrency=4,
         requires_email=True,
         idempotent=True,
-        push_timeout=_PUSH_TIMEOUT,
+        push_timeout=_STARTING + 2 * portal_calls.total_timeout,
         limits=(
             Limit("burst", number(account, "burst_calls", 190), timedelta(seconds=10)),
             Limit("daily", number(account, "daily_calls", 625_000), timedelta(days=1)),
         ),
     )
-    return HubSpot(Caller("HubSpot", account, tools, headers), capabilities)
+    return HubSpot(portal_calls, capabilities)
 
 
 class HubSpot:
@@ -121,8 +125,7 @@ class _Push:
     def __init__(self, portal: HubSpot, caller: Caller) -> None:
         self._portal = portal
         self._caller = caller
-        # A call started last may take its whole time, and so may asking for the time zone.
-        self._guard = Guard(caller.tools.clock, _PUSH_TIMEOUT - 2 * TOTAL_TIMEOUT)
+        self._guard = Guard(caller.tools.clock, _STARTING)
 
     async def run(self, batch: Sequence[Delivery]) -> list[Outcome]:
         outcomes: dict[int, Outcome] = {}
