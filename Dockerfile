@@ -1,14 +1,14 @@
-# Two stages: pip and the sources stay in the first, the second holds the environment alone.
+# Two stages: sources and build tools stay in the first, the second holds the environment alone.
 FROM python:3.11-slim AS build
 WORKDIR /src
 RUN python -m venv /opt/crmsync
-ENV PATH=/opt/crmsync/bin:$PATH
-# The pinned packages change seldom and are a layer of their own.
-COPY constraints-server.txt ./
-RUN pip install --no-cache-dir --require-hashes -r constraints-server.txt
+# The pinned packages change seldom and are layers of their own.
+COPY constraints-build.txt constraints-server.txt ./
+RUN pip install --no-cache-dir --require-hashes -r constraints-build.txt
+RUN /opt/crmsync/bin/pip install --no-cache-dir --require-hashes -r constraints-server.txt
 COPY . .
-RUN pip wheel --no-deps --wheel-dir dist . \
- && pip install --no-cache-dir --no-deps --no-index dist/*.whl
+RUN pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
+ && /opt/crmsync/bin/pip install --no-cache-dir --no-deps --no-index dist/*.whl
 
 FROM python:3.11-slim
 RUN useradd --system --uid 10001 --home-dir /var/lib/crmsync --create-home crmsync

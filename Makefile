@@ -54,11 +54,13 @@ setup: $(STAMP) ## Create .venv with every tool, at the pinned versions
 pins: $(STAMP) ## Pin the newest versions that pyproject.toml allows
 	$(PIN) --upgrade --extra server --extra dev -o constraints.txt pyproject.toml
 	$(PIN) --extra server -c constraints.txt -o constraints-server.txt pyproject.toml
+	$(PIN) -c constraints.txt -o constraints-build.txt - <<<$$'hatchling\nsetuptools\nwheel'
 
 $(STAMP):
 	@[[ -n "$(PYTHON)" ]] || { echo "crmsync needs Python 3.11: neither python3.11 nor python3 is one." >&2; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --require-hashes -r constraints.txt
+	$(BIN)/pip install --quiet --require-hashes -r constraints-build.txt
+	$(BIN)/pip install --quiet --require-hashes --no-build-isolation -r constraints.txt
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
 	@rm -f .venv/.stamp-*
 	@touch $@
