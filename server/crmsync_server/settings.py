@@ -1,0 +1,196 @@
+"""Every setting: an environment variable `CRMSYNC_` and the field's name in capitals.
+
+`reference()` renders docs/reference/settings.md from this file.
+"""
+
+import os
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, get_args, get_origin
+
+from pydantic import BeforeValidator, Field, SecretStr
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_PREFIX = "CRMSYNC_"
+
+Options = dict[str, str]
+
+
+def _seconds(told: object) -> object:
+    try:
+        return timedelta(seconds=float(told)) if isinstance(told, str) else told
+    except ValueError:
+        return told  # perhaps ISO 8601, which is pydantic's to read
+
+
+Duration = Annotated[timedelta, BeforeValidator(_seconds), Field(gt=timedelta(0))]
+
+
+class LogFormat(StrEnum):
+    """How log lines are written."""
+
+    JSON = "json"
+    CONSOLE = "console"
+
+
+def _data_dir() -> Path:
+    """Return the folder that the XDG base directory specification names."""
+    home = os.environ.get("XDG_DATA_HOME", "")
+    return (Path(home) if home.startswith("/") else Path.home() / ".local/share") / "crmsync"
+
+
+class Settings(BaseSettings):
+    """What a server is told. An empty variable counts as unset.
+
+    Durations are seconds (`90`) or ISO 8601 (`PT1M30S`).
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX, env_ignore_empty=True, frozen=True, use_attribute_docstrings=True
+    )
+
+    # --- the database ---
+
+    database_url: SecretStr | None = None
+    """Your own PostgreSQL, 15 or newer, as `postgresql://user:password@host:port/database`; its
+    user owns the database and is no superuser. Unset: an embedded PostgreSQL in the data
+    directory."""
+    database_direct_url: SecretStr | None = None
+    """The same database past its pooler, for LISTEN. Unset: the database's URL."""
+    database_prepared_statements: bool = True
+    """Whether statements stay prepared on their connections. Set to false behind a PgBouncer in
+    transaction mode."""
+    database_pool_size: int = Field(default=10, ge=1)
+    """Connections kept open by each process."""
+    database_pool_overflow: int = Field(default=10, ge=0)
+    """Connections opened beyond those when all are busy, and closed after use."""
+    database_pool_timeout: Duration = timedelta(seconds=30)
+    """How long to wait for a connection when all are busy."""
+    data_dir: Path = Field(default_factory=_data_dir)
+    """The folder of the embedded PostgreSQL and of the development secret; made if missing. Unset:
+    `$XDG_DATA_HOME/crmsync`, which is `~/.local/share/crmsync` where that is unset."""
+
+    # --- the doors ---
+
+    grpc_address: str = "127.0.0.1:50051"
+    """Where gRPC is served, as `host:port`; port 0 takes a free one. Without one of
+    `CRMSYNC_JWT_SECRET`, `CRMSYNC_JWKS_URL` and `CRMSYNC_JWKS_FILE` only loopback addresses are
+    served."""
+    max_message_bytes: int = Field(default=16 * 1024 * 1024, ge=64 * 1024)
+    """The longest message taken or sent, in bytes; a longer one is RESOURCE_EXHAUSTED."""
+    drain_timeout: Duration = timedelta(seconds=20)
+    """How long a stopping server lets calls and deliveries end by themselves."""
+
+    # --- access ---
+
+    jwt_secret: SecretStr | None = Field(default=None, min_length=32)
+    """The secret of HS256 tokens, 32 characters or more."""
+    jwks_url: str | None = Field(default=None, pattern="^https?://")
+    """Where the keys of RS256 and ES256 tokens are published."""
+    jwks_file: Path | None = None
+    """The same keys in a file."""
+    jwt_audience: str | None = None
+    """The audience (`aud`) that a token must name. Unset: any, or none."""
+    jwt_issuer: str | None = None
+    """The issuer (`iss`) that a token must name. Unset: any, or none."""
+    org_claim: str = "org_id"
+    """The claim that names the caller's organization."""
+    roles_claim: str = "roles"
+    """The claim that lists the caller's roles."""
+
+    # --- the CRMs ---
+
+    hubspot_token: SecretStr | None = None
+    """The access token of a HubSpot private app. Unset: no deliveries to HubSpot."""
+    hubspot_base_url: str = "https://api.hubapi.com"
+    """Where HubSpot's API begins."""
+    hubspot_options: Options = Field(default_factory=dict)
+    """The adapter's options as a JSON object of texts: `burst_calls`, `daily_calls`,
+    `portal_id`."""
+    brevo_api_key: SecretStr | None = None
+    """The API key of a Brevo account. Unset: no deliveries to Brevo."""
+    brevo_base_url: str = "https://api.brevo.com/v3"
+    """Where Brevo's API begins."""
+    brevo_list_id: int | None = Field(default=None, ge=1)
+    """The Brevo list that contacts are put on. Unset: none."""
+    brevo_options: Options = Field(default_factory=dict)
+    """The adapter's options as a JSON object of texts."""
+
+    # --- the engine ---
+
+    engine_lease: Duration = timedelta(minutes=5)
+    """How long a claimed contact may stay without an outcome before another server takes it; longer
+    than any adapter's push may take."""
+    engine_max_retries: int = Field(default=5, ge=0)
+    """How often a delivery that failed for a passing reason is tried again."""
+    engine_backoff_base: Duration = timedelta(seconds=2)
+    """The longest wait before the first retry; it doubles with every other one."""
+    engine_backoff_cap: Duration = timedelta(minutes=10)
+    """The longest wait before any retry."""
+    engine_poll_interval: Duration = timedelta(seconds=5)
+    """How often the queue is read when no hint of new work comes."""
+    engine_rescue_interval: Duration = timedelta(seconds=15)
+    """How often expired leases are returned to the queue."""
+    attempts_retention: Duration = timedelta(days=90)
+    """How long the history of attempts is kept, in whole days."""
+    sessions_retention: Duration = timedelta(days=90)
+    """How long an ended session and its items are kept."""
+
+    # --- the log ---
+
+    log_format: LogFormat = LogFormat.CONSOLE
+    """How log lines are written: `json` or `console`."""
+
+    @property
+    def authenticates(self) -> bool:
+        """Whether callers must show a token."""
+        return bool(self.jwt_secret or self.jwks_url or self.jwks_file)
+
+
+def reference() -> str:
+    """Return docs/reference/settings.md."""
+    rows = "\n".join(_row(name, field) for name, field in Settings.model_fields.items())
+    return f"""# Settings
+
+Environment variables, read when a server starts. An empty one counts as unset. Durations are
+seconds (`90`) or ISO 8601 (`PT1M30S`). Rendered from `crmsync_server/settings.py`.
+
+| Variable | Type | Default | What it says |
+| --- | --- | --- | --- |
+{rows}
+"""
+
+
+def _row(name: str, field: FieldInfo) -> str:
+    meaning = " ".join((field.description or "").split())
+    return f"| `{_PREFIX}{name.upper()}` | {_kind(field)} | {_default(field)} | {meaning} |"
+
+
+def _kind(field: FieldInfo) -> str:
+    names: dict[object, str] = {
+        timedelta: "duration",
+        SecretStr: "secret",
+        str: "text",
+        int: "integer",
+        bool: "`true` or `false`",
+        Path: "path",
+        dict: "JSON object",
+        LogFormat: "`json` or `console`",
+    }
+    if get_origin(field.annotation) is dict:
+        return names[dict]
+    kinds = [kind for kind in get_args(field.annotation) if kind in names]
+    return names[kinds[0] if kinds else field.annotation]
+
+
+def _default(field: FieldInfo) -> str:
+    default = field.default
+    if field.default_factory is dict:
+        return "`{}`"
+    if isinstance(default, timedelta):
+        return f"`{default.total_seconds():g}`"
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
+    return f"`{default}`" if isinstance(default, (str, int)) else "unset"

@@ -1,0 +1,154 @@
+"""The pool of connections, and the transactions that the rest of the store runs in.
+
+Every transaction sees the rows of one organization, or of all of them; row-level security holds
+it to that, by a setting that ends with the transaction. Nothing is left on the connection, so a
+PgBouncer in transaction mode may stand in between.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+import asyncpg  # type: ignore[import-untyped]  # it ships no types
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+EVERYONE = "*"
+
+
+class TransactionAbortedError(RuntimeError):
+    """A statement failed, its error was swallowed, and so nothing could be committed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """How connections are kept.
+
+    Attributes:
+        size: connections kept open.
+        overflow: connections opened beyond that when all are busy, and closed after use.
+        timeout: seconds to wait for a connection before sqlalchemy.exc.TimeoutError.
+        prepared_statements: whether statements stay prepared on a connection; a PgBouncer in
+            transaction mode needs them off.
+    """
+
+    size: int = 10
+    overflow: int = 10
+    timeout: float = 30.0
+    prepared_statements: bool = True
+
+
+class _Driver(Protocol):
+    """The part of asyncpg.Connection that opens and closes transactions."""
+
+    async def execute(self, query: str) -> str: ...
+
+
+class Database:
+    """One Postgres, as one process uses it. The caller that builds it closes it."""
+
+    def __init__(self, url: str, pool: Pool | None = None) -> None:
+        """Prepare the pool; nothing is connected yet.
+
+        Args:
+            url: as libpq and asyncpg know it, `postgresql://user:password@host:port/database`.
+            pool: how connections are kept.
+        """
+        self._engine = _engine(url, pool or Pool())
+
+    @asynccontextmanager
+    async def org(self, org_id: str) -> AsyncIterator[AsyncConnection]:
+        """Run one transaction that sees the rows of this organization alone.
+
+        It commits at the end of the block, and rolls back when the block raises.
+
+        Raises:
+            ValueError: not an organization's id.
+            TransactionAbortedError: the block swallowed the error of a statement.
+        """
+        if org_id in {"", EVERYONE} or "\0" in org_id:
+            message = f"no organization is called {org_id!r}"
+            raise ValueError(message)
+        async with self._transaction(org_id) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def everyone(self) -> AsyncIterator[AsyncConnection]:
+        """Run one transaction over all organizations: for the engine's duties, never for a caller.
+
+        Raises:
+            TransactionAbortedError: the block swallowed the error of a statement.
+        """
+        async with self._transaction(EVERYONE) as connection:
+            yield connection
+
+    async def close(self) -> None:
+        """Close every connection that is not in use; the others close when they are given back."""
+        await self._engine.dispose()
+
+    @asynccontextmanager
+    async def _transaction(self, org_id: str) -> AsyncIterator[AsyncConnection]:
+        async with self._engine.connect() as connection:
+            driver = await _driver(connection)
+            try:
+                # One round trip for both. `execute` without arguments is the simple protocol,
+                # which takes several statements and no parameters.
+                await driver.execute(f"BEGIN; SET LOCAL crmsync.org_id = {_literal(org_id)}")
+                yield connection
+                await _commit(driver)
+            except BaseException:
+                await _roll_back(connection, driver)
+                raise
+
+
+def _engine(url: str, pool: Pool) -> AsyncEngine:
+    # SQLAlchemy is told that it autocommits, so that it leaves BEGIN and COMMIT to this module.
+    unnamed: dict[str, Any] = {
+        "statement_cache_size": 0,
+        "prepared_statement_cache_size": 0,
+        "prepared_statement_name_func": str,
+    }
+    # The driver reads the URL itself: it knows every parameter that libpq does.
+    engine = create_async_engine(
+        "postgresql+asyncpg://",
+        connect_args={"dsn": url} | ({} if pool.prepared_statements else unnamed),
+        isolation_level="AUTOCOMMIT",
+        pool_size=pool.size,
+        max_overflow=pool.overflow,
+        pool_timeout=pool.timeout,
+        pool_reset_on_return=None,
+    )
+    sa.event.listen(engine.sync_engine, "checkout", _refuse_closed)
+    return engine
+
+
+def _refuse_closed(connection: Any, _record: object, _proxy: object) -> None:  # noqa: ANN401 - SQLAlchemy's
+    # Postgres restarted: the pool then drops all it holds and connects anew. Costs no round trip.
+    if connection.driver_connection.is_closed():
+        raise sa.exc.InvalidatePoolError
+
+
+async def _driver(connection: AsyncConnection) -> _Driver:
+    raw = await connection.get_raw_connection()
+    return cast("_Driver", raw.driver_connection)
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+async def _commit(driver: _Driver) -> None:
+    # COMMIT of an aborted transaction is no error to Postgres: it answers ROLLBACK.
+    if await driver.execute("COMMIT") != "COMMIT":
+        raise TransactionAbortedError
+
+
+async def _roll_back(connection: AsyncConnection, driver: _Driver) -> None:
+    try:
+        await driver.execute("ROLLBACK")
+    except BaseException as error:
+        # Nobody may have a connection in an unknown state.
+        await connection.invalidate()
+        if not isinstance(error, (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)):
+            raise

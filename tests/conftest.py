@@ -1,0 +1,70 @@
+"""Fixtures for every test: a migrated database of its own, and an event loop left clean."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from crmsync_server.store.db import Database, Pool
+from crmsync_server.store.embedded import TUNING, EmbeddedPostgres
+from crmsync_server.store.migrations import migrate
+from tests.postgres import NOT_DURABLE, Postgres
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """Run an embedded PostgreSQL, or use the server that CRMSYNC_TEST_DATABASE_URL names.
+
+    The role in that URL owns what it makes: CREATEDB, no superuser.
+    """
+    if url := os.environ.get("CRMSYNC_TEST_DATABASE_URL"):
+        yield Postgres(url, url)
+        return
+    server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres"), {**TUNING, **NOT_DURABLE})
+    server.start()
+    try:
+        yield Postgres(server.url, server.admin_url)
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def template(postgres: Postgres) -> Iterator[str]:
+    """Migrate one database, for the others to be copied from."""
+    with asyncio.Runner() as runner:
+        making = postgres.database()
+        url = runner.run(making.__aenter__())
+        runner.run(migrate(url))
+        yield url
+        runner.run(making.__aexit__(None, None, None))
+
+
+@pytest.fixture
+async def database_url(postgres: Postgres, template: str) -> AsyncIterator[str]:
+    """Make a migrated, empty database."""
+    async with postgres.database(template) as url:
+        yield url
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """Open the test's database."""
+    database = Database(database_url, Pool(size=5))
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    """Return a data directory that does not exist yet."""
+    return tmp_path / "data"
+
+
+@pytest.fixture(autouse=True)
+async def _no_task_is_left_behind() -> AsyncIterator[None]:
+    yield
+    mine = asyncio.current_task()
+    left = [task for task in asyncio.all_tasks() if task is not mine]
+    assert not left, f"left behind: {left}"
