@@ -5,6 +5,7 @@ cannot keep is listed in `lacks` with the reason, by the name of its test.
 """
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ from typing import ClassVar
 
 import httpx
 import pytest
+import pytest_asyncio
 from httpx_aiohttp import AiohttpTransport
 
 from crmsync_server.crm.adapter import (
@@ -32,9 +34,7 @@ from crmsync_server.crm.outcomes import (
     Synced,
     Unknown,
 )
-from crmsync_server.sandbox.brevo import BrevoSettings
 from crmsync_server.sandbox.faults import FaultSettings, ScriptedFault
-from crmsync_server.sandbox.hubspot import HubSpotSettings
 from crmsync_server.sandbox.server import Sandbox
 from crmsync_server.sandbox.simulator import Simulator
 from tests.crm.support import SECRET, Allowance, deliveries, delivery
@@ -64,6 +64,7 @@ class Emptied(AiohttpTransport):
         return httpx.Response(200, json={}, request=request)
 
 
+@pytest.mark.asyncio(loop_scope="module")
 class AdapterConformance:
     """The promises; a subclass is collected, this class is not."""
 
@@ -87,14 +88,14 @@ class AdapterConformance:
             getattr(cls, promise)
             setattr(cls, promise, None)
 
-    @pytest.fixture(autouse=True)
-    async def _sandbox(self) -> AsyncIterator[None]:
-        hubspot = HubSpotSettings(token=SECRET, burst_limit=100_000)
-        brevo = BrevoSettings(api_key=SECRET, contacts_per_second=100_000, others_per_hour=100_000)
-        async with (
-            Sandbox(hubspot=hubspot, brevo=brevo) as self.sandbox,
-            httpx.AsyncClient(transport=AiohttpTransport()) as self.client,
-        ):
+    @pytest_asyncio.fixture(autouse=True, loop_scope="module")
+    async def _client(self, sandbox: Sandbox) -> AsyncIterator[None]:
+        self.sandbox = sandbox
+        self.simulator.reset()
+        self.simulator.calls.clear()
+        self.simulator.faults.clear_script()
+        self.turn()
+        async with httpx.AsyncClient(transport=AiohttpTransport()) as self.client:
             yield
 
     @property
@@ -294,9 +295,10 @@ class AdapterConformance:
 
     async def test_an_unreachable_crm_is_tried_again(self) -> None:
         """Nothing was sent, so nothing is unknown."""
-        url = self.sandbox.urls[self.crm]
-        await self.sandbox.stop()
-        (outcome,) = await self.adapter(base_url=url).push([delivery(1)])
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        adapter = self.adapter(base_url=f"http://127.0.0.1:{port}")
+        (outcome,) = await adapter.push([delivery(1)])
         assert isinstance(outcome, Retry)
 
     async def test_an_empty_answer_is_no_success(self) -> None:
