@@ -94,12 +94,15 @@ class Imports:
         self._worker: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Begin to apply what is accepted."""
+        """Begin to apply what is accepted, with what an earlier stop left unfinished."""
         self._waiting = asyncio.Queue()
+        for process in self._processes.values():
+            if process.status in {"queued", "in_process"}:
+                self._waiting.put_nowait(process)
         self._worker = asyncio.create_task(self._loop())
 
     async def stop(self) -> None:
-        """Stop; an import under way stays unfinished."""
+        """Stop; what is unfinished waits for the next start."""
         if self._worker is not None:
             self._worker.cancel()
             await asyncio.wait([self._worker])
@@ -157,13 +160,17 @@ class Imports:
             process = await self._waiting.get()
             process.status = "in_process"
             await asyncio.sleep(self._base_seconds + self._seconds_per_row * len(process.rows))
-            if self._faults.happens(self._faults.settings.failed_import_rate):
-                process.status = "failed"
-            else:
-                await self._apply(process)
-                process.status = "completed"
-            if not self._faults.happens(self._faults.settings.lost_notification_rate):
-                await _notify(process)
+            if process.id in self._processes:
+                await self._finish(process)
+
+    async def _finish(self, process: ImportProcess) -> None:
+        if self._faults.happens(self._faults.settings.failed_import_rate):
+            process.status = "failed"
+        else:
+            await self._apply(process)
+            process.status = "completed"
+        if not self._faults.happens(self._faults.settings.lost_notification_rate):
+            await _notify(process)
 
     async def _apply(self, process: ImportProcess) -> None:
         seen: dict[int, str] = {}

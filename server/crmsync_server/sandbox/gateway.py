@@ -48,6 +48,8 @@ class Gateway:
         outcome = await self._serve(visit)
         write = self._crm.is_write(visit.request.method, template)
         self._crm.calls.record(visit.request.method, template, outcome, write=write)
+        if visit.unanswered is not None:
+            await self._leave(visit, abort=visit.unanswered.kind == "drop")
 
     async def _serve(self, visit: _Visit) -> str:
         refusal = self._crm.authenticate(visit.request)
@@ -70,10 +72,10 @@ class Gateway:
             await visit.apply()
         if fault.kind == "status":
             return await visit.answer(self._crm.failure(fault))
-        await self._leave_unanswered(visit, abort=fault.kind == "drop")
+        visit.unanswered = fault
         return fault.label
 
-    async def _leave_unanswered(self, visit: _Visit, *, abort: bool) -> None:
+    async def _leave(self, visit: _Visit, *, abort: bool) -> None:
         transport = visit.transport
         self._silenced.add(transport)
         try:
@@ -102,6 +104,7 @@ class _Visit:
         self.request = Request(scope)
         self.transport: asyncio.Transport = scope["state"]["transport"]
         self.headers: Mapping[str, str] = {}
+        self.unanswered: Fault | None = None
         self._scope = scope
         self._receive = receive
         self._send = send
@@ -125,7 +128,9 @@ class _Visit:
     async def _send_with_headers(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._outcome = str(message["status"])
-            MutableHeaders(scope=message).update(self.headers)
+            headers = MutableHeaders(scope=message)
+            for name, value in self.headers.items():
+                headers.setdefault(name, value)
         await self._send(message)
 
 

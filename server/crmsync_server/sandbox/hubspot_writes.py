@@ -5,6 +5,7 @@ input carries an `objectWriteTraceId` of its own: then the good inputs are appli
 are listed in a 207.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -202,7 +203,7 @@ def record_json(contact: PortalContact, properties: set[str]) -> JsonObject:
 
 def _check_batch(inputs: Sequence[Input]) -> None:
     ids = [item.id.strip().lower() for item in inputs if item.id is not None]
-    repeated = sorted({key for key in ids if ids.count(key) > 1})
+    repeated = sorted(key for key, count in Counter(ids).items() if count > 1)
     if repeated:
         raise HubSpotError(400, f"Duplicate IDs found in batch input: {repeated}")
 

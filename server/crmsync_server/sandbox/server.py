@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
 import uvicorn
@@ -47,7 +47,7 @@ class Sandbox:
         self.brevo = Brevo(brevo or BrevoSettings(), clock)
         self.urls: dict[str, str] = {}
         self._ports = {self.hubspot.name: hubspot_port, self.brevo.name: brevo_port}
-        self._running = AsyncExitStack()
+        self._listeners: list[_Listener] = []
 
     async def start(self) -> None:
         """Listen on every CRM's port, and fill in `urls`.
@@ -55,15 +55,20 @@ class Sandbox:
         Raises:
             OSError: a port is taken; nothing is left listening.
         """
-        async with AsyncExitStack() as starting:
-            hubspot = await self._listen(starting, self.hubspot)
-            brevo = await self._listen(starting, self.brevo)
-            self._running = starting.pop_all()
+        try:
+            hubspot = await self._listen(self.hubspot)
+            brevo = await self._listen(self.brevo)
+        except OSError:
+            await self.stop()
+            raise
         self.urls = {self.hubspot.name: hubspot, self.brevo.name: f"{brevo}/v3"}
 
     async def stop(self) -> None:
         """Stop listening; requests that hang are cut off. What is held stays readable."""
-        await self._running.aclose()
+        async with asyncio.TaskGroup() as stopping:
+            for listener in self._listeners:
+                stopping.create_task(listener.stop())
+        self._listeners.clear()
         self.urls = {}
 
     async def __aenter__(self) -> Self:
@@ -80,10 +85,10 @@ class Sandbox:
         """Stop."""
         await self.stop()
 
-    async def _listen(self, stack: AsyncExitStack, crm: Simulator) -> str:
+    async def _listen(self, crm: Simulator) -> str:
         listener = _Listener(crm, self._ports[crm.name])
         await listener.start()
-        stack.push_async_callback(listener.stop)
+        self._listeners.append(listener)
         return f"http://{_HOST}:{listener.port}"
 
 
