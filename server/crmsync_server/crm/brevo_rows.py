@@ -89,7 +89,8 @@ def _wanted(delivery: Delivery) -> dict[str, str]:
 
 def _phone(value: str) -> str | None:
     """Return a phone in international form; a malformed one would fail the whole record."""
-    bare = _PHONE_PUNCTUATION.sub("", value)
+    # "+33 (0)6": the digit in brackets is dialled at home only.
+    bare = _PHONE_PUNCTUATION.sub("", value.replace("(0)", ""))
     return bare if _INTERNATIONAL.fullmatch(bare) else None
 
 
