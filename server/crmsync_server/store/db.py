@@ -44,6 +44,8 @@ class _Driver(Protocol):
 
     async def execute(self, query: str) -> str: ...
 
+    def terminate(self) -> None: ...
+
 
 class Database:
     """One Postgres, as one process uses it. The caller that builds it closes it."""
@@ -148,7 +150,9 @@ async def _roll_back(connection: AsyncConnection, driver: _Driver) -> None:
     try:
         await driver.execute("ROLLBACK")
     except BaseException as error:
-        # Nobody may have a connection in an unknown state.
+        # Nobody may have a connection in an unknown state. Terminated first: invalidating alone
+        # would wait seconds for a lost server to say goodbye.
+        driver.terminate()
         await connection.invalidate()
         if not isinstance(error, (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)):
             raise

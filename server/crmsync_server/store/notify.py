@@ -123,7 +123,12 @@ class _Channel:
         try:
             async with self._database.everyone() as connection:
                 await send(connection, self._name, joined(hints))
-        except (sa.exc.SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        except (
+            sa.exc.SQLAlchemyError,
+            asyncpg.PostgresError,
+            asyncpg.InterfaceError,
+            OSError,
+        ) as error:
             # Kept for the next turn: whoever listens would otherwise wait for its slow poll.
             self.add(hints)
-            _log.warning("hints not sent", channel=self._name, exc_info=True)
+            _log.warning("hints not sent", channel=self._name, error=str(error))
