@@ -161,6 +161,7 @@ async def test_a_file_body_is_csv_separated_by_semicolons(brevo: httpx.AsyncClie
         ({"listIds": [2]}, "missing_parameter"),
         ({"listIds": [2], "jsonBody": ["a@x.com"]}, "invalid_parameter"),
         ({"listIds": "2", "jsonBody": []}, "invalid_parameter"),
+        ({"listIds": [2], "jsonBody": [], "notifyUrl": 7}, "invalid_parameter"),
     ],
 )
 async def test_an_import_needs_a_list_and_rows(
@@ -179,27 +180,46 @@ async def test_an_import_over_ten_megabytes_is_refused(brevo: httpx.AsyncClient)
     assert answer.json()["code"] == "out_of_range"
 
 
-async def test_the_notify_url_is_called_when_the_import_has_ended(
-    brevo: httpx.AsyncClient,
-) -> None:
-    """One POST, naming the process."""
-    received: asyncio.Queue[bytes] = asyncio.Queue()
+class Callbacks:
+    """Listens for notifications and keeps their bodies in order."""
 
-    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self) -> None:
+        """Start with none received."""
+        self.received: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Take one notification."""
         head = await reader.readuntil(b"\r\n\r\n")
         length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
-        await received.put(await reader.readexactly(length))
+        await self.received.put(await reader.readexactly(length))
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
         await writer.drain()
         writer.close()
 
-    async with await asyncio.start_server(take, "127.0.0.1", 0) as listener:
-        port = listener.sockets[0].getsockname()[1]
-        url = f"http://127.0.0.1:{port}/done"
-        process = await start_import(brevo, {"email": "a@x.com"}, notifyUrl=url)
-        call = json.loads(await asyncio.wait_for(received.get(), 5))
-    assert call["id"] == process
+
+async def test_the_notify_url_is_called_when_the_import_has_ended(
+    sandbox: Sandbox, brevo: httpx.AsyncClient
+) -> None:
+    """One POST, naming the process; it can be lost."""
+    callbacks = Callbacks()
+    async with await asyncio.start_server(callbacks.take, "127.0.0.1", 0) as listener:
+        url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/done"
+        sandbox.brevo.faults.settings = FaultSettings(lost_notification_rate=1)
+        await run_import(brevo, {"email": "a@x.com"}, notifyUrl=url)
+        sandbox.brevo.faults.settings = FaultSettings()
+        told = await start_import(brevo, {"email": "a@x.com"}, notifyUrl=url)
+        call = json.loads(await asyncio.wait_for(callbacks.received.get(), 5))
+    assert call["id"] == told
     assert call["status"] == "completed"
+
+
+async def test_a_reset_forgets_the_imports_that_wait(brevo: httpx.AsyncClient) -> None:
+    """Imports are applied in order, so the later one shows that the earlier was left out."""
+    for _ in range(3):
+        await start_import(brevo, *({"email": f"old{number}@x.com"} for number in range(2000)))
+    await brevo.post("/_sandbox/reset")
+    await run_import(brevo, {"email": "new@x.com"})
+    assert list(await held(brevo)) == ["new@x.com"]
 
 
 async def test_an_unreachable_notify_url_does_not_stop_later_imports(

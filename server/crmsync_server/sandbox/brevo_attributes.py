@@ -41,11 +41,16 @@ def _is_scalar(value: object) -> bool:
     return isinstance(value, str | int | float | bool)
 
 
+def _is_choice(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
 _CHECKS: Mapping[str, Callable[[object], bool]] = {
     "text": _is_text,
     "float": _is_number,
     "boolean": _is_boolean,
     "date": _is_date,
+    "multiple-choice": _is_choice,
 }
 TYPES = ("text", "date", "float", "boolean", "id", "multiple-choice", "user")
 

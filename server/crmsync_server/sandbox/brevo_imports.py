@@ -140,7 +140,7 @@ class Imports:
             body.get("updateExistingContacts", True) is not False,
             body.get("emptyContactsAttributes", False) is True,
             body.get("emailBlacklist", False) is True,
-            body.get("notifyUrl"),
+            _notify_url(body),
         )
         self._processes[process.id] = process
         self._waiting.put_nowait(process)
@@ -221,6 +221,13 @@ def _change(process: ImportProcess, row: JsonObject) -> Change:
         said["emailBlacklisted"] = True
     identifiers = {key: row[key] for key in (EMAIL, EXT_ID) if row.get(key)}
     return process.account.parse(said | identifiers)
+
+
+def _notify_url(body: Mapping[str, Any]) -> str | None:
+    url = body.get("notifyUrl")
+    if url is None or isinstance(url, str):
+        return url
+    raise BrevoError(400, "notifyUrl should be a string", code=INVALID)
 
 
 def _rows(body: Mapping[str, Any]) -> list[JsonObject]:

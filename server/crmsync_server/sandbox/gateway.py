@@ -34,7 +34,7 @@ class Gateway:
     def close(self) -> None:
         """End every request that waits or hangs, so that the listener can stop."""
         self._closed.set_result(None)
-        for transport in self._silenced:
+        for transport in list(self._silenced):
             transport.abort()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

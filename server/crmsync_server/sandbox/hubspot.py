@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from zoneinfo import ZoneInfo
 
 from starlette.applications import Starlette
@@ -129,7 +130,7 @@ class HubSpot:
         headers = {}
         if fault.retry_after_seconds is not None:
             headers["Retry-After"] = str(fault.retry_after_seconds)
-        if fault.status == 429:  # noqa: PLR2004 - HTTP's own number
+        if fault.status == HTTPStatus.TOO_MANY_REQUESTS:
             return rate_limited(fault.policy or _BURST, headers)
         return HubSpotError(fault.status, "The request could not be served").as_response(headers)
 

@@ -1,6 +1,7 @@
 """HubSpot's error bodies: `{status, message, correlationId, category, context?, errors?}`."""
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from uuid import uuid4
 
 from starlette.requests import Request
@@ -19,7 +20,6 @@ _CATEGORIES = {
     429: "RATE_LIMITS",
     477: "MIGRATION_IN_PROGRESS",
 }
-_POLICIES = {"TEN_SECONDLY_ROLLING": "ten_secondly_rolling", "DAILY": "daily"}
 
 
 class HubSpotError(Exception):
@@ -83,12 +83,12 @@ def rate_limited(policy: str, headers: Mapping[str, str] | None = None) -> Respo
     """Return the 429 of a limit; `policy` is `TEN_SECONDLY_ROLLING` or `DAILY`."""
     body = {
         "status": "error",
-        "message": f"You have reached your {_POLICIES.get(policy, policy)} limit.",
+        "message": f"You have reached your {policy.lower()} limit.",
         "errorType": "RATE_LIMIT",
         "correlationId": str(uuid4()),
         "policyName": policy,
     }
-    return JSONResponse(body, status_code=429, headers=headers)
+    return JSONResponse(body, status_code=HTTPStatus.TOO_MANY_REQUESTS, headers=headers)
 
 
 async def read_body(request: Request) -> JsonObject:
@@ -115,5 +115,6 @@ async def answer_error(_: Request, error: Exception) -> Response:
 async def answer_routing_error(request: Request, error: Exception) -> Response:
     """Answer a path or method that HubSpot does not have."""
     status = getattr(error, "status_code", 404)
-    message = f"{request.method} is not allowed here" if status == 405 else "resource not found"  # noqa: PLR2004 - HTTP's own number
+    allowed = status != HTTPStatus.METHOD_NOT_ALLOWED
+    message = "resource not found" if allowed else f"{request.method} is not allowed here"
     return HubSpotError(status, message).as_response()
