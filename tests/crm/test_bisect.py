@@ -24,7 +24,7 @@ class Batch:
     async def send(self, items: Sequence[int]) -> Answer[str]:
         """Apply the items unless one is bad."""
         if self.calls == self.allowed_calls:
-            return Halted("postponed", "postponed")
+            return Halted("postponed")
         self.calls += 1
         culprit = next((at for at, item in enumerate(items) if item in self.bad), None)
         if culprit is None:

@@ -333,7 +333,7 @@ async def test_a_refusal_after_a_delivery_does_not_lose_the_delivery() -> None:
 
     crm = ScriptedCrm(respond)
     outcomes = await push(crm, delivery(1, crm_contact_id="7"), delivery(2))
-    assert [type(outcome) for outcome in outcomes] == [Synced, Retry]
+    assert [type(outcome) for outcome in outcomes] == [Synced, Postponed]
 
 
 async def test_contacts_without_an_address_are_skipped_without_a_call() -> None:

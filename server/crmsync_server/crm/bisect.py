@@ -33,7 +33,8 @@ Send = Callable[[Sequence[Item]], Awaitable[Answer[Result]]]
 async def deliver(items: Sequence[Item], send: Send[Item, Result]) -> list[Result]:
     """Send the items in as few calls as find every culprit; one result per item, in order.
 
-    send: makes one call; a plain answer holds one result per item, in order.
+    send: makes one call; a plain answer holds one result per item, in order. After a Halted
+        it answers every further call with a Halted, unmade.
     """
     bisection = _Bisection(items, send)
     if items:
@@ -46,15 +47,11 @@ class _Bisection(Generic[Item, Result]):
         self.items = items
         self.send = send
         self.results: dict[int, Result] = {}
-        self.halted: Halted[Result] | None = None
 
     async def run(self, group: Sequence[int]) -> bool:
         """Settle a group; True when it held a culprit, or could not be tried."""
         blamed = False
         while group:
-            if self.halted is not None:
-                self._fill(group, self.halted.unsent)
-                return True
             match await self.send([self.items[position] for position in group]):
                 case Refused(culprits=culprits) if culprits:
                     blamed = True
@@ -66,9 +63,8 @@ class _Bisection(Generic[Item, Result]):
                 case Refused():
                     await self._split(group)
                     return True
-                case Halted() as halted:
-                    self.halted = halted
-                    self._fill(group, halted.sent)
+                case Halted(outcome=outcome):
+                    self._fill(group, outcome)
                     return True
                 case results:
                     self.results.update(zip(group, results, strict=True))

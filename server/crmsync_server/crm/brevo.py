@@ -12,7 +12,7 @@ from crmsync_server.crm import brevo_import, brevo_single
 from crmsync_server.crm.adapter import Account, Capabilities, Delivery, Limit, Standing, Tools
 from crmsync_server.crm.addresses import deliverable
 from crmsync_server.crm.bisect import Answer, deliver
-from crmsync_server.crm.brevo_calls import Brevo, halted, judge, refused
+from crmsync_server.crm.brevo_calls import Brevo, judge, refused
 from crmsync_server.crm.brevo_rows import Row, attribute_types, row
 from crmsync_server.crm.brevo_settle import Settlement
 from crmsync_server.crm.fanout import fan_out
@@ -87,7 +87,7 @@ class BrevoAdapter:
         if sendable:
             types = await guard.call(self._attribute_types)
             if isinstance(types, Halted):
-                outcomes.update(dict.fromkeys(sendable, types.unsent))
+                outcomes.update(dict.fromkeys(sendable, types.outcome))
             else:
                 rows = [row(at, batch[at], types) for at in sendable]
                 outcomes.update(await _Push(self._brevo, guard, self._import_threshold).run(rows))
@@ -108,7 +108,7 @@ class BrevoAdapter:
         types = await guard.call(self._attribute_types)
         guard.conclude(())
         if isinstance(types, Halted):
-            wait = types.unsent
+            wait = types.outcome
             return settlement.later(wait if isinstance(wait, Postponed) else None, len(batch))
         return await settlement.run([row(at, item, types) for at, item in enumerate(batch)])
 
@@ -136,7 +136,7 @@ class BrevoAdapter:
         if isinstance(reply, Unknown):
             return _unread(reply.message)
         if not isinstance(reply, Reply):
-            return halted(reply)
+            return Halted(reply)
         if reply.status != HTTPStatus.OK or "attributes" not in reply.fields:
             verdict = judge(reply, self._brevo)
             return verdict if isinstance(verdict, Halted) else _unread(reply.text)
@@ -146,7 +146,7 @@ class BrevoAdapter:
 
 def _unread(why: str) -> Halted[Outcome]:
     fault = Retry("ATTRIBUTES_UNKNOWN", f"Brevo's attributes could not be read: {why}"[:500])
-    return Halted(fault, fault)
+    return Halted(fault)
 
 
 class _Push:

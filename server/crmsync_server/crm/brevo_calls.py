@@ -78,13 +78,6 @@ class Brevo:
         return (http_date(reply.headers.get("date")) or self.now()) - _CLOCK_MARGIN
 
 
-def halted(fault: Fault) -> Halted[Outcome]:
-    """Return what a call that got no reply means for the push."""
-    if isinstance(fault, Unknown):
-        return Halted(fault, Retry("NOT_SENT", fault.message))
-    return Halted(fault, fault)
-
-
 def judge(reply: Reply, brevo: Brevo) -> Outcome | Halted[Outcome]:
     """Decide what a reply that is no success means.
 
@@ -94,8 +87,7 @@ def judge(reply: Reply, brevo: Brevo) -> Outcome | Halted[Outcome]:
     if reply.status in _ACCOUNT:
         raise refused(reply)
     if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
-        postponed = Postponed(_reset(reply, brevo.now()), "RATE_LIMIT", words(reply))
-        return Halted(postponed, postponed)
+        return Halted(Postponed(_reset(reply, brevo.now()), "RATE_LIMIT", words(reply)))
     code = text(reply.fields.get("code")).upper()
     if reply.status == _TOO_EARLY or code == "ACCOUNT_IN_PROCESS":
         return Retry(code or "TOO_EARLY", words(reply), retry_after(reply.headers, brevo.now()))
@@ -111,8 +103,7 @@ def _fault(reply: Reply) -> Outcome | Halted[Outcome]:
     message = brief(f"Brevo answered {reply.status}: {words(reply)}")
     if reply.status < HTTPStatus(300):
         return Retry("UNACCOUNTED", message)
-    fault = Retry("CRM_FAULT", message)
-    return Halted(Unknown(message) if reply.status in _GATEWAY else fault, fault)
+    return Halted(Unknown(message) if reply.status in _GATEWAY else Retry("CRM_FAULT", message))
 
 
 def refused(reply: Reply) -> CredentialsRefusedError:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from http import HTTPStatus
 
 from crmsync_server.crm.bisect import Refused
-from crmsync_server.crm.brevo_calls import Brevo, halted, judge
+from crmsync_server.crm.brevo_calls import Brevo, judge
 from crmsync_server.crm.brevo_rows import Row
 from crmsync_server.crm.guard import Halted
 from crmsync_server.crm.outcomes import Accepted, Outcome, Rejected
@@ -103,7 +103,7 @@ async def start(
     """Start one import; Accepted for each of its rows. Raises CredentialsRefusedError."""
     reply = await brevo.contacts("POST", "/import", json=_body(brevo, rows))
     if not isinstance(reply, Reply):
-        return halted(reply)
+        return Halted(reply)
     process_id = text(reply.fields.get("processId"))
     if reply.status == HTTPStatus.ACCEPTED and process_id:
         wait = max(_SHORTEST, timedelta(seconds=len(rows) / _ROWS_PER_SECOND))

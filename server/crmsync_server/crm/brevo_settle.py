@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from urllib.parse import quote
 
-from crmsync_server.crm.brevo_calls import Brevo, halted, judge
+from crmsync_server.crm.brevo_calls import Brevo, judge
 from crmsync_server.crm.brevo_import import Ticket
 from crmsync_server.crm.brevo_reports import refusals
 from crmsync_server.crm.brevo_rows import Row, holds
@@ -60,7 +60,7 @@ class Settlement:
             return [Unknown("Brevo did not complete the import within a day")] * count
         next_ticket = self._ticket.asked()
         verdict = judge(answer, self._brevo) if isinstance(answer, Reply) else answer
-        wait = verdict.sent if isinstance(verdict, Halted) else verdict
+        wait = verdict.outcome if isinstance(verdict, Halted) else verdict
         if isinstance(wait, Postponed):
             now = max(now, wait.until - next_ticket.wait)
         return [next_ticket.accepted(now)] * count
@@ -100,7 +100,7 @@ class Settlement:
             path = f"/{quote(identifier, safe='')}"
             reply = await self._brevo.contacts("GET", path, params={"identifierType": kind})
             if not isinstance(reply, Reply):
-                return halted(_reading(reply))
+                return Halted(_reading(reply))
             if reply.status == HTTPStatus.OK and self._is_delivered(row, reply.fields):
                 return _synced(row)
             verdict = None if reply.status in _LOOKED else judge(reply, self._brevo)

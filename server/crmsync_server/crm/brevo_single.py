@@ -3,7 +3,7 @@
 from http import HTTPStatus
 from urllib.parse import quote
 
-from crmsync_server.crm.brevo_calls import Brevo, halted, judge
+from crmsync_server.crm.brevo_calls import Brevo, judge
 from crmsync_server.crm.brevo_rows import Row
 from crmsync_server.crm.guard import Halted
 from crmsync_server.crm.http import Fault
@@ -45,7 +45,7 @@ def _content(brevo: Brevo, row: Row, attributes: object) -> dict[str, object]:
 
 def _outcome(brevo: Brevo, row: Row, reply: Reply | Fault) -> Outcome | Halted[Outcome]:
     if not isinstance(reply, Reply):
-        return halted(reply)
+        return Halted(reply)
     created = reply.status == HTTPStatus.CREATED and text(reply.fields.get("id"))
     updated = reply.status == HTTPStatus.NO_CONTENT
     if created or updated:

@@ -24,7 +24,7 @@ async def fan_out(
     async def work() -> None:
         for at, item in waiting:
             answer = await send(item)
-            outcomes[at] = answer.sent if isinstance(answer, Halted) else answer
+            outcomes[at] = answer.outcome if isinstance(answer, Halted) else answer
 
     async with asyncio.TaskGroup() as group:
         for _ in range(min(WORKERS, len(items))):

@@ -14,44 +14,54 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True, slots=True)
 class Halted(Generic[Result]):
-    """No further call makes sense now (quota, network, credentials).
+    """No further call of this push makes sense (quota, network, credentials).
 
-    sent: what became of the records of this call.
-    unsent: what becomes of the records of the calls that are not made.
+    outcome: what became of the records of this call.
     """
 
-    sent: Result
-    unsent: Result
+    outcome: Result
+
+
+# Records that were never tried burn no retry; they only wait a little for the fault to pass.
+_UNSENT_WAIT = timedelta(seconds=5)
 
 
 class Guard:
-    """Watches the calls of one push, whether they run one by one or side by side."""
+    """Watches the calls of one push, whether they run one by one or side by side.
+
+    Once a call is answered with a Halted, every later one is answered with a Halted unmade.
+    """
 
     def __init__(self, clock: Callable[[], datetime], time_left: timedelta) -> None:
         """Take the clock, and how long calls may still be started."""
         self._clock = clock
         self._last_start = clock() + time_left
-        self._halted: Halted[Outcome] | None = None
+        self._unsent: Postponed | None = None
         self._refused: CredentialsRefusedError | None = None
 
     async def call(
         self, make: Callable[[], Awaitable[Answer | Halted[Outcome]]]
     ) -> Answer | Halted[Outcome]:
         """Make a call unless the push has been stopped; never raises CredentialsRefusedError."""
-        if self._halted is None and self._clock() > self._last_start:
-            late = Postponed(self._clock(), "PUSH_TIME", "the push ran out of time", lane=False)
-            self._halted = Halted(late, late)
-        if self._halted is not None:
-            return Halted(self._halted.unsent, self._halted.unsent)
+        now = self._clock()
+        if self._unsent is None and now > self._last_start:
+            self._unsent = Postponed(now, "PUSH_TIME", "the push ran out of time", lane=False)
+        if self._unsent is not None:
+            return Halted(self._unsent)
         try:
             answer = await make()
         except CredentialsRefusedError as refused:
             self._refused = refused
-            later = Retry("CREDENTIALS_REFUSED", str(refused))
-            answer = Halted(later, later)
+            answer = Halted(Postponed(now, "CREDENTIALS_REFUSED", str(refused)))
         if isinstance(answer, Halted):
-            self._halted = answer
+            self._unsent = self._unsent_after(answer.outcome)
         return answer
+
+    def _unsent_after(self, outcome: Outcome) -> Postponed:
+        if isinstance(outcome, Postponed):
+            return outcome
+        why = outcome.message if isinstance(outcome, Retry | Unknown) else ""
+        return Postponed(self._clock() + _UNSENT_WAIT, "NOT_SENT", why, lane=False)
 
     def conclude(self, outcomes: Iterable[Outcome]) -> None:
         """Raise the CredentialsRefusedError that stopped the push, if nothing went out before.

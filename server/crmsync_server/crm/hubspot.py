@@ -26,7 +26,6 @@ from crmsync_server.crm.hubspot_replies import answer
 from crmsync_server.crm.hubspot_writes import CONTACTS, MAX_BATCH, Write, body, calls, path
 from crmsync_server.crm.outcomes import (
     Outcome,
-    Retry,
     Skipped,
     SkipReason,
     Unknown,
@@ -159,13 +158,11 @@ class _Push:
         self, call: Sequence[Write]
     ) -> Sequence[Result] | Refused[Result] | Halted[Outcome]:
         reply = await self._caller.call("POST", path(call), buckets=_BUCKETS, json=body(call))
-        if isinstance(reply, Unknown):
-            return Halted(reply, Retry("NOT_SENT", reply.message))
         if not isinstance(reply, Reply):
-            return Halted(reply, reply)
+            return Halted(reply)
         if reply.status not in _WAITING:
             return answer(call, reply)
         zone = await self._portal.zone() if limits.is_daily(reply) else UTC
         postponed = limits.wait(reply, self._caller.tools.clock(), zone)
         # A lock holds only the records of this call; anything else holds the whole account.
-        return Halted(postponed, postponed) if postponed.lane else [postponed] * len(call)
+        return Halted(postponed) if postponed.lane else [postponed] * len(call)

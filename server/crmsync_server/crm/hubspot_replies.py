@@ -94,7 +94,6 @@ def _with_category(reply: Reply) -> Mapping[str, object]:
 def _fault(reply: Reply) -> Halted[Outcome]:
     words = brief(text(reply.fields.get("message"))) or reply.text
     message = brief(f"HubSpot answered {reply.status}: {words}")
-    unsent = Retry("CRM_FAULT", message, request_id=correlation_of(reply))
     if reply.status in _GATEWAY:
-        return Halted(Unknown(message, correlation_of(reply)), unsent)
-    return Halted(unsent, unsent)
+        return Halted(Unknown(message, correlation_of(reply)))
+    return Halted(Retry("CRM_FAULT", message, request_id=correlation_of(reply)))
