@@ -4,82 +4,31 @@ A subclass names its CRM and says how the simulator shows a contact. A promise t
 cannot keep is listed in `lacks` with the reason, by the name of its test.
 """
 
-import asyncio
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
 import httpx
 import pytest
-import pytest_asyncio
-from httpx_aiohttp import AiohttpTransport
 
-from crmsync_server.crm.adapter import (
-    Account,
-    Adapter,
-    AdapterFactory,
-    CredentialsRefusedError,
-    Delivery,
-    Tools,
-)
-from crmsync_server.crm.outcomes import (
-    Accepted,
-    Outcome,
-    Postponed,
-    Rejected,
-    Retry,
-    Skipped,
-    Synced,
-    Unknown,
-)
-from crmsync_server.sandbox.faults import FaultSettings, ScriptedFault
-from crmsync_server.sandbox.server import Sandbox
-from crmsync_server.sandbox.simulator import Simulator
-from tests.crm.support import SECRET, Allowance, deliveries, delivery
+from crmsync_server.crm.adapter import CredentialsRefusedError
+from crmsync_server.crm.outcomes import Postponed, Rejected, Retry, Skipped, Synced, Unknown
+from tests.conformance.harness import Emptied, Harness, Held
+from tests.crm.support import SECRET, deliveries, delivery
 
-_SETTLED_WITHIN_SECONDS = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A contact as a CRM holds it."""
-
-    email: str
-    first_name: str
-    last_name: str
-    company: str
-
-
-class Emptied(AiohttpTransport):
-    """Lets every request through and empties the answers to those that write."""
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Answer a write with 200 and an empty object, whatever the CRM answered."""
-        response = await super().handle_async_request(request)
-        if request.method == "GET":
-            return response
-        await response.aclose()
-        return httpx.Response(200, json={}, request=request)
+# Far more than chance needs: a contact that has not ended by then never would.
+_MOST_ROUNDS = 100
 
 
 @pytest.mark.asyncio(loop_scope="module")
-class AdapterConformance:
+class AdapterConformance(Harness):
     """The promises; a subclass is collected, this class is not."""
 
     __test__ = False
 
-    crm: ClassVar[str]
-    build: ClassVar[AdapterFactory]
-    options: ClassVar[Mapping[str, str]] = {}
-    container: ClassVar[str]
-    names: ClassVar[tuple[str, str, str]]
-    """How the simulator calls first name, last name and company, inside `container`."""
     lacks: ClassVar[Mapping[str, str]] = {}
-
-    sandbox: Sandbox
-    client: httpx.AsyncClient
 
     def __init_subclass__(cls) -> None:
         """Leave out the promises the CRM lacks; raises AttributeError for an unknown one."""
@@ -87,66 +36,6 @@ class AdapterConformance:
         for promise in cls.lacks:
             getattr(cls, promise)
             setattr(cls, promise, None)
-
-    @pytest_asyncio.fixture(autouse=True, loop_scope="module")
-    async def _client(self, sandbox: Sandbox) -> AsyncIterator[None]:
-        self.sandbox = sandbox
-        self.simulator.reset()
-        self.simulator.calls.clear()
-        self.simulator.faults.clear_script()
-        self.turn()
-        async with httpx.AsyncClient(transport=AiohttpTransport()) as self.client:
-            yield
-
-    @property
-    def simulator(self) -> Simulator:
-        """The simulated CRM of this class."""
-        simulator: Simulator = getattr(self.sandbox, self.crm)
-        return simulator
-
-    def adapter(self, client: httpx.AsyncClient | None = None, *, base_url: str = "") -> Adapter:
-        """Build the adapter for the simulator, with a time-out that tests can wait for."""
-        options = {"timeout_seconds": "1", **self.options}
-        url = base_url or self.sandbox.urls[self.crm]
-        secrets = {"token": SECRET, "api_key": SECRET}
-        tools = Tools(client or self.client, lambda: datetime.now(UTC), Allowance())
-        return type(self).build(Account("org-1", self.crm, url, secrets, options), tools)
-
-    def held(self) -> dict[str, Held]:
-        """Return what the CRM holds, by address."""
-        first, last, company = self.names
-        held = {}
-        for contact in self.simulator.contacts():
-            values = contact[self.container]
-            shown = [str(values.get(name) or "") for name in (first, last, company)]
-            held[contact["email"]] = Held(contact["email"], *shown)
-        return held
-
-    def turn(self, **settings: object) -> None:
-        """Turn the fault dial of the simulator."""
-        self.simulator.faults.settings = FaultSettings.model_validate(settings)
-
-    def fail_write(self, **fault: object) -> None:
-        """Let the next request that writes meet a fault."""
-        method = {"method": "POST"}
-        self.simulator.faults.script(ScriptedFault.model_validate({**method, **fault}))
-
-    async def deliver(self, adapter: Adapter, batch: Sequence[Delivery]) -> list[Outcome]:
-        """Push a batch and ask after what was accepted until all of it is settled."""
-        outcomes = list(await adapter.push(batch))
-        async with asyncio.timeout(_SETTLED_WITHIN_SECONDS):
-            while tickets := {o.ticket for o in outcomes if isinstance(o, Accepted)}:
-                await asyncio.gather(*(self._settle(adapter, batch, outcomes, t) for t in tickets))
-        return outcomes
-
-    @staticmethod
-    async def _settle(
-        adapter: Adapter, batch: Sequence[Delivery], outcomes: list[Outcome], ticket: str
-    ) -> None:
-        at = [n for n, o in enumerate(outcomes) if isinstance(o, Accepted) and o.ticket == ticket]
-        settled = await adapter.settle(ticket, [batch[n] for n in at])
-        for n, outcome in zip(at, settled, strict=True):
-            outcomes[n] = outcome
 
     # --- what arrives ---------------------------------------------------------
 
@@ -306,6 +195,35 @@ class AdapterConformance:
         async with httpx.AsyncClient(transport=Emptied()) as client:
             outcomes = await self.adapter(client).push(deliveries(2))
         assert [type(outcome) for outcome in outcomes] == [Retry, Retry]
+
+    async def test_every_contact_is_accounted_for_under_random_faults(self) -> None:
+        """Delivered until each has ended: the CRM holds exactly those that were synced, once."""
+        self.turn(
+            seed=11,
+            throttle_rate=0.1,
+            server_error_rate=0.1,
+            drop_rate=0.05,
+            drop_after_applying_rate=0.1,
+            reject_share=0.05,
+        )
+        batch = deliveries(200)
+        adapter = self.adapter()
+        synced, rejected = set[str](), set[str]()
+        waiting = list(batch)
+        for _ in range(_MOST_ROUNDS):
+            sent, waiting = waiting[:100], waiting[100:]
+            for one, outcome in zip(sent, await self.deliver(adapter, sent), strict=True):
+                match outcome:
+                    case Synced():
+                        synced.add(one.email)
+                    case Rejected():
+                        rejected.add(one.email)
+                    case _:
+                        waiting.append(one)
+        assert waiting == []
+        assert rejected == {one.email for one in batch if self.simulator.faults.rejects(one.email)}
+        assert synced == {one.email for one in batch} - rejected
+        assert sorted(contact["email"] for contact in self.simulator.contacts()) == sorted(synced)
 
     # --- credentials ----------------------------------------------------------
 

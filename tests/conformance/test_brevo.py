@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from crmsync_server.crm import brevo
 from tests.conformance.suite import AdapterConformance
+from tests.crm.support import SECRET, delivery
 
 _KEEPS = "empty values are left out: an import could not tell them from unknown ones"
 _NAMES = "Brevo's replies and reports always name the row"
@@ -21,13 +22,22 @@ class TestBrevoSingly(AdapterConformance):
         "test_unnamed_culprits_do_not_sink_their_batch": _NAMES,
     }
 
+    async def test_consent_given_or_taken_at_brevo_stays(self) -> None:
+        """Who unsubscribed there is not subscribed again by a delivery."""
+        adapter = self.adapter()
+        await self.deliver(adapter, [delivery(1)])
+        reply = await self.client.put(
+            f"{self.sandbox.urls['brevo']}/contacts/person1%40example.com",
+            json={"emailBlacklisted": True},
+            headers={"api-key": SECRET},
+        )
+        assert reply.is_success
+        await self.deliver(adapter, [delivery(1)])
+        (contact,) = self.simulator.contacts()
+        assert contact["emailBlacklisted"] is True
 
-class TestBrevoByImport(AdapterConformance):
+
+class TestBrevoByImport(TestBrevoSingly):
     """An account with a list: every batch is an import."""
 
-    crm = "brevo"
-    build = staticmethod(brevo.build)
     options: ClassVar = {"list_id": "7", "import_threshold": "1"}
-    container = "attributes"
-    names = ("FIRSTNAME", "LASTNAME", "COMPANY")
-    lacks = TestBrevoSingly.lacks

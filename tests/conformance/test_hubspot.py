@@ -1,9 +1,13 @@
-"""HubSpot keeps the promises of every adapter."""
+"""HubSpot keeps the promises of every adapter, and its own."""
 
+from dataclasses import replace
 from typing import ClassVar
 
 from crmsync_server.crm import hubspot
+from crmsync_server.crm.hubspot_writes import CONTACTS
+from crmsync_server.crm.outcomes import Synced
 from tests.conformance.suite import AdapterConformance
+from tests.crm.support import SECRET, deliveries, delivery
 
 
 class TestHubSpot(AdapterConformance):
@@ -17,3 +21,37 @@ class TestHubSpot(AdapterConformance):
         "test_empty_values_keep_the_crms": "HubSpot supports no partial upsert by email, so the "
         "whole owned set is sent and an empty value clears",
     }
+
+    async def test_a_merged_contact_is_found_again(self) -> None:
+        """A merge retires both record ids; the contact is delivered to the merged record."""
+        adapter = self.adapter()
+        ids = [o.crm_contact_id for o in await adapter.push(deliveries(2)) if isinstance(o, Synced)]
+        url = self.sandbox.urls["hubspot"]
+        merged = await self.client.post(
+            f"{url}/_sandbox/merge",
+            json={"primary": ids[0], "secondary": ids[1]},
+            headers={"authorization": f"Bearer {SECRET}"},
+        )
+        again = [
+            replace(delivery(n), attempt=2, crm_contact_id=i) for n, i in enumerate(ids, start=1)
+        ]
+        outcomes = await adapter.push(again)
+        assert [o.crm_contact_id for o in outcomes if isinstance(o, Synced)] == [
+            merged.json()["id"],
+            merged.json()["id"],
+        ]
+
+    async def test_values_that_are_not_ours_stay(self) -> None:
+        """A property that we do not deliver is HubSpot's."""
+        adapter = self.adapter()
+        (first,) = await adapter.push([delivery(1)])
+        assert isinstance(first, Synced)
+        await self.client.patch(
+            f"{self.sandbox.urls['hubspot']}{CONTACTS}/{first.crm_contact_id}",
+            json={"properties": {"jobtitle": "Astronaut"}},
+            headers={"authorization": f"Bearer {SECRET}"},
+        )
+        for known in (first.crm_contact_id, None):
+            await adapter.push([delivery(1, crm_contact_id=known)])
+            (contact,) = self.simulator.contacts()
+            assert contact["properties"]["jobtitle"] == "Astronaut"

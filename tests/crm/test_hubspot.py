@@ -1,57 +1,24 @@
 """HubSpot's tricky replies, each as the vendor sends it."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import httpx
 import pytest
 
-from crmsync_server.crm.adapter import CredentialsRefusedError, Delivery, Tools
-from crmsync_server.crm.hubspot import HubSpot, build
+from crmsync_server.crm.adapter import Delivery
+from crmsync_server.crm.hubspot import build
 from crmsync_server.crm.outcomes import (
-    Outcome,
     Postponed,
     Rejected,
     Retry,
     Skipped,
     SkipReason,
     Synced,
-    Unknown,
 )
-from tests.crm.support import NOW, SECRET, Allowance, ScriptedCrm, account, deliveries, delivery
+from tests.crm.hubspot_script import UPDATE, UPSERT, accepted, hubspot, push, refusal, traces
+from tests.crm.support import NOW, Allowance, ScriptedCrm, account, deliveries, delivery
 from tests.crm.support import inputs as inputs_of
-
-UPSERT = "/crm/v3/objects/contacts/batch/upsert"
-UPDATE = "/crm/v3/objects/contacts/batch/update"
-
-
-def accepted(request: httpx.Request) -> httpx.Response:
-    """Answer as HubSpot does when all is well, in another order than asked."""
-    results = [
-        {"id": f"{index + 501}", "objectWriteTraceId": entry["objectWriteTraceId"]}
-        for index, entry in enumerate(inputs_of(request))
-    ]
-    return httpx.Response(200, json={"status": "COMPLETE", "results": results[::-1]})
-
-
-def refusal(status: int, **body: object) -> httpx.Response:
-    """Answer with one of HubSpot's error bodies."""
-    return httpx.Response(status, json={"status": "error", "correlationId": "c-1", **body})
-
-
-def hubspot(tools: Tools, **options: str) -> HubSpot:
-    """Return the adapter of a portal."""
-    return build(account("hubspot", **options), tools)
-
-
-async def push(crm: ScriptedCrm, *batch: Delivery) -> list[Outcome]:
-    """Push a batch to a scripted CRM."""
-    return list(await hubspot(crm.tools()).push(batch))
-
-
-def traces(request: httpx.Request) -> list[object]:
-    """Return the trace ids of a batch request."""
-    return [entry["objectWriteTraceId"] for entry in inputs_of(request)]
 
 
 async def test_results_are_matched_by_trace_id_and_never_by_place() -> None:
@@ -222,6 +189,23 @@ async def test_a_retired_record_id_falls_back_to_the_email(status: int) -> None:
     assert crm.paths == [UPDATE, UPSERT]
 
 
+async def test_two_addresses_of_one_record_go_in_two_calls() -> None:
+    """Only HubSpot knows that they are one; neither delivery is at fault."""
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        if len(inputs_of(request)) == 1:
+            return accepted(request)
+        first, second = traces(request)
+        message = "Duplicate contact in batch input: person2@example.com"
+        error = {"category": "VALIDATION_ERROR", "message": message}
+        context = {"objectWriteTraceId": [second]}
+        result = {"id": "8", "objectWriteTraceId": first}
+        return refusal(207, results=[result], errors=[{**error, "context": context}])
+
+    outcomes = await push(ScriptedCrm(respond), *deliveries(2))
+    assert outcomes == [Synced("8", "c-1"), Synced("501")]
+
+
 async def test_contradicting_answers_end_after_two_turns() -> None:
     """Gone, then existing, then gone again is no endless loop."""
 
@@ -234,106 +218,6 @@ async def test_contradicting_answers_end_after_two_turns() -> None:
     (outcome,) = await push(crm, delivery(1, crm_contact_id="77"))
     assert isinstance(outcome, Retry)
     assert crm.paths == [UPDATE, UPSERT, UPDATE]
-
-
-async def test_a_used_up_day_waits_for_midnight_in_the_portals_zone() -> None:
-    """In November midnight in Paris is 23:00 UTC."""
-
-    def respond(request: httpx.Request) -> httpx.Response:
-        if request.method == "GET":
-            return httpx.Response(200, json={"portalId": 1, "timeZone": "Europe/Paris"})
-        return refusal(429, policyName="DAILY", message="daily limit reached")
-
-    crm = ScriptedCrm(respond)
-    outcomes = await push(crm, *deliveries(2))
-    until = datetime(2026, 11, 21, 23, 0, tzinfo=UTC)
-    assert outcomes == [Postponed(until, "DAILY", "daily limit reached")] * 2
-
-
-async def test_a_used_up_day_in_an_unknown_zone_waits_for_midnight_utc() -> None:
-    """The details may be refused by the same limit."""
-    crm = ScriptedCrm(lambda _: refusal(429, policyName="DAILY", message="no"))
-    (outcome,) = await push(crm, delivery(1))
-    assert outcome == Postponed(datetime(2026, 11, 22, tzinfo=UTC), "DAILY", "no")
-
-
-@pytest.mark.parametrize(
-    ("status", "headers", "wait", "lane"),
-    [
-        (429, {}, timedelta(seconds=10), True),
-        (429, {"x-hubspot-ratelimit-interval-milliseconds": "4000"}, timedelta(seconds=4), True),
-        (423, {}, timedelta(seconds=2), False),
-        (423, {"retry-after": "1"}, timedelta(seconds=2), False),
-        (477, {"retry-after": "7200"}, timedelta(hours=2), True),
-        (477, {"retry-after": "999999"}, timedelta(hours=24), True),
-        (477, {}, timedelta(hours=1), True),
-    ],
-)
-async def test_a_request_to_wait_postpones(
-    status: int,
-    headers: dict[str, str],
-    wait: timedelta,
-    lane: bool,  # noqa: FBT001 - a column of the table above
-) -> None:
-    """Each kind of wait has its own length, and its own reach."""
-    body = {"message": "wait", "policyName": "TEN_SECONDLY_ROLLING"}
-    crm = ScriptedCrm(lambda _: httpx.Response(status, json=body, headers=headers))
-    (outcome,) = await push(crm, delivery(1))
-    assert isinstance(outcome, Postponed)
-    assert (outcome.until - NOW, outcome.lane) == (wait, lane)
-
-
-async def test_a_rate_limit_halfway_keeps_what_was_delivered() -> None:
-    """The call before the limit counts; the calls after it are not made."""
-
-    def respond(request: httpx.Request) -> httpx.Response:
-        return accepted(request) if request.url.path == UPDATE else refusal(429, message="slow")
-
-    crm = ScriptedCrm(respond)
-    batch = (delivery(1, crm_contact_id="7"), delivery(2), delivery(3, email="person2@example.com"))
-    outcomes = await push(crm, *batch)
-    assert [type(outcome) for outcome in outcomes] == [Synced, Postponed, Postponed]
-    assert crm.paths == [UPDATE, UPSERT]
-
-
-@pytest.mark.parametrize(
-    ("status", "kind"),
-    [(500, Retry), (503, Retry), (521, Retry), (502, Unknown), (504, Unknown), (302, Retry)],
-)
-async def test_a_fault_of_the_crm_is_an_outcome(status: int, kind: type[Outcome]) -> None:
-    """A gateway does not know what HubSpot did; HubSpot itself does."""
-    crm = ScriptedCrm(lambda _: httpx.Response(status, text="<html>sorry</html>"))
-    (outcome,) = await push(crm, delivery(1))
-    assert isinstance(outcome, kind)
-
-
-async def test_a_refused_token_raises_with_hubspots_words() -> None:
-    """The engine pauses the lane; the token is in no text."""
-    words = f"The token {SECRET} has expired"
-    crm = ScriptedCrm(lambda _: refusal(401, category="INVALID_AUTHENTICATION", message=words))
-    with pytest.raises(CredentialsRefusedError, match="has expired") as raised:
-        await push(crm, delivery(1))
-    assert SECRET not in str(raised.value)
-
-
-async def test_a_missing_scope_is_named() -> None:
-    """The operator reads which scope to grant."""
-    context = {"requiredGranularScopes": ["crm.objects.contacts.write"]}
-    error = {"message": "scopes are missing", "context": context}
-    crm = ScriptedCrm(lambda _: refusal(403, category="MISSING_SCOPES", errors=[error]))
-    with pytest.raises(CredentialsRefusedError, match=r"crm\.objects\.contacts\.write"):
-        await push(crm, delivery(1))
-
-
-async def test_a_refusal_after_a_delivery_does_not_lose_the_delivery() -> None:
-    """What was delivered is told; the next push raises."""
-
-    def respond(request: httpx.Request) -> httpx.Response:
-        return accepted(request) if request.url.path == UPDATE else refusal(401, message="no")
-
-    crm = ScriptedCrm(respond)
-    outcomes = await push(crm, delivery(1, crm_contact_id="7"), delivery(2))
-    assert [type(outcome) for outcome in outcomes] == [Synced, Postponed]
 
 
 async def test_contacts_without_an_address_are_skipped_without_a_call() -> None:

@@ -15,6 +15,8 @@ from crmsync_server.crm.replies import Reply, brief, mapping, mappings, text, te
 Result = Outcome | Write
 
 _EXISTING_ID = re.compile(r"Existing ID:\s*(\d+)", re.IGNORECASE)
+# Two addresses of one merged record look like two contacts until HubSpot resolves them.
+_TWICE_IN_CALL = re.compile(r"\bduplicate\b.*\b(batch|input)", re.IGNORECASE)
 _ADDRESS = re.compile(r"[^\s<>\"'(),:;\[\]{}=]+@[^\s<>\"(),:;\[\]{}=]+[^\s<>\"'(),.:;\[\]{}=]")
 _RECORD_ID = re.compile(r"\bids?\b\W{0,4}(\d+)", re.IGNORECASE)
 _TRANSIENT = frozenset({"RATE_LIMITS", "RATE_LIMIT", "INTERNAL_ERROR", "SERVICE_UNAVAILABLE"})
@@ -74,6 +76,9 @@ def judge(error: Mapping[str, object], write: Write, correlation_id: str) -> Res
     existing = _EXISTING_ID.search(message)
     if existing and not write.record_id and write.may_turn:
         return write.as_update(existing.group(1))
+    if _TWICE_IN_CALL.search(message):
+        retry = Retry("DUPLICATE_IN_CALL", message, request_id=correlation_id)
+        return write.again() if write.may_turn else retry
     if is_not_found(error):
         return write.as_upsert() if write.record_id and write.may_turn else _gone(correlation_id)
     if category in _TRANSIENT:

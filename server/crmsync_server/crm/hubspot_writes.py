@@ -47,6 +47,10 @@ class Write:
         """Return the write aimed at a record that already holds the address."""
         return replace(self, record_id=record_id, keep_email=True, turns=self.turns + 1)
 
+    def again(self) -> "Write":
+        """Return the write for a later call of the same push, the same way."""
+        return replace(self, turns=self.turns + 1)
+
     def as_upsert(self) -> "Write":
         """Return the write aimed at the address: the record id is gone."""
         return replace(self, record_id="", keep_email=False, turns=self.turns + 1)
