@@ -30,7 +30,7 @@ lint: $(STAMP) ## Check style, types, import direction, dependencies and the con
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/deptry .
 	$(BIN)/python protos/lint.py
 	$(BIN)/python protos/generate.py --check
