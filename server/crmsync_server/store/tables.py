@@ -37,7 +37,9 @@ def _one_of(column: str, values: Iterable[StrEnum]) -> str:
 
 def _time(name: str, *, null: bool = False, default: bool = False) -> sa.Column[object]:
     server_default = sa.text("now()") if default else None
-    return sa.Column(name, pg.TIMESTAMP(timezone=True), nullable=null, server_default=server_default)
+    return sa.Column(
+        name, pg.TIMESTAMP(timezone=True), nullable=null, server_default=server_default
+    )
 
 
 def _text(name: str, *, null: bool = False, default: str | None = None) -> sa.Column[str]:

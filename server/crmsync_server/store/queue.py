@@ -1,0 +1,222 @@
+"""The queue: who waits for which CRM, who is being delivered, and what became of it."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from crmsync_server.store.states import AttemptOutcome, SessionKind, SyncStatus
+from crmsync_server.store.statements import statement
+
+_SLOTS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which contacts to queue: those of these ids, or all that pass the filter.
+
+    contact_ids: None means by filter.
+    requires_email: leave out contacts without an email.
+    """
+
+    contact_ids: Sequence[UUID] | None = None
+    requires_email: bool = False
+    has_email: bool | None = None
+    not_already_synced: bool = False
+    domain_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """How to queue: for which CRM, how soon, whether even unchanged, and for whom."""
+
+    crm: str
+    session_id: UUID
+    kind: SessionKind
+    creator: str
+    high: bool = False
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """How one attempt ends.
+
+    status: where the contact's standing goes: COMPLETE, SKIPPED, ERROR, or QUEUED again.
+    due_time: when it is due again; needed with QUEUED.
+    """
+
+    contact_id: UUID
+    attempt: int
+    status: SyncStatus
+    outcome: AttemptOutcome
+    retry_count: int = 0
+    due_time: datetime | None = None
+    crm_contact_id: str | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    request_id: str | None = None
+    skip_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What finishing a batch moved.
+
+    finished: attempts recorded; fewer than given when leases had been lost.
+    requeued: how many of them went back to the queue.
+    session_ids: sessions whose progress moved; ended_ids those of them that ended.
+    """
+
+    finished: int
+    requeued: int
+    session_ids: Sequence[UUID]
+    ended_ids: Sequence[UUID]
+
+
+async def enqueue(
+    connection: AsyncConnection, org_id: str, selection: Selection, order: Order
+) -> tuple[int, Sequence[UUID]]:
+    """Queue contacts and open their session; return how many, and by id also which."""
+    row = (
+        await connection.execute(
+            statement("queue/enqueue"),
+            {
+                "org_id": org_id,
+                "crm": order.crm,
+                "session_id": order.session_id,
+                "kind": order.kind,
+                "creator": order.creator,
+                "priority": 2 if order.high else 1,
+                "force": order.force,
+                "slot": slot(),
+                "by_id": selection.contact_ids is not None,
+                "contact_ids": list(selection.contact_ids or ()),
+                "requires_email": selection.requires_email,
+                "has_email": selection.has_email,
+                "not_already_synced": selection.not_already_synced,
+                "domain_id": selection.domain_id,
+            },
+        )
+    ).one()
+    return row.queued_count, row.queued_ids or ()
+
+
+async def refusals(
+    connection: AsyncConnection, org_id: str, contact_ids: Sequence[UUID]
+) -> dict[UUID, bool]:
+    """Return which of these contacts exist, each with whether it has an email."""
+    rows = await connection.execute(
+        statement("queue/refusals"), {"org_id": org_id, "contact_ids": list(contact_ids)}
+    )
+    return {row.id: row.has_email for row in rows}
+
+
+async def claim(
+    connection: AsyncConnection, org_id: str, crm: str, *, size: int, lease: timedelta, owner: str
+) -> Sequence[sa.Row[Any]]:
+    """Claim up to size deliveries of a lane under a lease; empty when none is due."""
+    parameters = {"org_id": org_id, "crm": crm, "size": size, "lease": lease, "owner": owner}
+    return (await connection.execute(statement("queue/claim"), parameters)).all()
+
+
+async def finish(
+    connection: AsyncConnection, org_id: str, crm: str, batch: Sequence[Finished]
+) -> Receipt:
+    """Record what attempts ended in; those that lost their lease meanwhile change nothing."""
+    row = (
+        await connection.execute(
+            statement("queue/finish"),
+            {
+                "org_id": org_id,
+                "crm": crm,
+                "slot": slot(),
+                "contact_ids": [one.contact_id for one in batch],
+                "attempts": [one.attempt for one in batch],
+                "statuses": [one.status for one in batch],
+                "outcomes": [one.outcome for one in batch],
+                "crm_contact_ids": [one.crm_contact_id for one in batch],
+                "error_codes": [one.error_code for one in batch],
+                "error_messages": [one.error_message for one in batch],
+                "request_ids": [one.request_id for one in batch],
+                "skip_reasons": [one.skip_reason for one in batch],
+                "retry_counts": [one.retry_count for one in batch],
+                "due_times": [one.due_time for one in batch],
+            },
+        )
+    ).one()
+    return Receipt(row.finished, row.requeued, row.session_ids or (), row.ended_ids or ())
+
+
+async def lock_expired(connection: AsyncConnection, *, size: int) -> Sequence[sa.Row[Any]]:
+    """Lock deliveries whose lease is over, of any organization, until they are finished."""
+    return (await connection.execute(statement("queue/lock_expired"), {"size": size})).all()
+
+
+async def due_lanes(connection: AsyncConnection) -> Sequence[sa.Row[Any]]:
+    """Return every lane with something queued, and when it is due (org_id, crm, due_time)."""
+    return (await connection.execute(statement("queue/due_lanes"))).all()
+
+
+async def hold(
+    connection: AsyncConnection,
+    org_id: str,
+    crm: str,
+    held_items: Sequence[tuple[UUID, int]],
+    *,
+    ticket: str,
+    check_time: datetime,
+    lease: timedelta,
+) -> None:
+    """Keep accepted deliveries (contact id, attempt) under their ticket until it is settled."""
+    await connection.execute(
+        statement("queue/hold"),
+        {
+            "org_id": org_id,
+            "crm": crm,
+            "contact_ids": [contact_id for contact_id, _ in held_items],
+            "attempts": [attempt for _, attempt in held_items],
+            "ticket": ticket,
+            "check_time": check_time,
+            "lease": lease,
+        },
+    )
+
+
+async def due_tickets(connection: AsyncConnection) -> Sequence[sa.Row[Any]]:
+    """Return every waiting ticket's lane, and when it is due (org_id, crm, due_time)."""
+    return (await connection.execute(statement("queue/due_tickets"))).all()
+
+
+async def claim_ticket(
+    connection: AsyncConnection, org_id: str, crm: str, *, lease: timedelta
+) -> str | None:
+    """Take a lane's ticket that is due, for as long as the lease; None when there is none."""
+    parameters = {"org_id": org_id, "crm": crm, "lease": lease}
+    taken = await connection.execute(statement("queue/claim_ticket"), parameters)
+    ticket: str | None = taken.scalar_one_or_none()
+    return ticket
+
+
+async def held(
+    connection: AsyncConnection, org_id: str, crm: str, ticket: str
+) -> Sequence[sa.Row[Any]]:
+    """Return the deliveries held under a ticket, in the shape of claim."""
+    parameters = {"org_id": org_id, "crm": crm, "ticket": ticket}
+    return (await connection.execute(statement("queue/held"), parameters)).all()
+
+
+async def drop_ticket(connection: AsyncConnection, org_id: str, crm: str, ticket: str) -> None:
+    """Forget a ticket, unless something is still held under it."""
+    parameters = {"org_id": org_id, "crm": crm, "ticket": ticket}
+    await connection.execute(statement("queue/drop_ticket"), parameters)
+
+
+def slot() -> int:
+    """Choose the row of a count to write: several, so that writers seldom wait for each other."""
+    return random.randrange(_SLOTS)  # noqa: S311 - spreads load, guards nothing

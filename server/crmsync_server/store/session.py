@@ -1,0 +1,77 @@
+"""Sessions: tracked pieces of asynchronous work, and the items they consist of."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from crmsync_server.store.queue import slot
+from crmsync_server.store.statements import statement
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which sessions to list; None means any."""
+
+    states: Sequence[str] | None = None
+    kind: str | None = None
+    crm: str | None = None
+
+
+async def get(connection: AsyncConnection, org_id: str, session_id: UUID) -> sa.Row[Any] | None:
+    """Return a session, None when the organization has none of this id."""
+    parameters = {"org_id": org_id, "session_id": session_id}
+    return (await connection.execute(statement("session/get"), parameters)).one_or_none()
+
+
+async def list(  # noqa: A001 - named like its statement and its rpc; nobody imports it bare
+    connection: AsyncConnection,
+    org_id: str,
+    chosen: Filter,
+    *,
+    size: int,
+    before_id: UUID | None = None,
+) -> Sequence[sa.Row[Any]]:
+    """Return a page of sessions, newest first, older than before_id."""
+    parameters = {
+        "org_id": org_id,
+        "states": chosen.states,
+        "kind": chosen.kind,
+        "crm": chosen.crm,
+        "before_id": before_id,
+        "size": size,
+    }
+    return (await connection.execute(statement("session/list"), parameters)).all()
+
+
+async def newest(
+    connection: AsyncConnection, watched: Sequence[tuple[str, UUID]]
+) -> Sequence[sa.Row[Any]]:
+    """Return these sessions (organization, id) as they stand; unknown ones are left out."""
+    parameters = {
+        "org_ids": [org_id for org_id, _ in watched],
+        "session_ids": [session_id for _, session_id in watched],
+    }
+    return (await connection.execute(statement("session/newest"), parameters)).all()
+
+
+async def lock_items(connection: AsyncConnection, org_id: str, session_id: UUID) -> None:
+    """Lock the standings of a session's pending items, before cancel."""
+    parameters = {"org_id": org_id, "session_id": session_id}
+    await connection.execute(statement("session/lock_items"), parameters)
+
+
+async def cancel(connection: AsyncConnection, org_id: str, session_id: UUID) -> sa.Row[Any] | None:
+    """Cancel a running session and return it; None when it has ended or is unknown."""
+    await lock_items(connection, org_id, session_id)
+    parameters = {"org_id": org_id, "session_id": session_id, "slot": slot()}
+    return (await connection.execute(statement("session/cancel"), parameters)).one_or_none()
+
+
+async def purge(connection: AsyncConnection, *, days: int, size: int) -> int:
+    """Delete up to size sessions that ended more than so many days ago, with their items."""
+    parameters = {"days": days, "size": size}
+    return (await connection.execute(statement("session/purge"), parameters)).rowcount

@@ -1,0 +1,176 @@
+-- Everything that must hold of the queue at any committed moment; a row is a broken promise.
+WITH items AS (
+    SELECT
+        si.org_id,
+        si.session_id,
+        count(*) AS total,
+        count(*) FILTER (WHERE si.outcome = 'SYNCED') AS synced,
+        count(*) FILTER (WHERE si.outcome = 'SKIPPED') AS skipped,
+        count(*) FILTER (WHERE si.outcome = 'ERROR') AS errors,
+        count(*) FILTER (WHERE si.outcome = 'CANCELLED') AS cancelled
+    FROM session_items AS si
+    GROUP BY si.org_id, si.session_id
+),
+
+kept_counts AS (
+    SELECT
+        n.org_id,
+        n.crm,
+        sum(n.selected) AS selected,
+        sum(n.open) AS open,
+        sum(n.complete) AS complete,
+        sum(n.error) AS error,
+        sum(n.skipped) AS skipped
+    FROM sync_counts AS n
+    GROUP BY n.org_id, n.crm
+),
+
+true_counts AS (
+    SELECT
+        cs.org_id,
+        cs.crm,
+        count(*) FILTER (WHERE cs.sync_status = 'SELECTED') AS selected,
+        count(*) FILTER (WHERE cs.sync_status IN ('QUEUED', 'PROCESSING')) AS open,
+        count(*) FILTER (WHERE cs.sync_status = 'COMPLETE') AS complete,
+        count(*) FILTER (WHERE cs.sync_status = 'ERROR') AS error,
+        count(*) FILTER (WHERE cs.sync_status = 'SKIPPED') AS skipped
+    FROM contact_syncs AS cs
+    GROUP BY cs.org_id, cs.crm
+),
+
+attempts AS (
+    SELECT
+        sa.org_id,
+        sa.contact_id,
+        sa.crm,
+        count(*) AS recorded,
+        count(DISTINCT sa.attempt) AS different
+    FROM sync_attempts AS sa
+    GROUP BY sa.org_id, sa.contact_id, sa.crm
+),
+
+kept_hours AS (
+    SELECT
+        h.org_id,
+        h.crm,
+        sum(h.synced) AS synced,
+        sum(h.skipped) AS skipped,
+        sum(
+            h.synced + h.skipped + h.rejected + h.postponed + h.retried + h.unknown + h.released
+            + h.expired
+        ) AS recorded
+    FROM sync_hours AS h
+    GROUP BY h.org_id, h.crm
+),
+
+true_hours AS (
+    SELECT
+        sa.org_id,
+        sa.crm,
+        count(*) FILTER (WHERE sa.outcome = 'SYNCED') AS synced,
+        count(*) FILTER (WHERE sa.outcome = 'SKIPPED') AS skipped,
+        count(*) AS recorded
+    FROM sync_attempts AS sa
+    GROUP BY sa.org_id, sa.crm
+)
+
+SELECT 'a session counts what its items are' AS promise, s.org_id, CAST(s.id AS text) AS subject
+FROM sessions AS s
+LEFT JOIN items AS i ON i.org_id = s.org_id AND i.session_id = s.id
+WHERE (s.total, s.synced, s.skipped, s.errors, s.cancelled) IS DISTINCT FROM (
+        coalesce(i.total, 0),
+        coalesce(i.synced, 0),
+        coalesce(i.skipped, 0),
+        coalesce(i.errors, 0),
+        coalesce(i.cancelled, 0)
+    )
+
+UNION ALL
+
+SELECT
+    'an item without an outcome is being worked on', si.org_id, concat_ws('/', si.contact_id, si.crm)
+FROM session_items AS si
+LEFT JOIN contact_syncs AS cs
+    ON cs.org_id = si.org_id AND cs.contact_id = si.contact_id AND cs.crm = si.crm
+WHERE si.outcome IS NULL
+    AND (
+        cs.contact_id IS NULL
+        OR cs.sync_status NOT IN ('QUEUED', 'PROCESSING')
+        OR si.min_attempt > cs.attempt + 1
+        OR (
+            cs.sync_status = 'PROCESSING'
+            AND si.min_attempt > cs.attempt
+            AND NOT cs.queued_again
+        )
+    )
+
+UNION ALL
+
+SELECT 'the kept counts are the true ones', coalesce(k.org_id, t.org_id), coalesce(k.crm, t.crm)
+FROM kept_counts AS k
+FULL JOIN true_counts AS t ON t.org_id = k.org_id AND t.crm = k.crm
+WHERE (
+        coalesce(k.selected, 0),
+        coalesce(k.open, 0),
+        coalesce(k.complete, 0),
+        coalesce(k.error, 0),
+        coalesce(k.skipped, 0)
+    ) IS DISTINCT FROM (
+        coalesce(t.selected, 0),
+        coalesce(t.open, 0),
+        coalesce(t.complete, 0),
+        coalesce(t.error, 0),
+        coalesce(t.skipped, 0)
+    )
+
+UNION ALL
+
+SELECT
+    'every attempt is in the history, once', cs.org_id, concat_ws('/', cs.contact_id, cs.crm)
+FROM contact_syncs AS cs
+LEFT JOIN attempts AS a
+    ON a.org_id = cs.org_id AND a.contact_id = cs.contact_id AND a.crm = cs.crm
+WHERE coalesce(a.recorded, 0) <> coalesce(a.different, 0)
+    OR coalesce(a.recorded, 0)
+    <> cs.attempt - CASE cs.sync_status WHEN 'PROCESSING' THEN 1 ELSE 0 END
+
+UNION ALL
+
+SELECT 'the kept hours are the history', coalesce(k.org_id, t.org_id), coalesce(k.crm, t.crm)
+FROM kept_hours AS k
+FULL JOIN true_hours AS t ON t.org_id = k.org_id AND t.crm = k.crm
+WHERE (coalesce(k.synced, 0), coalesce(k.skipped, 0), coalesce(k.recorded, 0)) IS DISTINCT FROM (
+        coalesce(t.synced, 0), coalesce(t.skipped, 0), coalesce(t.recorded, 0)
+    )
+
+UNION ALL
+
+SELECT
+    'an item ends as its attempt did', si.org_id, concat_ws('/', si.contact_id, si.crm, si.attempt)
+FROM session_items AS si
+LEFT JOIN sync_attempts AS sa
+    ON sa.org_id = si.org_id
+        AND sa.contact_id = si.contact_id
+        AND sa.crm = si.crm
+        AND sa.attempt = si.attempt
+WHERE si.outcome IN ('SYNCED', 'SKIPPED', 'ERROR')
+    AND CASE si.outcome
+        WHEN 'ERROR' THEN coalesce(sa.outcome IN ('SYNCED', 'SKIPPED', 'POSTPONED'), TRUE)
+        ELSE sa.outcome IS DISTINCT FROM si.outcome
+    END
+
+UNION ALL
+
+SELECT
+    'what is complete was confirmed by the CRM', cs.org_id, concat_ws('/', cs.contact_id, cs.crm)
+FROM contact_syncs AS cs
+WHERE cs.sync_status = 'COMPLETE'
+    AND (cs.synced_time IS NULL OR cs.synced_hash IS NULL OR cs.crm_contact_id IS NULL)
+
+UNION ALL
+
+SELECT
+    'what is held is held under a ticket', cs.org_id, concat_ws('/', cs.contact_id, cs.crm)
+FROM contact_syncs AS cs
+LEFT JOIN tickets AS t ON t.org_id = cs.org_id AND t.crm = cs.crm AND t.ticket = cs.ticket
+WHERE cs.ticket IS NOT NULL AND t.ticket IS NULL

@@ -1,0 +1,9 @@
+-- Keep a lane from delivering until a time; a pause that lasts longer already stays.
+INSERT INTO lanes AS l (org_id, crm, paused_until, pause_code, pause_message)
+VALUES (:org_id, :crm, :until, :code, :message)
+ON CONFLICT (org_id, crm) DO UPDATE SET
+    paused_until = excluded.paused_until,
+    pause_code = excluded.pause_code,
+    pause_message = excluded.pause_message,
+    update_time = now()
+WHERE l.paused_until IS NULL OR l.paused_until < excluded.paused_until

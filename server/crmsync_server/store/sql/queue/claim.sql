@@ -1,0 +1,67 @@
+-- Claim the next deliveries of one lane: HIGH first, then NORMAL, each in the order they are due.
+-- Two plain ranges of contact_syncs_queue_idx instead of one sort over both priorities.
+-- The contact is read in this same snapshot: claimed_version says exactly what is delivered, and an
+-- edit that commits later raises wanted_version above it. Why org_id is joined and not given: see
+-- finish.sql.
+WITH high AS MATERIALIZED (
+    SELECT cs.org_id, cs.contact_id, cs.crm
+    FROM contact_syncs AS cs
+    WHERE cs.org_id = :org_id
+        AND cs.crm = :crm
+        AND cs.processing_status = 'QUEUED'
+        AND cs.priority = 2
+        AND cs.due_time <= now()
+    ORDER BY cs.due_time, cs.contact_id
+    LIMIT :size
+    FOR UPDATE SKIP LOCKED
+),
+
+normal AS MATERIALIZED (
+    SELECT cs.org_id, cs.contact_id, cs.crm
+    FROM contact_syncs AS cs
+    WHERE cs.org_id = :org_id
+        AND cs.crm = :crm
+        AND cs.processing_status = 'QUEUED'
+        AND cs.priority = 1
+        AND cs.due_time <= now()
+    ORDER BY cs.due_time, cs.contact_id
+    LIMIT (SELECT CAST(:size AS bigint) - count(*) FROM high)
+    FOR UPDATE SKIP LOCKED
+)
+
+UPDATE contact_syncs AS cs SET
+    previous_status = 'QUEUED',
+    sync_status = 'PROCESSING',
+    processing_status = 'PROCESSING',
+    attempt = cs.attempt + 1,
+    claim_time = now(),
+    last_retry_time = CASE WHEN cs.retry_count > 0 THEN now() ELSE cs.last_retry_time END,
+    next_retry_time = NULL,
+    lease_until = now() + CAST(:lease AS interval),
+    lease_owner = :owner,
+    claimed_version = c.version,
+    claimed_hash = c.content_hash,
+    queued_again = FALSE,
+    update_time = now()
+FROM (
+    SELECT h.* FROM high AS h
+    UNION ALL
+    SELECT n.* FROM normal AS n
+) AS due
+INNER JOIN contacts AS c ON c.org_id = due.org_id AND c.id = due.contact_id
+WHERE cs.org_id = due.org_id AND cs.contact_id = due.contact_id AND cs.crm = due.crm
+RETURNING
+    cs.contact_id,
+    cs.attempt,
+    cs.retry_count,
+    cs.rescue_count,
+    cs.crm_contact_id,
+    NOT cs.force AND cs.synced_hash IS NOT DISTINCT FROM c.content_hash AS unchanged,
+    c.delete_time IS NOT NULL AS deleted,
+    c.email,
+    c.first_name,
+    c.last_name,
+    c.phone,
+    c.company,
+    c.tags,
+    c.properties

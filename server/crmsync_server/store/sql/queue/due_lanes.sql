@@ -1,0 +1,48 @@
+-- Every lane with something queued, when its first delivery is due, and until when it is paused.
+-- A loose index scan: the cost follows the number of lanes, not of queued contacts.
+WITH RECURSIVE found AS (
+    (
+        SELECT cs.org_id, cs.crm
+        FROM contact_syncs AS cs
+        WHERE cs.processing_status = 'QUEUED'
+        ORDER BY cs.org_id, cs.crm
+        LIMIT 1
+    )
+    UNION ALL
+    SELECT n.org_id, n.crm
+    FROM found AS f
+    CROSS JOIN LATERAL (
+        SELECT cs.org_id, cs.crm
+        FROM contact_syncs AS cs
+        WHERE cs.processing_status = 'QUEUED' AND (cs.org_id, cs.crm) > (f.org_id, f.crm)
+        ORDER BY cs.org_id, cs.crm
+        LIMIT 1
+    ) AS n
+)
+
+SELECT
+    f.org_id,
+    f.crm,
+    greatest(least(high.due_time, normal.due_time), l.paused_until) AS due_time
+FROM found AS f
+LEFT JOIN lanes AS l ON l.org_id = f.org_id AND l.crm = f.crm
+LEFT JOIN LATERAL (
+    SELECT cs.due_time
+    FROM contact_syncs AS cs
+    WHERE cs.org_id = f.org_id
+        AND cs.crm = f.crm
+        AND cs.processing_status = 'QUEUED'
+        AND cs.priority = 2
+    ORDER BY cs.due_time
+    LIMIT 1
+) AS high ON TRUE
+LEFT JOIN LATERAL (
+    SELECT cs.due_time
+    FROM contact_syncs AS cs
+    WHERE cs.org_id = f.org_id
+        AND cs.crm = f.crm
+        AND cs.processing_status = 'QUEUED'
+        AND cs.priority = 1
+    ORDER BY cs.due_time
+    LIMIT 1
+) AS normal ON TRUE

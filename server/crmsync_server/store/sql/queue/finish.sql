@@ -1,0 +1,225 @@
+-- Record what a batch of attempts ended in: standing, session items, sessions, history, counts and
+-- hours move together or not at all. An attempt that is no longer the standing's own (its lease
+-- expired and another took over) changes nothing.
+--
+-- `fenced` reads dirty and cancel_requested after the row lock was granted, so an edit, a queueing
+-- or a cancel that committed a moment ago is seen. Items are settled by min_attempt: whoever queued
+-- before this attempt was claimed committed before, so its item is visible here.
+--
+-- org_id and crm travel with the rows of a materialized CTE and are joined from there. As constants
+-- they would be index conditions on their own, and before the first ANALYZE the planner takes a
+-- whole organization for one row and scans it once for each record (measured: 600 ms, not 2).
+WITH input AS MATERIALIZED (
+    SELECT :org_id AS org_id, :crm AS crm, i.*
+    FROM unnest(
+        CAST(:contact_ids AS uuid []),
+        CAST(:attempts AS integer []),
+        CAST(:statuses AS text []),
+        CAST(:outcomes AS text []),
+        CAST(:crm_contact_ids AS text []),
+        CAST(:error_codes AS text []),
+        CAST(:error_messages AS text []),
+        CAST(:request_ids AS text []),
+        CAST(:skip_reasons AS text []),
+        CAST(:retry_counts AS integer []),
+        CAST(:due_times AS timestamptz [])
+    ) AS i (
+        contact_id, attempt, status, outcome, crm_contact_id, error_code, error_message,
+        request_id, skip_reason, retry_count, due_time
+    )
+),
+
+fenced AS MATERIALIZED (
+    SELECT
+        i.*,
+        cs.claimed_version,
+        cs.claimed_hash,
+        cs.claim_time,
+        cs.lease_owner,
+        cs.cancel_requested,
+        i.status <> 'QUEUED' AS final,
+        CASE
+            WHEN i.status = 'QUEUED' THEN
+                CASE WHEN cs.cancel_requested THEN 'SELECTED' ELSE 'QUEUED' END
+            WHEN
+                (cs.queued_again OR cs.wanted_version > cs.claimed_version)
+                AND NOT cs.cancel_requested
+                THEN 'QUEUED'
+            ELSE i.status
+        END AS next_status
+    FROM input AS i
+    INNER JOIN contact_syncs AS cs
+        ON cs.org_id = i.org_id AND cs.contact_id = i.contact_id AND cs.crm = i.crm
+    WHERE cs.processing_status = 'PROCESSING' AND cs.attempt = i.attempt
+    ORDER BY cs.contact_id
+    FOR UPDATE OF cs
+),
+
+standings AS (
+    UPDATE contact_syncs AS cs SET
+        previous_status = 'PROCESSING',
+        sync_status = f.next_status,
+        processing_status = CASE f.next_status
+            WHEN 'SELECTED' THEN NULL
+            WHEN 'SKIPPED' THEN 'COMPLETE'
+            ELSE f.next_status
+        END,
+        priority = CASE f.next_status WHEN 'QUEUED' THEN cs.priority ELSE 1 END,
+        due_time = CASE WHEN f.final THEN now() ELSE f.due_time END,
+        next_retry_time = CASE WHEN f.next_status = 'QUEUED' AND NOT f.final THEN f.due_time END,
+        retry_count = CASE WHEN f.final AND f.next_status = 'QUEUED' THEN 0 ELSE f.retry_count END,
+        rescue_count =
+            CASE f.outcome WHEN 'LEASE_EXPIRED' THEN cs.rescue_count + 1 ELSE cs.rescue_count END,
+        error_code = f.error_code,
+        error_message = f.error_message,
+        error_request_id = f.request_id,
+        skip_reason = f.skip_reason,
+        crm_contact_id = coalesce(f.crm_contact_id, cs.crm_contact_id),
+        synced_time = CASE f.outcome WHEN 'SYNCED' THEN now() ELSE cs.synced_time END,
+        synced_hash = CASE f.outcome WHEN 'SYNCED' THEN f.claimed_hash ELSE cs.synced_hash END,
+        force = cs.force AND f.next_status = 'QUEUED' AND (cs.queued_again OR NOT f.final),
+        claimed_version = NULL,
+        claimed_hash = NULL,
+        lease_until = NULL,
+        lease_owner = NULL,
+        ticket = NULL,
+        queued_again = FALSE,
+        cancel_requested = FALSE,
+        update_time = now()
+    FROM fenced AS f
+    WHERE cs.org_id = f.org_id AND cs.contact_id = f.contact_id AND cs.crm = f.crm
+),
+
+items AS (
+    UPDATE session_items AS si SET
+        outcome = CASE
+            WHEN NOT f.final THEN 'CANCELLED'
+            WHEN f.status = 'COMPLETE' THEN 'SYNCED'
+            ELSE f.status
+        END,
+        attempt = f.attempt,
+        error_code = f.error_code,
+        error_message = f.error_message,
+        skip_reason = f.skip_reason,
+        end_time = now()
+    FROM fenced AS f
+    WHERE si.org_id = f.org_id
+        AND si.contact_id = f.contact_id
+        AND si.crm = f.crm
+        AND si.outcome IS NULL
+        AND CASE WHEN f.final THEN si.min_attempt <= f.attempt ELSE f.cancel_requested END
+    RETURNING si.org_id, si.session_id, si.outcome
+),
+
+tallies AS MATERIALIZED (
+    SELECT
+        i.org_id,
+        i.session_id,
+        count(*) FILTER (WHERE i.outcome = 'SYNCED') AS synced,
+        count(*) FILTER (WHERE i.outcome = 'SKIPPED') AS skipped,
+        count(*) FILTER (WHERE i.outcome = 'ERROR') AS errors,
+        count(*) FILTER (WHERE i.outcome = 'CANCELLED') AS cancelled,
+        count(*) AS settled
+    FROM items AS i
+    GROUP BY i.org_id, i.session_id
+),
+
+-- In the order of their ids: two batches that share two sessions must not wait for each other.
+locked AS MATERIALIZED (
+    SELECT s.id
+    FROM sessions AS s
+    INNER JOIN tallies AS t ON s.org_id = t.org_id AND s.id = t.session_id
+    ORDER BY s.id
+    FOR UPDATE OF s
+),
+
+moved AS (
+    UPDATE sessions AS s SET
+        synced = s.synced + t.synced,
+        skipped = s.skipped + t.skipped,
+        errors = s.errors + t.errors,
+        cancelled = s.cancelled + t.cancelled,
+        revision = s.revision + 1,
+        update_time = now(),
+        state = CASE
+            WHEN s.synced + s.skipped + s.errors + s.cancelled + t.settled < s.total THEN s.state
+            WHEN s.state = 'CANCELLING' THEN 'CANCELLED'
+            ELSE 'SUCCEEDED'
+        END,
+        end_time = CASE
+            WHEN s.synced + s.skipped + s.errors + s.cancelled + t.settled = s.total THEN now()
+        END
+    FROM tallies AS t
+    INNER JOIN locked AS l ON t.session_id = l.id
+    WHERE s.org_id = t.org_id AND s.id = t.session_id
+    RETURNING s.id, s.end_time IS NOT NULL AS ended
+),
+
+history AS (
+    INSERT INTO sync_attempts (
+        org_id, contact_id, crm, attempt, start_time, end_time, outcome, contact_version,
+        error_code, error_message, request_id, skip_reason, crm_contact_id, next_retry_time,
+        lease_owner
+    )
+    SELECT
+        :org_id, f.contact_id, :crm, f.attempt, f.claim_time, now(), f.outcome, f.claimed_version,
+        f.error_code, f.error_message, f.request_id, f.skip_reason, f.crm_contact_id,
+        CASE WHEN NOT f.final THEN f.due_time END,
+        f.lease_owner
+    FROM fenced AS f
+),
+
+counts AS (
+    INSERT INTO sync_counts AS n (org_id, crm, slot, open, selected, complete, error, skipped)
+    SELECT
+        :org_id, :crm, :slot,
+        -count(*) FILTER (WHERE f.next_status <> 'QUEUED'),
+        count(*) FILTER (WHERE f.next_status = 'SELECTED'),
+        count(*) FILTER (WHERE f.next_status = 'COMPLETE'),
+        count(*) FILTER (WHERE f.next_status = 'ERROR'),
+        count(*) FILTER (WHERE f.next_status = 'SKIPPED')
+    FROM fenced AS f
+    HAVING count(*) > 0
+    ON CONFLICT (org_id, crm, slot) DO UPDATE SET
+        open = n.open + excluded.open,
+        selected = n.selected + excluded.selected,
+        complete = n.complete + excluded.complete,
+        error = n.error + excluded.error,
+        skipped = n.skipped + excluded.skipped
+),
+
+hours AS (
+    INSERT INTO sync_hours AS h (
+        org_id, crm, hour, slot, synced, skipped, rejected, postponed, retried, unknown, released,
+        expired, errors
+    )
+    SELECT
+        :org_id, :crm, date_trunc('hour', now(), 'UTC'), :slot,
+        count(*) FILTER (WHERE f.outcome = 'SYNCED'),
+        count(*) FILTER (WHERE f.outcome = 'SKIPPED'),
+        count(*) FILTER (WHERE f.outcome = 'REJECTED'),
+        count(*) FILTER (WHERE f.outcome = 'POSTPONED'),
+        count(*) FILTER (WHERE f.outcome = 'RETRY'),
+        count(*) FILTER (WHERE f.outcome = 'UNKNOWN'),
+        count(*) FILTER (WHERE f.outcome = 'RELEASED'),
+        count(*) FILTER (WHERE f.outcome = 'LEASE_EXPIRED'),
+        count(*) FILTER (WHERE f.status = 'ERROR')
+    FROM fenced AS f
+    HAVING count(*) > 0
+    ON CONFLICT (org_id, crm, hour, slot) DO UPDATE SET
+        synced = h.synced + excluded.synced,
+        skipped = h.skipped + excluded.skipped,
+        rejected = h.rejected + excluded.rejected,
+        postponed = h.postponed + excluded.postponed,
+        retried = h.retried + excluded.retried,
+        unknown = h.unknown + excluded.unknown,
+        released = h.released + excluded.released,
+        expired = h.expired + excluded.expired,
+        errors = h.errors + excluded.errors
+)
+
+SELECT
+    (SELECT count(*) FROM fenced) AS finished,
+    (SELECT count(*) FROM fenced AS f WHERE f.next_status = 'QUEUED') AS requeued,
+    (SELECT array_agg(m.id) FROM moved AS m) AS session_ids,
+    (SELECT array_agg(m.id) FROM moved AS m WHERE m.ended) AS ended_ids

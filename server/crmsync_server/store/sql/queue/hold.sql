@@ -1,0 +1,29 @@
+-- Keep deliveries that the CRM accepted for later under their ticket, and the ticket with the time
+-- to ask again. The lease is long: what is held is looked after through its ticket.
+WITH accepted AS MATERIALIZED (
+    SELECT :org_id AS org_id, :crm AS crm, i.*
+    FROM unnest(CAST(:contact_ids AS uuid []), CAST(:attempts AS integer [])) AS i (
+        contact_id, attempt
+    )
+),
+
+held AS (
+    UPDATE contact_syncs AS cs SET
+        ticket = :ticket,
+        lease_until = now() + CAST(:lease AS interval),
+        update_time = now()
+    FROM accepted AS i
+    WHERE cs.org_id = i.org_id
+        AND cs.contact_id = i.contact_id
+        AND cs.crm = i.crm
+        AND cs.processing_status = 'PROCESSING'
+        AND cs.attempt = i.attempt
+    RETURNING cs.contact_id
+)
+
+INSERT INTO tickets AS t (org_id, crm, ticket, check_time)
+SELECT :org_id, :crm, :ticket, :check_time
+FROM held
+HAVING count(*) > 0
+ON CONFLICT (org_id, crm, ticket) DO UPDATE SET check_time = excluded.check_time
+RETURNING t.ticket

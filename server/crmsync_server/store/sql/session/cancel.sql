@@ -1,0 +1,103 @@
+-- Cancel a session whose pending standings are locked. What waits leaves the queue, unless another
+-- session still wants it; a delivery under way keeps its item open and is told not to come back.
+WITH open_items AS MATERIALIZED (
+    SELECT si.org_id, si.session_id, si.contact_id, si.crm, si.min_attempt
+    FROM session_items AS si
+    WHERE si.org_id = :org_id AND si.session_id = :session_id AND si.outcome IS NULL
+),
+
+pending AS MATERIALIZED (
+    SELECT
+        si.org_id,
+        si.session_id,
+        si.contact_id,
+        si.crm,
+        cs.sync_status = 'PROCESSING' AND si.min_attempt <= cs.attempt AS under_way,
+        EXISTS (
+            SELECT
+            FROM session_items AS other
+            INNER JOIN sessions AS o ON o.org_id = other.org_id AND o.id = other.session_id
+            WHERE other.org_id = si.org_id
+                AND other.contact_id = si.contact_id
+                AND other.crm = si.crm
+                AND other.outcome IS NULL
+                AND other.session_id <> si.session_id
+                AND o.state = 'RUNNING'
+        ) AS shared
+    FROM open_items AS si
+    INNER JOIN contact_syncs AS cs
+        ON cs.org_id = si.org_id AND cs.contact_id = si.contact_id AND cs.crm = si.crm
+),
+
+taken_out AS (
+    UPDATE contact_syncs AS cs SET
+        previous_status = 'QUEUED',
+        sync_status = 'SELECTED',
+        processing_status = NULL,
+        priority = 1,
+        retry_count = 0,
+        next_retry_time = NULL,
+        force = FALSE,
+        update_time = now()
+    FROM pending AS p
+    WHERE cs.org_id = p.org_id
+        AND cs.contact_id = p.contact_id
+        AND cs.crm = p.crm
+        AND cs.sync_status = 'QUEUED'
+        AND NOT p.shared
+    RETURNING cs.crm
+),
+
+told AS (
+    UPDATE contact_syncs AS cs SET
+        cancel_requested = TRUE,
+        queued_again = FALSE,
+        update_time = now()
+    FROM pending AS p
+    WHERE cs.org_id = p.org_id
+        AND cs.contact_id = p.contact_id
+        AND cs.crm = p.crm
+        AND cs.sync_status = 'PROCESSING'
+        AND NOT p.shared
+),
+
+items AS (
+    UPDATE session_items AS si SET outcome = 'CANCELLED', end_time = now()
+    FROM pending AS p
+    WHERE si.org_id = p.org_id
+        AND si.session_id = p.session_id
+        AND si.contact_id = p.contact_id
+        AND si.crm = p.crm
+        AND NOT p.under_way
+    RETURNING si.contact_id
+),
+
+counts AS (
+    INSERT INTO sync_counts AS n (org_id, crm, slot, open, selected)
+    SELECT :org_id, t.crm, :slot, -count(*), count(*)
+    FROM taken_out AS t
+    GROUP BY t.crm
+    ON CONFLICT (org_id, crm, slot) DO UPDATE SET
+        open = n.open + excluded.open,
+        selected = n.selected + excluded.selected
+),
+
+tally AS (
+    SELECT count(*) AS cancelled FROM items
+)
+
+UPDATE sessions AS s SET
+    cancelled = s.cancelled + t.cancelled,
+    revision = s.revision + 1,
+    update_time = now(),
+    state = CASE
+        WHEN s.synced + s.skipped + s.errors + s.cancelled + t.cancelled = s.total
+            THEN 'CANCELLED'
+        ELSE 'CANCELLING'
+    END,
+    end_time = CASE
+        WHEN s.synced + s.skipped + s.errors + s.cancelled + t.cancelled = s.total THEN now()
+    END
+FROM tally AS t
+WHERE s.org_id = :org_id AND s.id = :session_id AND s.state IN ('RUNNING', 'CANCELLING')
+RETURNING s.*

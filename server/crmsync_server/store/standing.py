@@ -1,0 +1,18 @@
+"""Standings: how one contact is in step with the CRMs."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from crmsync_server.store.statements import statement
+
+
+async def list(  # noqa: A001 - named like its statement; nobody imports it bare
+    connection: AsyncConnection, org_id: str, contact_id: UUID
+) -> Sequence[sa.Row[Any]]:
+    """Return how a contact stands at every CRM it was ever selected for."""
+    parameters = {"org_id": org_id, "contact_id": contact_id}
+    return (await connection.execute(statement("standing/list"), parameters)).all()
