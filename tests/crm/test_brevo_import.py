@@ -145,10 +145,18 @@ def test_questions_become_sparse_enough_for_the_hundred_an_hour() -> None:
     waits = []
     for _ in range(12):
         waits.append(ticket.wait.total_seconds())
-        ticket = ticket.asked()
+        ticket = ticket.asked(answered=True)
     assert waits[:3] == [3, 6, 12]
     assert all(wait >= 36 for wait in waits[3:])
     assert max(waits) == 600
+
+
+async def test_a_question_that_met_a_fault_is_put_again_after_the_same_wait() -> None:
+    """It says nothing about how long the import takes; but it counts among the hundred."""
+    (outcome,) = await settle({"GET /processes/78": httpx.Response(503)}, delivery(1))
+    assert isinstance(outcome, Accepted)
+    assert outcome.check_time == NOW + timedelta(seconds=3)
+    assert Ticket.decode(outcome.ticket).questions == 1
 
 
 def test_a_ticket_survives_being_stored() -> None:

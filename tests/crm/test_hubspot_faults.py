@@ -64,6 +64,25 @@ async def test_a_request_to_wait_postpones(
     assert (outcome.until - NOW, outcome.lane) == (wait, lane)
 
 
+async def test_a_lock_holds_only_the_records_of_its_call() -> None:
+    """Another call of the same push is still made."""
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        return refusal(423, message="locked") if request.url.path == UPDATE else accepted(request)
+
+    batch = (delivery(1, crm_contact_id="7"), delivery(2))
+    outcomes = await push(ScriptedCrm(respond), *batch)
+    assert [type(outcome) for outcome in outcomes] == [Postponed, Synced]
+
+
+async def test_a_fault_burns_no_retry_of_the_records_not_yet_sent() -> None:
+    """They are postponed a little: nobody tried them."""
+    crm = ScriptedCrm(lambda _: httpx.Response(503))
+    outcomes = await push(crm, delivery(1, crm_contact_id="7"), delivery(2))
+    assert [type(outcome) for outcome in outcomes] == [Retry, Postponed]
+    assert len(crm.requests) == 1
+
+
 async def test_a_rate_limit_halfway_keeps_what_was_delivered() -> None:
     """The call before the limit counts; the calls after it are not made."""
 

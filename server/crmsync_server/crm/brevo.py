@@ -12,7 +12,7 @@ from crmsync_server.crm import brevo_import, brevo_single
 from crmsync_server.crm.adapter import Account, Capabilities, Delivery, Limit, Standing, Tools
 from crmsync_server.crm.addresses import deliverable
 from crmsync_server.crm.bisect import Answer, deliver
-from crmsync_server.crm.brevo_calls import Brevo, judge, refused
+from crmsync_server.crm.brevo_calls import ACCOUNT_REFUSED, Brevo, judge, refused
 from crmsync_server.crm.brevo_rows import Row, attribute_types, row
 from crmsync_server.crm.brevo_settle import Settlement
 from crmsync_server.crm.fanout import fan_out
@@ -26,7 +26,6 @@ _SINGLE_BATCH = 100
 # How long a push may start calls; each may take its whole time, and reads attributes before.
 _STARTING = timedelta(seconds=90)
 _ATTRIBUTES_AGE = timedelta(minutes=10)
-_REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.FORBIDDEN})
 _SAME_ADDRESS_WAIT = timedelta(minutes=1)
 _Types = Mapping[str, str]
 
@@ -108,8 +107,7 @@ class BrevoAdapter:
         types = await guard.call(self._attribute_types)
         guard.conclude(())
         if isinstance(types, Halted):
-            wait = types.outcome
-            return settlement.later(wait if isinstance(wait, Postponed) else None, len(batch))
+            return settlement.later(types.outcome, len(batch))
         return await settlement.run([row(at, item, types) for at, item in enumerate(batch)])
 
     async def check(self) -> Standing:
@@ -117,7 +115,7 @@ class BrevoAdapter:
         reply = await self._brevo.contacts("GET", params={"limit": "1"})
         if not isinstance(reply, Reply):
             return Standing(valid=False, message=reply.message)
-        if reply.status in _REFUSED:
+        if reply.status in ACCOUNT_REFUSED:
             return Standing(valid=False, message=str(refused(reply)))
         if reply.status != HTTPStatus.OK or "count" not in reply.fields:
             return Standing(valid=False, message=f"Brevo answered {reply.status}: {reply.text}")

@@ -26,7 +26,7 @@ from crmsync_server.crm.replies import (
 )
 
 _TOO_EARLY = 425
-_ACCOUNT = frozenset(
+ACCOUNT_REFUSED = frozenset(
     {HTTPStatus.UNAUTHORIZED, HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.FORBIDDEN},
 )
 # A gateway answers these in Brevo's place: it does not know what Brevo did.
@@ -84,7 +84,7 @@ def judge(reply: Reply, brevo: Brevo) -> Outcome | Halted[Outcome]:
     An outcome concerns the records of this call; a Halted concerns the whole account.
     Raises CredentialsRefusedError.
     """
-    if reply.status in _ACCOUNT:
+    if reply.status in ACCOUNT_REFUSED:
         raise refused(reply)
     if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
         return Halted(Postponed(_reset(reply, brevo.now()), "RATE_LIMIT", words(reply)))

@@ -62,11 +62,16 @@ class Ticket:
             int(text(found.get("questions"))),
         )
 
-    def asked(self) -> "Ticket":
-        """Return the ticket after one more question: twice the wait, and sparse when sustained."""
+    def asked(self, *, answered: bool) -> "Ticket":
+        """Return the ticket after one more question, sparse when questions are sustained.
+
+        answered: the import is still at work, so the wait doubles; a question that met a fault
+            is put again after the same wait.
+        """
         questions = self.questions + 1
         least = _SUSTAINED if questions >= _EARLY_QUESTIONS else timedelta(0)
-        return replace(self, wait=max(least, min(2 * self.wait, _LONGEST)), questions=questions)
+        wait = min(2 * self.wait, _LONGEST) if answered else self.wait
+        return replace(self, wait=max(least, wait), questions=questions)
 
     def accepted(self, now: datetime) -> Accepted:
         """Return the outcome that has the engine ask after the ticket's wait."""

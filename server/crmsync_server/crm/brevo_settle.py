@@ -53,12 +53,12 @@ class Settlement:
             return self.later(None, len(rows))
         return await self._reconcile(rows, reply.fields)
 
-    def later(self, answer: Reply | Fault | None, count: int) -> list[Outcome]:
+    def later(self, answer: Reply | Outcome | None, count: int) -> list[Outcome]:
         """Answer Accepted again: nothing is known yet, and what was sent must not be forgotten."""
         now = self._brevo.now()
         if self._ticket.is_given_up(now):
             return [Unknown("Brevo did not complete the import within a day")] * count
-        next_ticket = self._ticket.asked()
+        next_ticket = self._ticket.asked(answered=answer is None)
         verdict = judge(answer, self._brevo) if isinstance(answer, Reply) else answer
         wait = verdict.outcome if isinstance(verdict, Halted) else verdict
         if isinstance(wait, Postponed):
