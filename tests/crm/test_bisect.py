@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crmsync_server.crm.bisect import Answer, Refused, deliver
-from crmsync_server.crm.guard import Halted
+from crmsync_server.crm.guard import Faulted
 
 
 class Batch:
@@ -24,7 +24,7 @@ class Batch:
     async def send(self, items: Sequence[int]) -> Answer[str]:
         """Apply the items unless one is bad."""
         if self.calls == self.allowed_calls:
-            return Halted("postponed")
+            return Faulted("postponed")
         self.calls += 1
         culprit = next((at for at, item in enumerate(items) if item in self.bad), None)
         if culprit is None:

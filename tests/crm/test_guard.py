@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from crmsync_server.crm.adapter import CredentialsRefusedError
-from crmsync_server.crm.guard import Guard, Halted
+from crmsync_server.crm.guard import Faulted, Guard
 from crmsync_server.crm.outcomes import Accepted, Outcome, Postponed, Rejected, Retry, Synced
 from tests.crm.support import NOW
 
@@ -24,13 +24,13 @@ class Calls:
         """Return the time."""
         return self.now
 
-    async def deliver(self) -> Outcome | Halted[Outcome]:
+    async def deliver(self) -> Outcome | Faulted[Outcome]:
         """Deliver a record, in a minute."""
         self.made += 1
         self.now += timedelta(minutes=1)
         return Synced("1")
 
-    async def refuse(self) -> Outcome | Halted[Outcome]:
+    async def refuse(self) -> Outcome | Faulted[Outcome]:
         """Refuse the credentials."""
         self.made += 1
         message = "no"
@@ -46,7 +46,7 @@ async def test_no_call_is_started_after_the_time_is_up() -> None:
     late = Postponed(
         NOW + timedelta(minutes=2), "PUSH_TIME", "the push ran out of time", lane=False
     )
-    assert answers[2:] == [Halted(late)] * 2
+    assert answers[2:] == [Faulted(late)] * 2
     assert calls.made == 2
 
 
@@ -55,7 +55,7 @@ async def test_refused_credentials_stop_the_push_and_are_raised_at_its_end() -> 
     calls = Calls()
     guard = Guard(calls.clock, BUDGET)
     await guard.call(calls.refuse)
-    assert isinstance(await guard.call(calls.deliver), Halted)
+    assert isinstance(await guard.call(calls.deliver), Faulted)
     assert calls.made == 1
     with pytest.raises(CredentialsRefusedError):
         guard.conclude([Retry("A", "b"), Rejected("A", "b")])

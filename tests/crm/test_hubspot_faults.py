@@ -75,12 +75,24 @@ async def test_a_lock_holds_only_the_records_of_its_call() -> None:
     assert [type(outcome) for outcome in outcomes] == [Postponed, Synced]
 
 
-async def test_a_fault_burns_no_retry_of_the_records_not_yet_sent() -> None:
+async def test_faults_in_a_row_burn_no_retry_of_the_records_not_yet_sent() -> None:
     """They are postponed a little: nobody tried them."""
     crm = ScriptedCrm(lambda _: httpx.Response(503))
-    outcomes = await push(crm, delivery(1, crm_contact_id="7"), delivery(2))
-    assert [type(outcome) for outcome in outcomes] == [Retry, Postponed]
-    assert len(crm.requests) == 1
+    batch = [delivery(number, email="same@example.com") for number in range(5)]
+    outcomes = await push(crm, *batch)
+    assert [type(outcome) for outcome in outcomes] == [Retry] * 3 + [Postponed] * 2
+    assert len(crm.requests) == 3
+
+
+async def test_a_single_fault_does_not_stop_the_push() -> None:
+    """One lost connection says little about the next."""
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(503) if request.url.path == UPDATE else accepted(request)
+
+    batch = (delivery(1, crm_contact_id="7"), delivery(2))
+    outcomes = await push(ScriptedCrm(respond), *batch)
+    assert [type(outcome) for outcome in outcomes] == [Retry, Synced]
 
 
 async def test_a_rate_limit_halfway_keeps_what_was_delivered() -> None:

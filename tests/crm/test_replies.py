@@ -43,6 +43,13 @@ def test_a_retry_after_that_says_nothing_is_none(value: str) -> None:
     assert retry_after(httpx.Headers({"retry-after": value}), NOW) is None
 
 
+@given(st.text(st.characters(codec="ascii"), max_size=60))
+def test_no_retry_after_makes_a_reader_raise(value: str) -> None:
+    """Whatever a proxy writes there."""
+    found = retry_after(httpx.Headers({"retry-after": value}), NOW)
+    assert found is None or NOW <= found <= NOW + timedelta(hours=24)
+
+
 @given(st.text(max_size=5_000))
 def test_a_vendors_words_are_short_and_on_one_line(words: str) -> None:
     """They are stored with the record and shown to people."""

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from crmsync_server.crm.guard import Halted
+from crmsync_server.crm.guard import Faulted
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -26,15 +26,15 @@ class Refused(Generic[Result]):
     culprits: Mapping[int, Result] = field(default_factory=dict)
 
 
-Answer = Sequence[Result] | Refused[Result] | Halted[Result]
+Answer = Sequence[Result] | Refused[Result] | Faulted[Result]
 Send = Callable[[Sequence[Item]], Awaitable[Answer[Result]]]
 
 
 async def deliver(items: Sequence[Item], send: Send[Item, Result]) -> list[Result]:
     """Send the items in as few calls as find every culprit; one result per item, in order.
 
-    send: makes one call; a plain answer holds one result per item, in order. After a Halted
-        it answers every further call with a Halted, unmade.
+    send: makes one call; a plain answer holds one result per item, in order. The items of a
+        Faulted call are not divided: their number is not what went wrong.
     """
     bisection = _Bisection(items, send)
     if items:
@@ -63,7 +63,7 @@ class _Bisection(Generic[Item, Result]):
                 case Refused():
                     await self._split(group)
                     return True
-                case Halted(outcome=outcome):
+                case Faulted(outcome=outcome):
                     self._fill(group, outcome)
                     return True
                 case results:

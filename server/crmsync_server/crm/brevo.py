@@ -16,7 +16,7 @@ from crmsync_server.crm.brevo_calls import ACCOUNT_REFUSED, Brevo, judge, refuse
 from crmsync_server.crm.brevo_rows import Row, attribute_types, row
 from crmsync_server.crm.brevo_settle import Settlement
 from crmsync_server.crm.fanout import fan_out
-from crmsync_server.crm.guard import Guard, Halted
+from crmsync_server.crm.guard import Faulted, Guard
 from crmsync_server.crm.http import caller, credential, number
 from crmsync_server.crm.outcomes import Outcome, Postponed, Retry, Skipped, SkipReason, Unknown
 from crmsync_server.crm.replies import Reply, text
@@ -85,7 +85,7 @@ class BrevoAdapter:
         outcomes: dict[int, Outcome] = {}
         if sendable:
             types = await guard.call(self._attribute_types)
-            if isinstance(types, Halted):
+            if isinstance(types, Faulted):
                 outcomes.update(dict.fromkeys(sendable, types.outcome))
             else:
                 rows = [row(at, batch[at], types) for at in sendable]
@@ -106,7 +106,7 @@ class BrevoAdapter:
             return [Unknown("the import's ticket cannot be read")] * len(batch)
         types = await guard.call(self._attribute_types)
         guard.conclude(())
-        if isinstance(types, Halted):
+        if isinstance(types, Faulted):
             return settlement.later(types.outcome, len(batch))
         return await settlement.run([row(at, item, types) for at, item in enumerate(batch)])
 
@@ -125,7 +125,7 @@ class BrevoAdapter:
     def _guard(self) -> Guard:
         return Guard(self._brevo.now, _STARTING)
 
-    async def _attribute_types(self) -> _Types | Halted[Outcome]:
+    async def _attribute_types(self) -> _Types | Faulted[Outcome]:
         """Return the account's attributes, read again once they are old."""
         now = self._brevo.now()
         if self._types_time is not None and now - self._types_time < _ATTRIBUTES_AGE:
@@ -134,17 +134,17 @@ class BrevoAdapter:
         if isinstance(reply, Unknown):
             return _unread(reply.message)
         if not isinstance(reply, Reply):
-            return Halted(reply)
+            return Faulted(reply)
         if reply.status != HTTPStatus.OK or "attributes" not in reply.fields:
             verdict = judge(reply, self._brevo)
-            return verdict if isinstance(verdict, Halted) else _unread(reply.text)
+            return verdict if isinstance(verdict, Faulted) else _unread(reply.text)
         self._types, self._types_time = attribute_types(reply.fields), now
         return self._types
 
 
-def _unread(why: str) -> Halted[Outcome]:
+def _unread(why: str) -> Faulted[Outcome]:
     fault = Retry("ATTRIBUTES_UNKNOWN", f"Brevo's attributes could not be read: {why}"[:500])
-    return Halted(fault)
+    return Faulted(fault)
 
 
 class _Push:
@@ -189,7 +189,7 @@ class _Push:
             found.update({row.position: o for row, o in zip(first, outcomes, strict=True)})
         return found
 
-    async def _send_single(self, row: Row) -> Outcome | Halted[Outcome]:
+    async def _send_single(self, row: Row) -> Outcome | Faulted[Outcome]:
         return await self._guard.call(lambda: brevo_single.upsert(self._brevo, row))
 
 

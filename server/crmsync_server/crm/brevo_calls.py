@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from http import HTTPStatus
 
 from crmsync_server.crm.adapter import CredentialsRefusedError
-from crmsync_server.crm.guard import Halted
+from crmsync_server.crm.guard import Faulted
 from crmsync_server.crm.http import Caller, Fault
 from crmsync_server.crm.outcomes import Outcome, Postponed, Rejected, Retry, Unknown
 from crmsync_server.crm.replies import (
@@ -78,16 +78,16 @@ class Brevo:
         return (http_date(reply.headers.get("date")) or self.now()) - _CLOCK_MARGIN
 
 
-def judge(reply: Reply, brevo: Brevo) -> Outcome | Halted[Outcome]:
+def judge(reply: Reply, brevo: Brevo) -> Outcome | Faulted[Outcome]:
     """Decide what a reply that is no success means.
 
-    An outcome concerns the records of this call; a Halted concerns the whole account.
+    An outcome concerns the records of this call; a Faulted concerns the whole account.
     Raises CredentialsRefusedError.
     """
     if reply.status in ACCOUNT_REFUSED:
         raise refused(reply)
     if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
-        return Halted(Postponed(_reset(reply, brevo.now()), "RATE_LIMIT", words(reply)))
+        return Faulted(Postponed(_reset(reply, brevo.now()), "RATE_LIMIT", words(reply)))
     code = text(reply.fields.get("code")).upper()
     if reply.status == _TOO_EARLY or code == "ACCOUNT_IN_PROCESS":
         return Retry(code or "TOO_EARLY", words(reply), retry_after(reply.headers, brevo.now()))
@@ -99,11 +99,11 @@ def judge(reply: Reply, brevo: Brevo) -> Outcome | Halted[Outcome]:
     return _fault(reply)
 
 
-def _fault(reply: Reply) -> Outcome | Halted[Outcome]:
+def _fault(reply: Reply) -> Outcome | Faulted[Outcome]:
     message = brief(f"Brevo answered {reply.status}: {words(reply)}")
     if reply.status < HTTPStatus(300):
         return Retry("UNACCOUNTED", message)
-    return Halted(Unknown(message) if reply.status in _GATEWAY else Retry("CRM_FAULT", message))
+    return Faulted(Unknown(message) if reply.status in _GATEWAY else Retry("CRM_FAULT", message))
 
 
 def refused(reply: Reply) -> CredentialsRefusedError:

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from crmsync_server.crm.bisect import Refused
 from crmsync_server.crm.brevo_calls import Brevo, judge
 from crmsync_server.crm.brevo_rows import Row
-from crmsync_server.crm.guard import Halted
+from crmsync_server.crm.guard import Faulted
 from crmsync_server.crm.outcomes import Accepted, Outcome, Rejected
 from crmsync_server.crm.replies import Reply, mapping, text
 
@@ -104,18 +104,18 @@ def portions(rows: Sequence[Row], max_bytes: int = MAX_BODY_BYTES) -> Iterator[l
 
 async def start(
     brevo: Brevo, rows: Sequence[Row]
-) -> Sequence[Outcome] | Refused[Outcome] | Halted[Outcome]:
+) -> Sequence[Outcome] | Refused[Outcome] | Faulted[Outcome]:
     """Start one import; Accepted for each of its rows. Raises CredentialsRefusedError."""
     reply = await brevo.contacts("POST", "/import", json=_body(brevo, rows))
     if not isinstance(reply, Reply):
-        return Halted(reply)
+        return Faulted(reply)
     process_id = text(reply.fields.get("processId"))
     if reply.status == HTTPStatus.ACCEPTED and process_id:
         wait = max(_SHORTEST, timedelta(seconds=len(rows) / _ROWS_PER_SECOND))
         ticket = Ticket(process_id, brevo.server_time(reply), wait)
         return [ticket.accepted(brevo.now())] * len(rows)
     verdict = judge(reply, brevo)
-    if isinstance(verdict, Halted):
+    if isinstance(verdict, Faulted):
         return verdict
     return Refused(verdict) if isinstance(verdict, Rejected) else [verdict] * len(rows)
 

@@ -14,7 +14,7 @@ from crmsync_server.crm.brevo_import import Ticket
 from crmsync_server.crm.brevo_reports import refusals
 from crmsync_server.crm.brevo_rows import Row, holds
 from crmsync_server.crm.fanout import fan_out
-from crmsync_server.crm.guard import Guard, Halted
+from crmsync_server.crm.guard import Faulted, Guard
 from crmsync_server.crm.http import Fault
 from crmsync_server.crm.outcomes import Outcome, Postponed, Retry, Synced, Unknown
 from crmsync_server.crm.replies import Reply, mappings, text
@@ -60,7 +60,7 @@ class Settlement:
             return [Unknown("Brevo did not complete the import within a day")] * count
         next_ticket = self._ticket.asked(answered=answer is None)
         verdict = judge(answer, self._brevo) if isinstance(answer, Reply) else answer
-        wait = verdict.outcome if isinstance(verdict, Halted) else verdict
+        wait = verdict.outcome if isinstance(verdict, Faulted) else verdict
         if isinstance(wait, Postponed):
             now = max(now, wait.until - next_ticket.wait)
         return [next_ticket.accepted(now)] * count
@@ -94,17 +94,17 @@ class Settlement:
                 break
         return seen
 
-    async def _look_up(self, row: Row) -> Outcome | Halted[Outcome]:
+    async def _look_up(self, row: Row) -> Outcome | Faulted[Outcome]:
         """Look for one row in the account: as our id, then as its address."""
         for identifier, kind in ((row.ext_id, "ext_id"), (row.email, "email_id")):
             path = f"/{quote(identifier, safe='')}"
             reply = await self._brevo.contacts("GET", path, params={"identifierType": kind})
             if not isinstance(reply, Reply):
-                return Halted(_reading(reply))
+                return Faulted(_reading(reply))
             if reply.status == HTTPStatus.OK and self._is_delivered(row, reply.fields):
                 return _synced(row)
             verdict = None if reply.status in _LOOKED else judge(reply, self._brevo)
-            if isinstance(verdict, Halted):
+            if isinstance(verdict, Faulted):
                 return verdict
         return Retry("UNACCOUNTED", "Brevo's import completed without this contact")
 

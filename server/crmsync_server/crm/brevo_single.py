@@ -5,13 +5,13 @@ from urllib.parse import quote
 
 from crmsync_server.crm.brevo_calls import Brevo, judge
 from crmsync_server.crm.brevo_rows import Row
-from crmsync_server.crm.guard import Halted
+from crmsync_server.crm.guard import Faulted
 from crmsync_server.crm.http import Fault
 from crmsync_server.crm.outcomes import Outcome, Synced
 from crmsync_server.crm.replies import Reply, text
 
 
-async def upsert(brevo: Brevo, row: Row) -> Outcome | Halted[Outcome]:
+async def upsert(brevo: Brevo, row: Row) -> Outcome | Faulted[Outcome]:
     """Deliver one row; raises CredentialsRefusedError."""
     if row.former_email:
         changed = await _change_address(brevo, row)
@@ -22,7 +22,7 @@ async def upsert(brevo: Brevo, row: Row) -> Outcome | Halted[Outcome]:
     return _outcome(brevo, row, reply)
 
 
-async def _change_address(brevo: Brevo, row: Row) -> Outcome | Halted[Outcome] | None:
+async def _change_address(brevo: Brevo, row: Row) -> Outcome | Faulted[Outcome] | None:
     """Change the contact of an earlier delivery; None when Brevo no longer has it.
 
     Our own id comes first: when two contacts swap addresses, the former address of one is
@@ -43,9 +43,9 @@ def _content(brevo: Brevo, row: Row, attributes: object) -> dict[str, object]:
     return {"ext_id": row.ext_id, "attributes": attributes, **lists}
 
 
-def _outcome(brevo: Brevo, row: Row, reply: Reply | Fault) -> Outcome | Halted[Outcome]:
+def _outcome(brevo: Brevo, row: Row, reply: Reply | Fault) -> Outcome | Faulted[Outcome]:
     if not isinstance(reply, Reply):
-        return Halted(reply)
+        return Faulted(reply)
     created = reply.status == HTTPStatus.CREATED and text(reply.fields.get("id"))
     updated = reply.status == HTTPStatus.NO_CONTENT
     if created or updated:

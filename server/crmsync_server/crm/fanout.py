@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from crmsync_server.crm.guard import Halted
+from crmsync_server.crm.guard import Faulted
 from crmsync_server.crm.outcomes import Outcome
 
 Item = TypeVar("Item")
@@ -15,7 +15,7 @@ WORKERS = 8
 
 async def fan_out(
     items: Sequence[Item],
-    send: Callable[[Item], Awaitable[Outcome | Halted[Outcome]]],
+    send: Callable[[Item], Awaitable[Outcome | Faulted[Outcome]]],
 ) -> list[Outcome]:
     """Send every item; one outcome each, in order. The send must not raise."""
     outcomes: dict[int, Outcome] = {}
@@ -24,7 +24,7 @@ async def fan_out(
     async def work() -> None:
         for at, item in waiting:
             answer = await send(item)
-            outcomes[at] = answer.outcome if isinstance(answer, Halted) else answer
+            outcomes[at] = answer.outcome if isinstance(answer, Faulted) else answer
 
     async with asyncio.TaskGroup() as group:
         for _ in range(min(WORKERS, len(items))):

@@ -19,7 +19,7 @@ from crmsync_server.crm.adapter import (
 )
 from crmsync_server.crm.addresses import deliverable
 from crmsync_server.crm.bisect import Answer, Refused, deliver
-from crmsync_server.crm.guard import Guard, Halted
+from crmsync_server.crm.guard import Faulted, Guard
 from crmsync_server.crm.http import Caller, Fault, caller, credential, number
 from crmsync_server.crm.hubspot_errors import Result, credentials_error
 from crmsync_server.crm.hubspot_replies import answer
@@ -156,13 +156,13 @@ class _Push:
 
     async def _answer(
         self, call: Sequence[Write]
-    ) -> Sequence[Result] | Refused[Result] | Halted[Outcome]:
+    ) -> Sequence[Result] | Refused[Result] | Faulted[Outcome]:
         reply = await self._caller.call("POST", path(call), buckets=_BUCKETS, json=body(call))
         if not isinstance(reply, Reply):
-            return Halted(reply)
+            return Faulted(reply)
         if reply.status not in _WAITING:
             return answer(call, reply)
         zone = await self._portal.zone() if limits.is_daily(reply) else UTC
         postponed = limits.wait(reply, self._caller.tools.clock(), zone)
         # A lock holds only the records of this call; anything else holds the whole account.
-        return Halted(postponed) if postponed.lane else [postponed] * len(call)
+        return Faulted(postponed) if postponed.lane else [postponed] * len(call)

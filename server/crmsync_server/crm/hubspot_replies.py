@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 
 from crmsync_server.crm.bisect import Refused
-from crmsync_server.crm.guard import Halted
+from crmsync_server.crm.guard import Faulted
 from crmsync_server.crm.hubspot_errors import (
     Culprits,
     Result,
@@ -25,7 +25,7 @@ _GATEWAY = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT})
 
 def answer(
     call: Sequence[Write], reply: Reply
-) -> Sequence[Result] | Refused[Result] | Halted[Outcome]:
+) -> Sequence[Result] | Refused[Result] | Faulted[Outcome]:
     """Turn the reply to a call into its results; raises CredentialsRefusedError."""
     if reply.status in _DONE:
         return _account(call, reply)
@@ -91,9 +91,9 @@ def _with_category(reply: Reply) -> Mapping[str, object]:
     return body if text(body.get("category")) else {**body, "category": f"HTTP_{reply.status}"}
 
 
-def _fault(reply: Reply) -> Halted[Outcome]:
+def _fault(reply: Reply) -> Faulted[Outcome]:
     words = brief(text(reply.fields.get("message"))) or reply.text
     message = brief(f"HubSpot answered {reply.status}: {words}")
     if reply.status in _GATEWAY:
-        return Halted(Unknown(message, correlation_of(reply)))
-    return Halted(Retry("CRM_FAULT", message, request_id=correlation_of(reply)))
+        return Faulted(Unknown(message, correlation_of(reply)))
+    return Faulted(Retry("CRM_FAULT", message, request_id=correlation_of(reply)))
