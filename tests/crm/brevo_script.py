@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 
 import httpx
 
-from tests.crm.support import ScriptedCrm
+from crmsync_server.crm.brevo import BrevoAdapter, build
+from tests.crm.support import Allowance, ScriptedCrm, account
 
 ATTRIBUTES = [
     {"name": "FIRSTNAME", "category": "normal", "type": "text"},
@@ -39,3 +40,8 @@ def body(request: httpx.Request) -> dict[str, object]:
     found = json.loads(request.content)
     assert isinstance(found, dict)
     return found
+
+
+def adapter(crm: ScriptedCrm, quota: Allowance | None = None, **options: str) -> BrevoAdapter:
+    """Return the adapter of an account with a list."""
+    return build(account("brevo", list_id="7", **options), crm.tools(quota))

@@ -18,7 +18,15 @@ from crmsync_server.crm.brevo_settle import Settlement
 from crmsync_server.crm.fanout import fan_out
 from crmsync_server.crm.guard import Faulted, Guard
 from crmsync_server.crm.http import caller, credential, number
-from crmsync_server.crm.outcomes import Outcome, Postponed, Retry, Skipped, SkipReason, Unknown
+from crmsync_server.crm.outcomes import (
+    Outcome,
+    Postponed,
+    Rejected,
+    Retry,
+    Skipped,
+    SkipReason,
+    Unknown,
+)
 from crmsync_server.crm.replies import Reply, text
 
 _IMPORT_BATCH = 5_000
@@ -131,20 +139,21 @@ class BrevoAdapter:
         if self._types_time is not None and now - self._types_time < _ATTRIBUTES_AGE:
             return self._types
         reply = await self._brevo.contacts("GET", "/attributes")
-        if isinstance(reply, Unknown):
-            return _unread(reply.message)
         if not isinstance(reply, Reply):
-            return Faulted(reply)
+            return _unread(reply)
         if reply.status != HTTPStatus.OK or "attributes" not in reply.fields:
             verdict = judge(reply, self._brevo)
-            return verdict if isinstance(verdict, Faulted) else _unread(reply.text)
+            return _unread(verdict.outcome if isinstance(verdict, Faulted) else verdict)
         self._types, self._types_time = attribute_types(reply.fields), now
         return self._types
 
 
-def _unread(why: str) -> Faulted[Outcome]:
-    fault = Retry("ATTRIBUTES_UNKNOWN", f"Brevo's attributes could not be read: {why}"[:500])
-    return Faulted(fault)
+def _unread(why: Outcome) -> Faulted[Outcome]:
+    """Return what a push ends in that could not begin: whatever the fault, nothing was sent."""
+    if isinstance(why, Postponed):
+        return Faulted(why)
+    words = why.message if isinstance(why, Retry | Unknown | Rejected) else ""
+    return Faulted(Retry("ATTRIBUTES_UNKNOWN", f"Brevo's attributes are unknown: {words}"[:500]))
 
 
 class _Push:

@@ -4,6 +4,7 @@ Their columns are not documented, and their separator varies, so a row is recogn
 cell that holds an identifier of ours.
 """
 
+import asyncio
 import csv
 from collections.abc import Mapping, Sequence
 
@@ -27,32 +28,41 @@ async def refusals(
 
     A report that cannot be had names nobody: its rows are then found missing instead.
     """
-    found: dict[int, Rejected] = {}
+    urls = {
+        name: text(url)
+        for name, url in mapping(mapping(process.get("info")).get("import")).items()
+        if text(url).startswith(("https://", "http://"))
+    }
+    reports = await asyncio.gather(*(_download(caller, url) for url in urls.values()))
     known = identifiers(rows)
-    for name, value in mapping(mapping(process.get("info")).get("import")).items():
-        url = text(value)
-        if url.startswith(("https://", "http://")):
-            report = await _download(caller, url)
-            for position, reason in named(report, known).items():
-                message = brief(f"Brevo's report {name}: {reason}")
-                found.setdefault(position, Rejected(name.upper(), message))
+    found: dict[int, Rejected] = {}
+    for name, report in zip(urls, reports, strict=True):
+        for position, reason in named(report, known).items():
+            message = brief(f"Brevo's report {name}: {reason}")
+            found.setdefault(position, Rejected(name.upper(), message))
     return found
 
 
 async def _download(caller: Caller, url: str) -> str:
+    """Return a report's text; empty when it cannot be had or is too large."""
+    try:
+        async with asyncio.timeout(caller.total_timeout.total_seconds()):
+            return await _content(caller, url)
+    except (httpx.HTTPError, aiohttp.ClientError, TimeoutError):
+        return ""
+
+
+async def _content(caller: Caller, url: str) -> str:
     # Reports lie on a file store outside the API: it must not see the credentials.
     content = bytearray()
-    try:
-        async with caller.tools.client.stream(
-            "GET", url, timeout=timeouts(caller.read_timeout)
-        ) as response:
-            if response.is_success:
-                async for chunk in response.aiter_bytes():
-                    content += chunk
-                    if len(content) > _MAX_BYTES:
-                        return ""
-    except (httpx.HTTPError, aiohttp.ClientError):
-        return ""
+    timeout = timeouts(caller.read_timeout)
+    async with caller.tools.client.stream("GET", url, timeout=timeout) as response:
+        if not response.is_success:
+            return ""
+        async for chunk in response.aiter_bytes():
+            content += chunk
+            if len(content) > _MAX_BYTES:
+                return ""
     return content.decode("utf-8-sig", errors="replace")
 
 

@@ -15,7 +15,6 @@ from crmsync_server.crm.brevo_reports import refusals
 from crmsync_server.crm.brevo_rows import Row, holds
 from crmsync_server.crm.fanout import fan_out
 from crmsync_server.crm.guard import Faulted, Guard
-from crmsync_server.crm.http import Fault
 from crmsync_server.crm.outcomes import Outcome, Postponed, Retry, Synced, Unknown
 from crmsync_server.crm.replies import Reply, mappings, text
 
@@ -78,14 +77,11 @@ class Settlement:
         found.update({row.position: o for row, o in zip(missing, singly, strict=True)})
         return [found[row.position] for row in rows]
 
-    async def _modified(self, wanted: set[str]) -> set[str] | Reply | Fault:
+    async def _modified(self, wanted: set[str]) -> set[str] | Reply | Outcome:
         """Read back the wanted addresses among the contacts modified since the import began."""
         seen: set[str] = set()
-        since = self._ticket.since.astimezone(UTC).isoformat(timespec="milliseconds")
-        params = {"modifiedSince": since.replace("+00:00", "Z"), "limit": str(_PAGE)}
         for page in range(_MAX_PAGES):
-            offset = {"offset": str(page * _PAGE), "sort": "asc"}
-            reply = await self._brevo.contacts("GET", params={**params, **offset})
+            reply = await self._page(page)
             if not isinstance(reply, Reply) or reply.status != HTTPStatus.OK:
                 return reply
             contacts = mappings(reply.fields.get("contacts"))
@@ -94,13 +90,28 @@ class Settlement:
                 break
         return seen
 
+    async def _page(self, page: int) -> Reply | Outcome:
+        since = self._ticket.since.astimezone(UTC).isoformat(timespec="milliseconds")
+        params = {
+            "modifiedSince": since.replace("+00:00", "Z"),
+            "limit": str(_PAGE),
+            "offset": str(page * _PAGE),
+            "sort": "asc",
+        }
+
+        async def read() -> Reply | Outcome:
+            return await self._brevo.contacts("GET", params=params)
+
+        reply: Reply | Outcome | Faulted[Outcome] = await self._guard.call(read)
+        return reply.outcome if isinstance(reply, Faulted) else reply
+
     async def _look_up(self, row: Row) -> Outcome | Faulted[Outcome]:
         """Look for one row in the account: as our id, then as its address."""
         for identifier, kind in ((row.ext_id, "ext_id"), (row.email, "email_id")):
             path = f"/{quote(identifier, safe='')}"
             reply = await self._brevo.contacts("GET", path, params={"identifierType": kind})
             if not isinstance(reply, Reply):
-                return Faulted(_reading(reply))
+                return Faulted(reply)
             if reply.status == HTTPStatus.OK and self._is_delivered(row, reply.fields):
                 return _synced(row)
             verdict = None if reply.status in _LOOKED else judge(reply, self._brevo)
@@ -118,11 +129,6 @@ class Settlement:
 
 def _synced(row: Row) -> Synced:
     return Synced(row.email, note=row.note)
-
-
-def _reading(fault: Fault) -> Fault:
-    # A question that got no answer has applied nothing.
-    return Retry("UNACCOUNTED", fault.message) if isinstance(fault, Unknown) else fault
 
 
 def _modified_time(contact: Mapping[str, object]) -> datetime:

@@ -16,7 +16,7 @@ Result = Outcome | Write
 
 _EXISTING_ID = re.compile(r"Existing ID:\s*(\d+)", re.IGNORECASE)
 # Two addresses of one merged record look like two contacts until HubSpot resolves them.
-_TWICE_IN_CALL = re.compile(r"\bduplicate\b.*\b(batch|input)", re.IGNORECASE)
+_TWICE_IN_CALL = re.compile(r"\bduplicate\b.*\bbatch\b", re.IGNORECASE)
 _ADDRESS = re.compile(r"[^\s<>\"'(),:;\[\]{}=]+@[^\s<>\"(),:;\[\]{}=]+[^\s<>\"'(),.:;\[\]{}=]")
 _RECORD_ID = re.compile(r"\bids?\b\W{0,4}(\d+)", re.IGNORECASE)
 _TRANSIENT = frozenset({"RATE_LIMITS", "RATE_LIMIT", "INTERNAL_ERROR", "SERVICE_UNAVAILABLE"})
