@@ -1,0 +1,119 @@
+"""The client: a channel, the stubs on it, and the calls that outlive a connection."""
+
+from collections.abc import AsyncGenerator
+from datetime import timedelta
+from types import TracebackType
+from typing import Self
+from uuid import uuid4
+
+import grpc
+
+from crmsync.v1.contact_service_pb2 import ImportContactsResponse
+from crmsync.v1.contact_service_pb2_grpc import ContactServiceStub
+from crmsync.v1.session_pb2 import Session
+from crmsync.v1.session_service_pb2_grpc import SessionServiceStub
+from crmsync.v1.sync_service_pb2_grpc import SyncServiceStub
+from crmsync_client.channel import open_channel
+from crmsync_client.importing import Contacts, Import
+from crmsync_client.retry import RetryPolicy
+from crmsync_client.watching import SILENCE, watch
+
+CHUNK = 500
+
+
+class CrmsyncClient:
+    """A connection to crmsync; use it as an async context manager, or call `close`.
+
+    contacts, sync, sessions: the generated stubs, for every call of the contract. Their errors
+    are `grpc.aio.AioRpcError`; `Failure.of` reads them.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        token: str | None = None,
+        credentials: grpc.ChannelCredentials | None = None,
+        retry: RetryPolicy | None = None,
+        silence: timedelta = SILENCE,
+    ) -> None:
+        """Take an address; nothing is connected before the first call.
+
+        Must be called inside the event loop that will make the calls.
+
+        Args:
+            target: `host:port`, or any other name that gRPC resolves.
+            token: the bearer token sent with every call; None where the server asks for none.
+            credentials: how the connection is secured. Default: in the clear to this machine's
+                loopback interface, TLS with the public authorities to anywhere else.
+            retry: when `watch_session` and `import_contacts` try again.
+            silence: a watch without a single message, heartbeats included, for this long is
+                taken for dead.
+        """
+        self._channel = open_channel(target, token, credentials)
+        self._retry = retry or RetryPolicy()
+        self._silence = silence
+        self.contacts = ContactServiceStub(self._channel)
+        self.sync = SyncServiceStub(self._channel)
+        self.sessions = SessionServiceStub(self._channel)
+
+    async def __aenter__(self) -> Self:
+        """Return the client; the first call connects."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connection; calls under way are cancelled."""
+        await self._channel.close(None)
+
+    def watch_session(self, session_id: str) -> AsyncGenerator[Session, None]:
+        """Yield a session as it is now, then each change, until it has ended.
+
+        The last one yielded is SUCCEEDED or CANCELLED. A broken or silent connection is made
+        again by itself; what changed meanwhile comes as the newest state. Whoever leaves the loop
+        before its end closes the watch with `contextlib.aclosing`.
+
+        Args:
+            session_id: a UUID, as QueueAllContacts and its like return it.
+
+        Raises:
+            grpc.aio.AioRpcError: the server refuses (NOT_FOUND, PERMISSION_DENIED …), or it was
+                out of reach for longer than the retry policy's patience.
+            ConnectionError: the stream stayed silent for longer than that.
+        """
+        return watch(self.sessions, session_id, self._retry, self._silence)
+
+    async def import_contacts(
+        self, contacts: Contacts, request_id: str | None = None, chunk: int = CHUNK
+    ) -> ImportContactsResponse:
+        """Create contacts, and update those whose email is known already.
+
+        A broken connection is made again by itself, and the import goes on after the last record
+        that the server has acknowledged.
+
+        Args:
+            contacts: any iterable. One that can be iterated again, such as a list, is read again
+                after a break; of an iterator everything it gave is kept in memory until the end.
+            request_id: a UUID that names the import. Another call with the same one resumes it,
+                or returns the first answer if it was finished, within 24 hours. Default: a new
+                one.
+            chunk: how many contacts go in a message and are taken in by one transaction, 1 to
+                1,000.
+
+        Returns:
+            What became of the records, over all parts of the import.
+
+        Raises:
+            grpc.aio.AioRpcError: the server refuses, or was out of reach for longer than the
+                retry policy's patience. What was acknowledged is kept.
+        """
+        importing = Import(self.contacts, contacts, request_id or str(uuid4()), chunk)
+        return await importing.run(self._retry)

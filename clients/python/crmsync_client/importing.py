@@ -1,0 +1,110 @@
+"""Importing contacts through broken connections and restarts."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator
+from contextlib import aclosing, suppress
+from typing import TypeAlias
+
+import grpc
+
+from crmsync.v1.contact_pb2 import Contact
+from crmsync.v1.contact_service_pb2 import ImportContactsRequest, ImportContactsResponse
+from crmsync.v1.contact_service_pb2_grpc import ContactServiceStub
+from crmsync_client.errors import is_passing
+from crmsync_client.retry import Retries, RetryPolicy
+
+Contacts: TypeAlias = Iterable[Contact] | AsyncIterable[Contact]
+_Call: TypeAlias = "grpc.aio.StreamUnaryCall[ImportContactsRequest, ImportContactsResponse]"
+
+_ACKNOWLEDGED = "crmsync-acknowledged"
+
+
+class Import:
+    """One import, over as many calls as it takes."""
+
+    def __init__(
+        self, stub: ContactServiceStub, contacts: Contacts, request_id: str, chunk: int
+    ) -> None:
+        """Name the import; nothing is sent yet."""
+        self._stub = stub
+        one_shot = isinstance(contacts, Iterator | AsyncIterator)
+        self._contacts = _Kept(contacts) if one_shot else contacts
+        self._request_id = request_id
+        self._chunk = chunk
+
+    async def run(self, policy: RetryPolicy) -> ImportContactsResponse:
+        """Send everything; whenever a call breaks, go on after what was acknowledged."""
+        retries = Retries(policy)
+        resuming = False
+        while True:
+            try:
+                return await self._attempt(retries, resuming=resuming)
+            except grpc.aio.AioRpcError as error:
+                if not is_passing(error):
+                    raise
+                await retries.wait(error)
+            resuming = True
+
+    async def _attempt(self, retries: Retries, *, resuming: bool) -> ImportContactsResponse:
+        call = self._stub.ImportContacts(None)
+        try:
+            # A call that is over takes no more. How it ended is told by its status, read next.
+            with suppress(asyncio.InvalidStateError, grpc.aio.InternalError):
+                await self._send(call, retries, resuming=resuming)
+            return await call
+        finally:
+            call.cancel()  # a call that is only dropped stays open until its channel closes
+
+    async def _send(self, call: _Call, retries: Retries, *, resuming: bool) -> None:
+        await call.write(ImportContactsRequest(request_id=self._request_id))
+        skipped = 0
+        if resuming:
+            acknowledged = (await call.initial_metadata()).get(_ACKNOWLEDGED)
+            if acknowledged is not None:
+                skipped = int(acknowledged)
+                retries.heard()
+        async with aclosing(_chunks(self._contacts, self._chunk, skipped)) as chunks:
+            async for chunk in chunks:
+                await call.write(ImportContactsRequest(contacts=chunk))
+        await call.done_writing()
+
+
+class _Kept:
+    """An iterator that can be read again: what it gave is kept."""
+
+    def __init__(self, rest: Contacts) -> None:
+        self._given: list[Contact] = []
+        self._rest = rest
+
+    async def __aiter__(self) -> AsyncIterator[Contact]:
+        for contact in self._given:
+            yield contact
+        async for contact in _each(self._rest):
+            self._given.append(contact)
+            yield contact
+
+
+async def _chunks(
+    contacts: Contacts, size: int, skipped: int
+) -> AsyncGenerator[list[Contact], None]:
+    """Yield the contacts after the skipped ones, so many at a time."""
+    chunk: list[Contact] = []
+    async for contact in _each(contacts):
+        if skipped:
+            skipped -= 1
+            continue
+        chunk.append(contact)
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+async def _each(contacts: Contacts) -> AsyncIterator[Contact]:
+    if isinstance(contacts, AsyncIterable):
+        async for contact in contacts:
+            yield contact
+    else:
+        for contact in contacts:
+            yield contact
