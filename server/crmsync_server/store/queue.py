@@ -10,8 +10,8 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from crmsync_server.store.states import AttemptOutcome, SessionKind, SyncStatus
 from crmsync_server.store.statements import statement
+from crmsync_server.store.states import AttemptOutcome, SessionKind, SyncStatus
 
 _SLOTS = 16
 
@@ -62,6 +62,18 @@ class Finished:
     error_message: str | None = None
     request_id: str | None = None
     skip_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """What a CRM gave for deliveries that it accepted for later.
+
+    check_time: when to ask; lease: how long the deliveries stay held at most.
+    """
+
+    name: str
+    check_time: datetime
+    lease: timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +171,7 @@ async def lock_expired(connection: AsyncConnection, *, size: int) -> Sequence[sa
 
 
 async def due_lanes(connection: AsyncConnection) -> Sequence[sa.Row[Any]]:
-    """Return every lane with something queued, and when it is due (org_id, crm, due_time)."""
+    """Return every lane with something queued: org_id, crm, wait_seconds until it may deliver."""
     return (await connection.execute(statement("queue/due_lanes"))).all()
 
 
@@ -167,11 +179,8 @@ async def hold(
     connection: AsyncConnection,
     org_id: str,
     crm: str,
-    held_items: Sequence[tuple[UUID, int]],
-    *,
-    ticket: str,
-    check_time: datetime,
-    lease: timedelta,
+    accepted: Sequence[tuple[UUID, int]],
+    ticket: Ticket,
 ) -> None:
     """Keep accepted deliveries (contact id, attempt) under their ticket until it is settled."""
     await connection.execute(
@@ -179,17 +188,17 @@ async def hold(
         {
             "org_id": org_id,
             "crm": crm,
-            "contact_ids": [contact_id for contact_id, _ in held_items],
-            "attempts": [attempt for _, attempt in held_items],
-            "ticket": ticket,
-            "check_time": check_time,
-            "lease": lease,
+            "contact_ids": [contact_id for contact_id, _ in accepted],
+            "attempts": [attempt for _, attempt in accepted],
+            "ticket": ticket.name,
+            "check_time": ticket.check_time,
+            "lease": ticket.lease,
         },
     )
 
 
 async def due_tickets(connection: AsyncConnection) -> Sequence[sa.Row[Any]]:
-    """Return every waiting ticket's lane, and when it is due (org_id, crm, due_time)."""
+    """Return every lane with a ticket: org_id, crm, wait_seconds until it is to be settled."""
     return (await connection.execute(statement("queue/due_tickets"))).all()
 
 

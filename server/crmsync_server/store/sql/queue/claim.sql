@@ -3,7 +3,15 @@
 -- The contact is read in this same snapshot: claimed_version says exactly what is delivered, and an
 -- edit that commits later raises wanted_version above it. Why org_id is joined and not given: see
 -- finish.sql.
-WITH high AS MATERIALIZED (
+WITH paused AS (
+    SELECT EXISTS (
+        SELECT
+        FROM lanes AS l
+        WHERE l.org_id = :org_id AND l.crm = :crm AND l.paused_until > now()
+    ) AS now
+),
+
+high AS MATERIALIZED (
     SELECT cs.org_id, cs.contact_id, cs.crm
     FROM contact_syncs AS cs
     WHERE cs.org_id = :org_id
@@ -11,6 +19,7 @@ WITH high AS MATERIALIZED (
         AND cs.processing_status = 'QUEUED'
         AND cs.priority = 2
         AND cs.due_time <= now()
+        AND NOT (SELECT paused.now FROM paused)
     ORDER BY cs.due_time, cs.contact_id
     LIMIT :size
     FOR UPDATE SKIP LOCKED
@@ -24,6 +33,7 @@ normal AS MATERIALIZED (
         AND cs.processing_status = 'QUEUED'
         AND cs.priority = 1
         AND cs.due_time <= now()
+        AND NOT (SELECT paused.now FROM paused)
     ORDER BY cs.due_time, cs.contact_id
     LIMIT (SELECT CAST(:size AS bigint) - count(*) FROM high)
     FOR UPDATE SKIP LOCKED

@@ -1,4 +1,6 @@
--- Every lane with something queued, when its first delivery is due, and until when it is paused.
+-- Every lane with something queued, and in how many seconds it may deliver the first of it: 0 when
+-- that is due, more when it waits or the lane is paused. By the database's clock, the only one that
+-- all replicas share.
 -- A loose index scan: the cost follows the number of lanes, not of queued contacts.
 WITH RECURSIVE found AS (
     (
@@ -23,7 +25,9 @@ WITH RECURSIVE found AS (
 SELECT
     f.org_id,
     f.crm,
-    greatest(least(high.due_time, normal.due_time), l.paused_until) AS due_time
+    extract(
+        EPOCH FROM greatest(least(high.due_time, normal.due_time), l.paused_until, now()) - now()
+    ) AS wait_seconds
 FROM found AS f
 LEFT JOIN lanes AS l ON l.org_id = f.org_id AND l.crm = f.crm
 LEFT JOIN LATERAL (

@@ -1,3 +1,10 @@
--- Every ticket that waits, and when it is to be asked about; few rows at any time.
-SELECT t.org_id, t.crm, t.ticket, t.check_time AS due_time
+-- Every lane with a ticket, and in how many seconds the first is to be asked about. Few rows.
+SELECT
+    t.org_id,
+    t.crm,
+    extract(
+        EPOCH FROM greatest(min(t.check_time), max(l.paused_until), now()) - now()
+    ) AS wait_seconds
 FROM tickets AS t
+LEFT JOIN lanes AS l ON l.org_id = t.org_id AND l.crm = t.crm
+GROUP BY t.org_id, t.crm

@@ -1,0 +1,1 @@
+"""The engine: lanes that claim, deliver and record; sessions, quota and rescue."""

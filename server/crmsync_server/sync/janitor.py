@@ -1,0 +1,74 @@
+"""The janitor: makes room ahead in the history, and throws away what is past its retention."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+
+import structlog
+
+from crmsync_server.store import partitions, request, session
+from crmsync_server.store.db import Database
+from crmsync_server.sync.duty import Duty
+
+_log = structlog.get_logger()
+
+_INTERVAL = timedelta(hours=1)
+_BATCH = 20
+
+
+class Janitor:
+    """Keeps the tables that grow with time within their retentions."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Callable[[], datetime],
+        *,
+        attempts_retention: timedelta,
+        sessions_retention: timedelta,
+    ) -> None:
+        """Tidy up every hour; retentions in whole days."""
+        self._database = database
+        self._clock = clock
+        self._attempts_retention = attempts_retention
+        self._sessions_retention = sessions_retention
+        self._duty = Duty("janitor", self.turn)
+
+    def start(self) -> None:
+        """Begin with a first round at once."""
+        self._duty.start()
+
+    async def stop(self) -> None:
+        """Stop tidying up."""
+        await self._duty.stop()
+
+    async def turn(self) -> float:
+        """Tidy up once; return the seconds to the next time."""
+        async with self._database.everyone() as connection:
+            kept = await partitions.keep(connection, self._clock().date(), self._attempts_retention)
+        async with self._database.everyone() as connection:
+            requests = await request.purge(connection)
+        ended = await self._purge_sessions()
+        _log.info(
+            "tidied up",
+            partitions_made=len(kept.made),
+            partitions_dropped=len(kept.dropped),
+            requests=requests,
+            sessions=ended,
+        )
+        return _INTERVAL.total_seconds()
+
+    async def _purge_sessions(self) -> int:
+        async def some() -> int:
+            async with self._database.everyone() as connection:
+                days = self._sessions_retention.days
+                return await session.purge(connection, days=days, size=_BATCH)
+
+        return await _until_less(some, _BATCH)
+
+
+async def _until_less(work: Callable[[], Awaitable[int]], size: int) -> int:
+    total = done = await work()
+    while done == size:
+        done = await work()
+        total += done
+    return total

@@ -1,0 +1,240 @@
+"""A lane: the deliveries of one organization at one CRM, one batch after the other.
+
+Claim, push, judge, finish. Whatever happens between claim and finish, the batch ends in a record:
+what could not be judged is given back, and what even that cannot reach is rescued by its lease.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+import structlog
+
+from crmsync_server.crm.adapter import Adapter, CredentialsRefusedError, Delivery
+from crmsync_server.crm.outcomes import (
+    Accepted,
+    Outcome,
+    Postponed,
+    Skipped,
+    SkipReason,
+    Unknown,
+)
+from crmsync_server.store import lane as lanes
+from crmsync_server.store import queue
+from crmsync_server.store.db import Database
+from crmsync_server.sync.hints import Hints
+from crmsync_server.sync.pace import Pace
+from crmsync_server.sync.verdict import RetryPolicy, judge, release
+
+_log = structlog.get_logger()
+
+_FINISH_BATCH = 200
+_REFUSED_PAUSE = timedelta(minutes=1)
+_HELD_LEASE = timedelta(hours=6)
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What every lane works with.
+
+    owner: names this process in leases, so that a log line finds it.
+    lease: how long a claim holds; longer than any push.
+    """
+
+    database: Database
+    hints: Hints
+    policy: RetryPolicy
+    clock: Callable[[], datetime]
+    owner: str
+    lease: timedelta
+
+
+Judged = Sequence[tuple[sa.Row[Any], Outcome]]
+
+
+class Lane:
+    """Delivers what one organization has queued for one CRM."""
+
+    def __init__(self, org_id: str, crm: str, adapter: Adapter, bench: Bench) -> None:
+        """Deliver through adapter; no task is started here."""
+        self.org_id = org_id
+        self.crm = crm
+        self.adapter = adapter
+        self._bench = bench
+        self._pace = Pace()
+        self._log = _log.bind(org_id=org_id, crm=crm)
+
+    async def deliver(self) -> int:
+        """Claim one batch and bring it to its end; return how many were claimed."""
+        traits = self.adapter.capabilities
+        async with self._bench.database.org(self.org_id) as connection:
+            rows = await queue.claim(
+                connection,
+                self.org_id,
+                self.crm,
+                size=traits.max_batch,
+                lease=max(self._bench.lease, 2 * traits.push_timeout),
+                owner=self._bench.owner,
+            )
+        if rows:
+            await self._end(rows, self._push)
+        return len(rows)
+
+    async def settle(self) -> int:
+        """Ask what became of one ticket that is due; return how many records hang on it."""
+        lease = 2 * self.adapter.capabilities.push_timeout
+        async with self._bench.database.org(self.org_id) as connection:
+            ticket = await queue.claim_ticket(connection, self.org_id, self.crm, lease=lease)
+            if ticket is None:
+                return 0
+            rows = await queue.held(connection, self.org_id, self.crm, ticket)
+        if rows:
+            await self._settle(ticket, rows)
+        async with self._bench.database.org(self.org_id) as connection:
+            await queue.drop_ticket(connection, self.org_id, self.crm, ticket)
+        return max(1, len(rows))
+
+    async def _settle(self, ticket: str, rows: Sequence[sa.Row[Any]]) -> None:
+        try:
+            async with asyncio.timeout(self.adapter.capabilities.push_timeout.total_seconds()):
+                outcomes = await self.adapter.settle(ticket, [_delivery(row) for row in rows])
+        except (CredentialsRefusedError, TimeoutError) as error:
+            # The ticket is asked about again when its own lease is over.
+            self._log.warning("ticket not settled", ticket=ticket, error=str(error))
+            return
+        await self._record(list(zip(rows, outcomes, strict=True)))
+
+    async def _end(
+        self,
+        rows: Sequence[sa.Row[Any]],
+        push: Callable[[Sequence[sa.Row[Any]]], Awaitable[Judged]],
+    ) -> None:
+        try:
+            judged = await push(rows)
+        except CredentialsRefusedError as error:
+            await self._refused(rows, str(error))
+        except asyncio.CancelledError:
+            # The process is stopping: the records must not wait for their lease.
+            outcome = Unknown("the server stopped while it waited for the CRM")
+            await asyncio.shield(self._record([(row, outcome) for row in rows]))
+            raise
+        else:
+            await self._record(judged)
+
+    async def _push(self, rows: Sequence[sa.Row[Any]]) -> Judged:
+        """Push what needs pushing; every row gets its outcome."""
+        known = [(row, self._without_call(row)) for row in rows]
+        to_push = [row for row, outcome in known if outcome is None]
+        judged: list[tuple[sa.Row[Any], Outcome]] = [
+            (row, outcome) for row, outcome in known if outcome is not None
+        ]
+        if to_push:
+            outcomes = await self._outcomes([_delivery(row) for row in to_push])
+            judged += zip(to_push, outcomes, strict=True)
+        return judged
+
+    def _without_call(self, row: sa.Row[Any]) -> Outcome | None:
+        if row.deleted:
+            return Skipped(SkipReason.CONTACT_DELETED)
+        if row.email is None and self.adapter.capabilities.requires_email:
+            return Skipped(SkipReason.NO_EMAIL)
+        return Skipped(SkipReason.UNCHANGED) if row.unchanged else None
+
+    async def _outcomes(self, batch: Sequence[Delivery]) -> Sequence[Outcome]:
+        timeout = self.adapter.capabilities.push_timeout
+        try:
+            async with asyncio.timeout(timeout.total_seconds()):
+                outcomes = await self.adapter.push(batch)
+        except CredentialsRefusedError:
+            raise
+        except TimeoutError:
+            return [Unknown(f"the CRM did not answer within {timeout}")] * len(batch)
+        except Exception:  # noqa: BLE001 - an adapter's fault costs its batch, never the lane
+            self._log.exception("the adapter failed")
+            return [Unknown("the adapter failed; the server's log says how")] * len(batch)
+        if len(outcomes) != len(batch):
+            self._log.error("the adapter lost outcomes", sent=len(batch), got=len(outcomes))
+            return [Unknown("the adapter did not account for the batch")] * len(batch)
+        return outcomes
+
+    async def _record(self, judged: Judged) -> None:
+        """Write down a batch: what is accepted is held, what is final or due again is finished."""
+        await self._hold([(row, out) for row, out in judged if isinstance(out, Accepted)])
+        now = self._bench.clock()
+        idempotent = self.adapter.capabilities.idempotent
+        finished = [
+            judge(row, outcome, self._bench.policy, now, idempotent=idempotent)
+            for row, outcome in judged
+            if not isinstance(outcome, Accepted)
+        ]
+        await self._finish(finished)
+        await self._pause([out for _, out in judged if isinstance(out, Postponed) and out.lane])
+
+    async def _finish(self, finished: Sequence[queue.Finished]) -> None:
+        for start in range(0, len(finished), _FINISH_BATCH):
+            part = finished[start : start + _FINISH_BATCH]
+            async with self._bench.database.org(self.org_id) as connection:
+                receipt = await queue.finish(connection, self.org_id, self.crm, part)
+                if rate := self._pace.measured(receipt.finished):
+                    await lanes.measure(connection, self.org_id, self.crm, rate)
+            self._bench.hints.moved(self.org_id, receipt)
+
+    async def _hold(self, accepted: Sequence[tuple[sa.Row[Any], Accepted]]) -> None:
+        tickets: dict[Accepted, list[sa.Row[Any]]] = {}
+        for row, outcome in accepted:
+            tickets.setdefault(outcome, []).append(row)
+        for outcome, rows in tickets.items():
+            async with self._bench.database.org(self.org_id) as connection:
+                await queue.hold(
+                    connection,
+                    self.org_id,
+                    self.crm,
+                    [(row.contact_id, row.attempt) for row in rows],
+                    queue.Ticket(outcome.ticket, outcome.check_time, _HELD_LEASE),
+                )
+
+    async def _refused(self, rows: Sequence[sa.Row[Any]], message: str) -> None:
+        self._log.error("the CRM refuses the credentials, the lane waits", message=message)
+        now = self._bench.clock()
+        await self._finish([release(row, now, message) for row in rows])
+        async with self._bench.database.org(self.org_id) as connection:
+            await lanes.pause(
+                connection,
+                self.org_id,
+                self.crm,
+                until=now + _REFUSED_PAUSE,
+                code="CREDENTIALS_REFUSED",
+                message=message,
+            )
+
+    async def _pause(self, postponed: Sequence[Postponed]) -> None:
+        if not postponed:
+            return
+        longest = max(postponed, key=lambda outcome: outcome.until)
+        async with self._bench.database.org(self.org_id) as connection:
+            await lanes.pause(
+                connection,
+                self.org_id,
+                self.crm,
+                until=longest.until,
+                code=longest.code,
+                message=longest.message,
+            )
+
+
+def _delivery(row: sa.Row[Any]) -> Delivery:
+    return Delivery(
+        contact_id=row.contact_id,
+        attempt=row.attempt,
+        crm_contact_id=row.crm_contact_id,
+        email=row.email or "",
+        first_name=row.first_name,
+        last_name=row.last_name,
+        phone=row.phone,
+        company=row.company,
+        tags=row.tags,
+        properties=row.properties,
+    )

@@ -1,0 +1,162 @@
+"""The hub: one reader of sessions, many watchers.
+
+Hints name the sessions that moved. Those that somebody watches are read with one statement for all
+of them, at most ten times a second, and their newest state is put before every watcher. A watcher
+that is slow finds the newest state when it looks, never a backlog; the final state is the last one
+put there, so nobody misses it. A slow poll stands behind the hints.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from crmsync_server.store import session as sessions
+from crmsync_server.store.db import Database
+from crmsync_server.sync.duty import Duty
+
+_BETWEEN_READS = 0.1
+_POLL = 2.0
+
+Key = tuple[str, UUID]
+View = TypeVar("View")
+
+
+class HubClosedError(Exception):
+    """The server is shutting down; whoever watches goes on at another one."""
+
+
+class SessionUnknownError(LookupError):
+    """There is no such session in this organization."""
+
+
+class _Topic(Generic[View]):
+    """One watched session: its newest state, and the event that announces the next one."""
+
+    def __init__(self) -> None:
+        self.revision = 0
+        self.view: View | None = None
+        self.ended = False
+        self.unknown = False
+        self.read = False
+        self.moved = asyncio.Event()
+        self.watchers = 0
+
+    def put(self, row: sa.Row[Any] | None, render: Callable[[sa.Row[Any]], View]) -> None:
+        self.read = True
+        if row is None:
+            self.unknown = True
+        elif row.revision > self.revision:
+            self.revision, self.ended = row.revision, row.end_time is not None
+            self.view = render(row)
+        else:
+            return
+        self.announce()
+
+    def announce(self) -> None:
+        self.moved.set()
+        self.moved = asyncio.Event()
+
+
+class ProgressHub(Generic[View]):
+    """Puts the newest state of sessions before whoever watches them."""
+
+    def __init__(self, database: Database, render: Callable[[sa.Row[Any]], View]) -> None:
+        """Render each state once, however many watch it."""
+        self._database = database
+        self._render = render
+        self._topics: dict[Key, _Topic[View]] = {}
+        self._moved: set[Key] = set()
+        self._closed = False
+        self._duty = Duty("progress", self._turn)
+
+    def start(self) -> None:
+        """Begin reading."""
+        self._duty.start()
+
+    async def stop(self) -> None:
+        """End every watch with HubClosedError, and stop reading."""
+        self._closed = True
+        for topic in self._topics.values():
+            topic.announce()
+        await self._duty.stop()
+
+    def on_session(self, hint: str | None) -> None:
+        """Take a hint `org/session id`; None when any session may have moved."""
+        moved = set(self._topics) if hint is None else {key for key in (_key(hint),) if key}
+        watched = moved & self._topics.keys()
+        if watched:
+            self._moved |= watched
+            self._duty.wake()
+
+    async def watch(
+        self, org_id: str, session_id: UUID, after_revision: int = 0
+    ) -> AsyncIterator[View]:
+        """Yield the session's state, then each newer one that is seen in time, last the final one.
+
+        after_revision: the revision that the caller has; only newer states are yielded. Ends after
+            the final state, at once when the caller has it already.
+        Raises SessionUnknownError, and HubClosedError when the server shuts down.
+        """
+        key = (org_id, session_id)
+        with self._attend(key) as topic:
+            seen = after_revision
+            while True:
+                moved = topic.moved
+                if topic.unknown:
+                    raise SessionUnknownError(str(session_id))
+                if topic.view is not None and topic.revision > seen:
+                    seen = topic.revision
+                    ended = topic.ended
+                    yield topic.view
+                    if ended:
+                        return
+                elif topic.read and topic.ended:
+                    return
+                elif self._closed:
+                    raise HubClosedError
+                else:
+                    await moved.wait()
+
+    @contextmanager
+    def _attend(self, key: Key) -> Iterator[_Topic[View]]:
+        topic = self._topics.setdefault(key, _Topic())
+        topic.watchers += 1
+        self._moved.add(key)
+        self._duty.wake()
+        try:
+            yield topic
+        finally:
+            topic.watchers -= 1
+            if topic.watchers == 0 and self._topics.get(key) is topic:
+                del self._topics[key]
+
+    async def _turn(self) -> float:
+        moved, self._moved = self._moved & self._topics.keys(), set()
+        if not moved:
+            # Nothing was hinted for a while: hints may have been lost, the table is the truth.
+            moved = set(self._topics)
+        if not moved:
+            return _POLL
+        await self._read(sorted(moved))
+        await asyncio.sleep(_BETWEEN_READS)
+        return 0.0 if self._moved else _POLL
+
+    async def _read(self, keys: Sequence[Key]) -> None:
+        async with self._database.everyone() as connection:
+            rows = await sessions.newest(connection, keys)
+        found = {(row.org_id, row.id): row for row in rows}
+        for key in keys:
+            if topic := self._topics.get(key):
+                topic.put(found.get(key), self._render)
+
+
+def _key(hint: str) -> Key | None:
+    org_id, _, session_id = hint.rpartition("/")
+    try:
+        return (org_id, UUID(session_id))
+    except ValueError:
+        return None

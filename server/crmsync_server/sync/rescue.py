@@ -1,0 +1,72 @@
+"""Rescue: what a dead server was working on goes back to the queue, and is counted."""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+import structlog
+
+from crmsync_server.store import queue
+from crmsync_server.store.db import Database
+from crmsync_server.sync.duty import Duty
+from crmsync_server.sync.hints import Hints
+from crmsync_server.sync.verdict import RetryPolicy, expire
+
+_log = structlog.get_logger()
+
+_BATCH = 500
+
+
+class Rescue:
+    """Finishes attempts whose lease is over as LEASE_EXPIRED, whoever held them."""
+
+    def __init__(
+        self,
+        database: Database,
+        hints: Hints,
+        policy: RetryPolicy,
+        interval: timedelta,
+        clock: Callable[[], datetime],
+    ) -> None:
+        """Look for expired leases every interval."""
+        self._database = database
+        self._hints = hints
+        self._policy = policy
+        self._interval = interval
+        self._clock = clock
+        self._duty = Duty("rescue", self.turn)
+
+    def start(self) -> None:
+        """Begin looking."""
+        self._duty.start()
+
+    async def stop(self) -> None:
+        """Stop looking."""
+        await self._duty.stop()
+
+    async def turn(self) -> float:
+        """Rescue everything that is expired now; return the seconds to the next look."""
+        while await self._rescue_some() == _BATCH:
+            continue
+        return self._interval.total_seconds()
+
+    async def _rescue_some(self) -> int:
+        lanes: dict[tuple[str, str], list[sa.Row[Any]]] = defaultdict(list)
+        receipts: list[tuple[str, str, queue.Receipt]] = []
+        async with self._database.everyone() as connection:
+            expired = await queue.lock_expired(connection, size=_BATCH)
+            for row in expired:
+                lanes[row.org_id, row.crm].append(row)
+            for (org_id, crm), rows in sorted(lanes.items()):
+                receipt = await queue.finish(connection, org_id, crm, self._ended(rows))
+                receipts.append((org_id, crm, receipt))
+        for org_id, crm, receipt in receipts:
+            _log.warning("rescued deliveries", org_id=org_id, crm=crm, count=receipt.finished)
+            self._hints.moved(org_id, receipt)
+            self._hints.queued(org_id, crm)
+        return len(expired)
+
+    def _ended(self, rows: Sequence[sa.Row[Any]]) -> list[queue.Finished]:
+        return [expire(row, self._policy, self._clock()) for row in rows]

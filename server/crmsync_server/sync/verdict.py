@@ -1,0 +1,141 @@
+"""What an outcome means for the queue: the one place that matches on outcomes."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from crmsync_server.crm.outcomes import (
+    Outcome,
+    Postponed,
+    Rejected,
+    Retry,
+    Skipped,
+    Synced,
+    Unknown,
+)
+from crmsync_server.store.queue import Finished
+from crmsync_server.store.states import AttemptOutcome, SyncStatus
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often a failed delivery is tried again, and how long it waits.
+
+    max_retries: failures forgiven; the next one ends as an error.
+    base, cap: the longest wait before the first retry, and before any; it doubles each time.
+    max_rescues: how often a delivery may lose its server before it ends as an error.
+    """
+
+    max_retries: int = 5
+    base: timedelta = timedelta(seconds=2)
+    cap: timedelta = timedelta(minutes=10)
+    max_rescues: int = 10
+    jitter: Callable[[], float] = random.random
+
+    def wait(self, retry_count: int) -> timedelta:
+        """Return how long to wait before retry number retry_count + 1: full jitter."""
+        longest: timedelta = min(self.cap, self.base * 2 ** min(retry_count, 30))
+        return longest * self.jitter()
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What went wrong with an attempt, as the standing and the history keep it."""
+
+    code: str
+    message: str
+    request_id: str = ""
+
+
+def judge(
+    row: sa.Row[Any], outcome: Outcome, policy: RetryPolicy, now: datetime, *, idempotent: bool
+) -> Finished:
+    """Turn the outcome of a claimed row's attempt into what the queue records.
+
+    idempotent: whether the CRM may be given the record again after an unknown outcome.
+    """
+    match outcome:
+        case Synced() | Skipped():
+            return _done(row, outcome)
+        case Rejected(code, message, request_id):
+            return _error(row, AttemptOutcome.REJECTED, Fault(code, message, request_id))
+        case Postponed(until, code, message):
+            return _later(row, AttemptOutcome.POSTPONED, until, Fault(code, message))
+        case Retry(code, message, after, request_id):
+            fault = Fault(code, message, request_id)
+            due = max(now + policy.wait(row.retry_count), after or now)
+            return _again(row, AttemptOutcome.RETRY, fault, policy, due)
+        case Unknown(message, request_id):
+            fault = Fault("UNKNOWN_OUTCOME", message, request_id)
+            if not idempotent:
+                return _error(row, AttemptOutcome.UNKNOWN, fault)
+            due = now + policy.wait(row.retry_count)
+            return _again(row, AttemptOutcome.UNKNOWN, fault, policy, due)
+        case _:
+            text = f"an accepted delivery has no verdict yet: {outcome}"
+            raise TypeError(text)
+
+
+def release(row: sa.Row[Any], now: datetime, why: str) -> Finished:
+    """Give an attempt back to the queue that nothing was sent for."""
+    return _later(row, AttemptOutcome.RELEASED, now, Fault("RELEASED", why))
+
+
+def expire(row: sa.Row[Any], policy: RetryPolicy, now: datetime) -> Finished:
+    """End an attempt whose server is gone: back to the queue, or an error after too many."""
+    fault = Fault("LEASE_EXPIRED", "the server that worked on it stopped without an outcome")
+    if row.rescue_count >= policy.max_rescues:
+        return _error(row, AttemptOutcome.LEASE_EXPIRED, fault)
+    return _later(row, AttemptOutcome.LEASE_EXPIRED, now, fault)
+
+
+def _done(row: sa.Row[Any], outcome: Synced | Skipped) -> Finished:
+    match outcome:
+        case Synced(crm_contact_id, request_id):
+            return Finished(
+                row.contact_id,
+                row.attempt,
+                SyncStatus.COMPLETE,
+                AttemptOutcome.SYNCED,
+                crm_contact_id=crm_contact_id,
+                request_id=request_id or None,
+            )
+        case Skipped(reason, message):
+            return Finished(
+                row.contact_id,
+                row.attempt,
+                SyncStatus.SKIPPED,
+                AttemptOutcome.SKIPPED,
+                skip_reason=reason,
+                error_message=message or None,
+            )
+
+
+def _again(
+    row: sa.Row[Any], kind: AttemptOutcome, fault: Fault, policy: RetryPolicy, due: datetime
+) -> Finished:
+    if row.retry_count >= policy.max_retries:
+        return _error(row, kind, fault)
+    return replace(_later(row, kind, due, fault), retry_count=row.retry_count + 1)
+
+
+def _later(row: sa.Row[Any], kind: AttemptOutcome, due: datetime, fault: Fault) -> Finished:
+    error = _error(row, kind, fault)
+    return replace(error, status=SyncStatus.QUEUED, due_time=due)
+
+
+def _error(row: sa.Row[Any], kind: AttemptOutcome, fault: Fault) -> Finished:
+    return Finished(
+        row.contact_id,
+        row.attempt,
+        SyncStatus.ERROR,
+        kind,
+        retry_count=row.retry_count,
+        error_code=fault.code,
+        error_message=fault.message,
+        request_id=fault.request_id or None,
+    )
