@@ -8,6 +8,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from crmsync_server.errors import SessionNotFoundError
 from crmsync_server.store.queue import slot
 from crmsync_server.store.statements import statement
 
@@ -21,10 +22,13 @@ class Filter:
     crm: str | None = None
 
 
-async def get(connection: AsyncConnection, org_id: str, session_id: UUID) -> sa.Row[Any] | None:
-    """Return a session, None when the organization has none of this id."""
+async def get(connection: AsyncConnection, org_id: str, session_id: UUID) -> sa.Row[Any]:
+    """Return a session; raises SessionNotFoundError."""
     parameters = {"org_id": org_id, "session_id": session_id}
-    return (await connection.execute(statement("session/get"), parameters)).one_or_none()
+    row = (await connection.execute(statement("session/get"), parameters)).one_or_none()
+    if row is None:
+        raise SessionNotFoundError(str(session_id))
+    return row
 
 
 async def list(  # noqa: A001 - named like its statement and its rpc; nobody imports it bare
@@ -64,11 +68,15 @@ async def lock_items(connection: AsyncConnection, org_id: str, session_id: UUID)
     await connection.execute(statement("session/lock_items"), parameters)
 
 
-async def cancel(connection: AsyncConnection, org_id: str, session_id: UUID) -> sa.Row[Any] | None:
-    """Cancel a running session and return it; None when it has ended or is unknown."""
+async def cancel(connection: AsyncConnection, org_id: str, session_id: UUID) -> sa.Row[Any]:
+    """Cancel a session and return it as it is then; one that has ended stays as it is.
+
+    Raises SessionNotFoundError.
+    """
     await lock_items(connection, org_id, session_id)
     parameters = {"org_id": org_id, "session_id": session_id, "slot": slot()}
-    return (await connection.execute(statement("session/cancel"), parameters)).one_or_none()
+    row = (await connection.execute(statement("session/cancel"), parameters)).one_or_none()
+    return row or await get(connection, org_id, session_id)
 
 
 async def purge(connection: AsyncConnection, *, days: int, size: int) -> int:

@@ -13,6 +13,15 @@ from crmsync_server.store.statements import statement
 async def list(  # noqa: A001 - named like its statement; nobody imports it bare
     connection: AsyncConnection, org_id: str, contact_id: UUID
 ) -> Sequence[sa.Row[Any]]:
-    """Return how a contact stands at every CRM it was ever selected for."""
+    """Return how a contact stands at every CRM it was ever selected for, each with its email.
+
+    One row with an empty crm when it was never selected; none when there is no such contact.
+    """
     parameters = {"org_id": org_id, "contact_id": contact_id}
     return (await connection.execute(statement("standing/list"), parameters)).all()
+
+
+async def get(connection: AsyncConnection, org_id: str, contact_id: UUID, crm: str) -> sa.Row[Any]:
+    """Return how a contact stands at a CRM that it was selected for."""
+    parameters = {"org_id": org_id, "contact_id": contact_id, "crm": crm}
+    return (await connection.execute(statement("standing/get"), parameters)).one()

@@ -112,13 +112,12 @@ class _Crew:
     async def stop(self, grace: float) -> None:
         self._stopping = True
         tasks = {*self._workers, *({self._settler} if self._settler else ())}
-        if not tasks:
-            return
-        _, late = await asyncio.wait(tasks, timeout=grace)
+        late = (await asyncio.wait(tasks, timeout=grace))[1] if tasks else ()
         for task in late:
             task.cancel()
         if late:
             await asyncio.wait(late)
+        await self._lane.idle()
 
     def _hire(self) -> None:
         if self._stopping or len(self._workers) >= self._lane.adapter.capabilities.concurrency:
@@ -126,21 +125,23 @@ class _Crew:
         name = f"deliver {self._lane.org_id}/{self._lane.crm}"
         worker = asyncio.create_task(self._work(), name=name)
         self._workers.add(worker)
-        worker.add_done_callback(self._dismiss)
-
-    def _dismiss(self, worker: asyncio.Task[None]) -> None:
-        self._workers.discard(worker)
-        self._when_idle()
+        worker.add_done_callback(self._workers.discard)
 
     async def _work(self) -> None:
+        delivered = 0
         while not self._stopping:
             self._asked_again = False
             async with self._turns:
                 claimed = await self._guarded(self._lane.deliver)
+            delivered += claimed
             if claimed == self._lane.adapter.capabilities.max_batch:
                 self._hire()
             elif claimed == 0 and not self._asked_again:
-                return
+                break
+        if delivered:
+            # Some of it may be due again soon. Whoever found nothing asks nobody to look: what is
+            # due but locked by somebody else would be looked at without end.
+            self._when_idle()
 
     def _begin_settling(self) -> None:
         if self._stopping or self._settler is not None:

@@ -27,6 +27,7 @@ from crmsync_server.store import queue
 from crmsync_server.store.db import Database
 from crmsync_server.sync.hints import Hints
 from crmsync_server.sync.pace import Pace
+from crmsync_server.sync.recorder import Recorder
 from crmsync_server.sync.verdict import RetryPolicy, judge, release
 
 _log = structlog.get_logger()
@@ -65,6 +66,7 @@ class Lane:
         self.adapter = adapter
         self._bench = bench
         self._pace = Pace()
+        self._recorder = Recorder(self._write)
         self._log = _log.bind(org_id=org_id, crm=crm)
 
     async def deliver(self) -> int:
@@ -96,6 +98,10 @@ class Lane:
         async with self._bench.database.org(self.org_id) as connection:
             await queue.drop_ticket(connection, self.org_id, self.crm, ticket)
         return max(1, len(rows))
+
+    async def idle(self) -> None:
+        """Return when every outcome that is known is written down."""
+        await self._recorder.idle()
 
     async def _settle(self, ticket: str, rows: Sequence[sa.Row[Any]]) -> None:
         try:
@@ -175,12 +181,14 @@ class Lane:
 
     async def _finish(self, finished: Sequence[queue.Finished]) -> None:
         for start in range(0, len(finished), _FINISH_BATCH):
-            part = finished[start : start + _FINISH_BATCH]
-            async with self._bench.database.org(self.org_id) as connection:
-                receipt = await queue.finish(connection, self.org_id, self.crm, part)
-                if rate := self._pace.measured(receipt.finished):
-                    await lanes.measure(connection, self.org_id, self.crm, rate)
-            self._bench.hints.moved(self.org_id, receipt)
+            await self._recorder.record(finished[start : start + _FINISH_BATCH])
+
+    async def _write(self, finished: Sequence[queue.Finished]) -> None:
+        async with self._bench.database.org(self.org_id) as connection:
+            receipt = await queue.finish(connection, self.org_id, self.crm, finished)
+            if rate := self._pace.measured(receipt.finished):
+                await lanes.measure(connection, self.org_id, self.crm, rate)
+        self._bench.hints.moved(self.org_id, receipt)
 
     async def _hold(self, accepted: Sequence[tuple[sa.Row[Any], Accepted]]) -> None:
         tickets: dict[Accepted, list[sa.Row[Any]]] = {}

@@ -7,13 +7,14 @@ put there, so nobody misses it. A slow poll stands behind the hints.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 import sqlalchemy as sa
 
+from crmsync_server.errors import DrainingError, SessionNotFoundError
 from crmsync_server.store import session as sessions
 from crmsync_server.store.db import Database
 from crmsync_server.sync.duty import Duty
@@ -25,14 +26,6 @@ Key = tuple[str, UUID]
 View = TypeVar("View")
 
 
-class HubClosedError(Exception):
-    """The server is shutting down; whoever watches goes on at another one."""
-
-
-class SessionUnknownError(LookupError):
-    """There is no such session in this organization."""
-
-
 class _Topic(Generic[View]):
     """One watched session: its newest state, and the event that announces the next one."""
 
@@ -41,12 +34,10 @@ class _Topic(Generic[View]):
         self.view: View | None = None
         self.ended = False
         self.unknown = False
-        self.read = False
         self.moved = asyncio.Event()
         self.watchers = 0
 
     def put(self, row: sa.Row[Any] | None, render: Callable[[sa.Row[Any]], View]) -> None:
-        self.read = True
         if row is None:
             self.unknown = True
         elif row.revision > self.revision:
@@ -78,7 +69,7 @@ class ProgressHub(Generic[View]):
         self._duty.start()
 
     async def stop(self) -> None:
-        """End every watch with HubClosedError, and stop reading."""
+        """End every watch with DrainingError, and stop reading."""
         self._closed = True
         for topic in self._topics.values():
             topic.announce()
@@ -93,33 +84,33 @@ class ProgressHub(Generic[View]):
             self._duty.wake()
 
     async def watch(
-        self, org_id: str, session_id: UUID, after_revision: int = 0
-    ) -> AsyncIterator[View]:
+        self, org_id: str, session_id: UUID, after_revision: int, patience: float
+    ) -> AsyncGenerator[View | None]:
         """Yield the session's state, then each newer one that is seen in time, last the final one.
 
-        after_revision: the revision that the caller has; only newer states are yielded. Ends after
-            the final state, at once when the caller has it already.
-        Raises SessionUnknownError, and HubClosedError when the server shuts down.
+        Yields None when there was no news for patience seconds. Ends after the final state, at once
+        when the caller has it already.
+
+        after_revision: the revision that the caller has; only newer states are yielded.
+        Raises SessionNotFoundError, and DrainingError with the last revision when the hub stops.
         """
-        key = (org_id, session_id)
-        with self._attend(key) as topic:
-            seen = after_revision
+        seen = after_revision
+        with self._attend((org_id, session_id)) as topic:
             while True:
                 moved = topic.moved
                 if topic.unknown:
-                    raise SessionUnknownError(str(session_id))
+                    raise SessionNotFoundError(str(session_id))
                 if topic.view is not None and topic.revision > seen:
-                    seen = topic.revision
-                    ended = topic.ended
-                    yield topic.view
+                    seen, ended, view = topic.revision, topic.ended, topic.view
+                    yield view
                     if ended:
                         return
-                elif topic.read and topic.ended:
+                elif topic.ended:
                     return
                 elif self._closed:
-                    raise HubClosedError
-                else:
-                    await moved.wait()
+                    raise DrainingError(resume_token=str(seen))
+                elif not await _within(patience, moved):
+                    yield None
 
     @contextmanager
     def _attend(self, key: Key) -> Iterator[_Topic[View]]:
@@ -152,6 +143,14 @@ class ProgressHub(Generic[View]):
         for key in keys:
             if topic := self._topics.get(key):
                 topic.put(found.get(key), self._render)
+
+
+async def _within(seconds: float, event: asyncio.Event) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    except TimeoutError:
+        return False
 
 
 def _key(hint: str) -> Key | None:

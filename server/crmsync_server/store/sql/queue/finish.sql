@@ -88,6 +88,7 @@ standings AS (
         update_time = now()
     FROM fenced AS f
     WHERE cs.org_id = f.org_id AND cs.contact_id = f.contact_id AND cs.crm = f.crm
+    RETURNING cs.contact_id
 ),
 
 items AS (
@@ -124,11 +125,28 @@ tallies AS MATERIALIZED (
     GROUP BY i.org_id, i.session_id
 ),
 
--- In the order of their ids: two batches that share two sessions must not wait for each other.
+history AS (
+    INSERT INTO sync_attempts (
+        org_id, contact_id, crm, attempt, start_time, end_time, outcome, contact_version,
+        error_code, error_message, request_id, skip_reason, crm_contact_id, next_retry_time,
+        lease_owner
+    )
+    SELECT
+        :org_id, f.contact_id, :crm, f.attempt, f.claim_time, now(), f.outcome, f.claimed_version,
+        f.error_code, f.error_message, f.request_id, f.skip_reason, f.crm_contact_id,
+        CASE WHEN NOT f.final THEN f.due_time END,
+        f.lease_owner
+    FROM fenced AS f
+    RETURNING contact_id
+),
+
+-- In the order of their ids: two batches that share two sessions must not wait for each other. And
+-- last of all: what can be written before is, since every batch of a session waits for this lock.
 locked AS MATERIALIZED (
     SELECT s.id
     FROM sessions AS s
     INNER JOIN tallies AS t ON s.org_id = t.org_id AND s.id = t.session_id
+    WHERE (SELECT count(*) FROM standings) = (SELECT count(*) FROM history)
     ORDER BY s.id
     FOR UPDATE OF s
 ),
@@ -153,20 +171,6 @@ moved AS (
     INNER JOIN locked AS l ON t.session_id = l.id
     WHERE s.org_id = t.org_id AND s.id = t.session_id
     RETURNING s.id, s.end_time IS NOT NULL AS ended
-),
-
-history AS (
-    INSERT INTO sync_attempts (
-        org_id, contact_id, crm, attempt, start_time, end_time, outcome, contact_version,
-        error_code, error_message, request_id, skip_reason, crm_contact_id, next_retry_time,
-        lease_owner
-    )
-    SELECT
-        :org_id, f.contact_id, :crm, f.attempt, f.claim_time, now(), f.outcome, f.claimed_version,
-        f.error_code, f.error_message, f.request_id, f.skip_reason, f.crm_contact_id,
-        CASE WHEN NOT f.final THEN f.due_time END,
-        f.lease_owner
-    FROM fenced AS f
 ),
 
 counts AS (

@@ -1,0 +1,127 @@
+"""SessionService: follow sessions to their end, and cancel them."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from typing_extensions import override
+
+from crmsync.v1 import session_pb2, session_service_pb2_grpc
+from crmsync.v1 import session_service_pb2 as pb
+from crmsync_server.errors import (
+    InvalidRequestError,
+    SessionEndedError,
+    Violation,
+)
+from crmsync_server.rpc import sync_messages as messages
+from crmsync_server.rpc.auth import current_caller
+from crmsync_server.rpc.context import Context
+from crmsync_server.rpc.convert import timestamp
+from crmsync_server.rpc.paging import cursor_of, page_size, page_token
+from crmsync_server.store import session
+from crmsync_server.store.db import Database
+from crmsync_server.store.states import SessionState
+
+
+class Watch(Protocol):
+    """Where the newest states of sessions come from; see sync.progress."""
+
+    def __call__(
+        self, org_id: str, session_id: UUID, after_revision: int, patience: float
+    ) -> AsyncGenerator[pb.WatchSessionResponse | None]:
+        """Yield the session's state, then newer ones, last the final one; None after a silence."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionService(session_service_pb2_grpc.SessionServiceServicer):
+    """Reads sessions, cancels them, and passes on what the hub sees.
+
+    heartbeat: the longest silence on a watch, in seconds.
+    on_moved: told of (org_id, session_id) after a commit that moved a session.
+    """
+
+    database: Database
+    watch: Watch
+    clock: Callable[[], datetime]
+    on_moved: Callable[[str, UUID], None]
+    heartbeat: float = 10.0
+
+    @override
+    async def GetSession(
+        self, request: pb.GetSessionRequest, context: Context
+    ) -> pb.GetSessionResponse:
+        """Return a session; see the contract."""
+        caller = current_caller()
+        async with self.database.org(caller.org_id) as connection:
+            row = await session.get(connection, caller.org_id, UUID(request.session_id))
+        return pb.GetSessionResponse(session=messages.session(row))
+
+    @override
+    async def ListSessions(
+        self, request: pb.ListSessionsRequest, context: Context
+    ) -> pb.ListSessionsResponse:
+        """List sessions, newest first; see the contract."""
+        caller, size = current_caller(), page_size(request.page_size)
+        cursor = cursor_of(request)
+        async with self.database.org(caller.org_id) as connection:
+            rows = await session.list(
+                connection,
+                caller.org_id,
+                _filter(request),
+                size=size + 1,
+                before_id=UUID(cursor[0]) if cursor else None,
+            )
+        page, more = rows[:size], len(rows) > size
+        return pb.ListSessionsResponse(
+            sessions=[messages.session(row) for row in page],
+            next_page_token=page_token(request, [str(page[-1].id)]) if more else "",
+        )
+
+    @override
+    async def CancelSession(
+        self, request: pb.CancelSessionRequest, context: Context
+    ) -> pb.CancelSessionResponse:
+        """Cancel a session; see the contract."""
+        caller, session_id = current_caller(), UUID(request.session_id)
+        async with self.database.org(caller.org_id) as connection:
+            row = await session.cancel(connection, caller.org_id, session_id)
+        if row.state == SessionState.SUCCEEDED:
+            raise SessionEndedError(request.session_id, row.state)
+        self.on_moved(caller.org_id, session_id)
+        return pb.CancelSessionResponse(session=messages.session(row))
+
+    @override
+    async def WatchSession(
+        self, request: pb.WatchSessionRequest, context: Context
+    ) -> AsyncIterator[pb.WatchSessionResponse]:
+        """Watch a session until its end; see the contract."""
+        caller = current_caller()
+        seen = _revision(request.resume_token)
+        states = self.watch(caller.org_id, UUID(request.session_id), seen, self.heartbeat)
+        async with aclosing(states):
+            async for state in states:
+                yield state or self._heartbeat()
+
+    def _heartbeat(self) -> pb.WatchSessionResponse:
+        return pb.WatchSessionResponse(heartbeat=pb.Heartbeat(send_time=timestamp(self.clock())))
+
+
+def _filter(request: pb.ListSessionsRequest) -> session.Filter:
+    names = [session_pb2.SessionState.Name(state) for state in request.states]
+    states = [name.removeprefix("SESSION_STATE_") for name in names]
+    kind = session_pb2.SessionKind.Name(request.kind).removeprefix("SESSION_KIND_")
+    return session.Filter(
+        states=states or None, kind=kind if request.kind else None, crm=request.crm or None
+    )
+
+
+def _revision(resume_token: str) -> int:
+    if not resume_token:
+        return 0
+    if not (resume_token.isascii() and resume_token.isdigit()):
+        rule = Violation("resume_token", "resume_token", "must be one that a Session carried")
+        raise InvalidRequestError([rule])
+    return int(resume_token)

@@ -1,0 +1,121 @@
+"""Rows of the store as the messages that SyncService and SessionService answer with."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from crmsync.v1 import contact_sync_pb2, session_pb2, session_service_pb2, sync_service_pb2
+from crmsync_server.rpc.convert import timestamp
+
+_ENDED = frozenset({"SUCCEEDED", "CANCELLED"})
+
+
+def contact_sync(
+    row: sa.Row[Any], estimated: datetime | None = None
+) -> contact_sync_pb2.ContactSync:
+    """Turn a row of contact_syncs into its message."""
+    return contact_sync_pb2.ContactSync(
+        contact_id=str(row.contact_id),
+        crm=row.crm,
+        sync_status=_sync_status(row.sync_status),
+        processing_status=_processing_status(row.processing_status),
+        crm_contact_id=row.crm_contact_id or "",
+        synced_time=timestamp(row.synced_time),
+        error=_error(row),
+        skip_reason=row.skip_reason or "",
+        retry_count=row.retry_count,
+        next_retry_time=timestamp(row.next_retry_time),
+        last_retry_time=timestamp(row.last_retry_time),
+        estimated_processing_time=timestamp(estimated),
+        attempt_count=row.attempt,
+        update_time=timestamp(row.update_time),
+    )
+
+
+def never_synced(contact_id: UUID, crm: str) -> contact_sync_pb2.ContactSync:
+    """Return the standing of a contact at a CRM that it was never selected for."""
+    return contact_sync_pb2.ContactSync(contact_id=str(contact_id), crm=crm)
+
+
+def session(row: sa.Row[Any]) -> session_pb2.Session:
+    """Turn a row of sessions into its message, its rate taken up to now or to its end."""
+    return session_pb2.Session(
+        id=str(row.id),
+        kind=session_pb2.SessionKind.Value(f"SESSION_KIND_{row.kind}"),
+        crm=row.crm,
+        state=session_pb2.SessionState.Value(f"SESSION_STATE_{row.state}"),
+        progress=_progress(row),
+        creator=row.creator,
+        create_time=timestamp(row.create_time),
+        update_time=timestamp(row.update_time),
+        end_time=timestamp(row.end_time),
+        resume_token=str(row.revision),
+    )
+
+
+def watched(row: sa.Row[Any]) -> session_service_pb2.WatchSessionResponse:
+    """Turn a row of sessions into a message of WatchSession."""
+    return session_service_pb2.WatchSessionResponse(session=session(row))
+
+
+def stats(crm: str, counts: sa.Row[Any], recent: sa.Row[Any]) -> sync_service_pb2.SyncStats:
+    """Turn the kept-up counts of a CRM into their message."""
+    synced, errors = int(counts.complete), int(counts.errors)
+    processing = int(counts.processing)
+    queued = max(0, int(counts.open) - processing)
+    selected, skipped = int(counts.selected), int(counts.skipped)
+    return sync_service_pb2.SyncStats(
+        crm=crm,
+        total_contacts=selected + queued + processing + synced + skipped + errors,
+        synced=synced,
+        queued=queued,
+        processing=processing,
+        errors=errors,
+        skipped=skipped,
+        selected=selected,
+        success_rate=synced / (synced + errors) if synced + errors else 0.0,
+        last_24h=sync_service_pb2.RecentSyncStats(
+            synced=int(recent.synced), errors=int(recent.errors), skipped=int(recent.skipped)
+        ),
+    )
+
+
+def _progress(row: sa.Row[Any]) -> session_pb2.SessionProgress:
+    completed = row.synced + row.skipped + row.errors + row.cancelled
+    elapsed = ((row.end_time or datetime.now(UTC)) - row.create_time).total_seconds()
+    rate = completed / elapsed if elapsed > 0 else 0.0
+    progress = session_pb2.SessionProgress(
+        total=row.total,
+        completed=completed,
+        percentage=100.0 * completed / row.total if row.total else 100.0,
+        pending=row.total - completed,
+        synced=row.synced,
+        skipped=row.skipped,
+        errors=row.errors,
+        cancelled=row.cancelled,
+        records_per_second=rate,
+    )
+    if rate and row.state not in _ENDED:
+        seconds = (row.total - completed) / rate
+        progress.estimated_completion_time.FromSeconds(int(datetime.now(UTC).timestamp() + seconds))
+    return progress
+
+
+def _error(row: sa.Row[Any]) -> contact_sync_pb2.SyncError | None:
+    if row.error_code is None:
+        return None
+    return contact_sync_pb2.SyncError(
+        code=row.error_code,
+        message=row.error_message or "",
+        request_id=row.error_request_id or "",
+    )
+
+
+def _sync_status(status: str) -> contact_sync_pb2.SyncStatus.ValueType:
+    return contact_sync_pb2.SyncStatus.Value(f"SYNC_STATUS_{status}")
+
+
+def _processing_status(status: str | None) -> contact_sync_pb2.ProcessingStatus.ValueType:
+    return contact_sync_pb2.ProcessingStatus.Value(f"PROCESSING_STATUS_{status or 'UNSPECIFIED'}")

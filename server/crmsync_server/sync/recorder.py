@@ -1,0 +1,76 @@
+"""Writing down outcomes: batches that end while another is being written are written together.
+
+One transaction for all that waited costs little more than one for a single batch, and batches of
+one session would wait for each other's commit anyway.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+
+from crmsync_server.store.queue import Finished
+
+_MOST = 500
+
+Batch = Sequence[Finished]
+Write = Callable[[Batch], Awaitable[None]]
+
+
+class Recorder:
+    """Passes finished attempts on to write, one call at a time and several batches in a call."""
+
+    def __init__(self, write: Write) -> None:
+        """Write through this function."""
+        self._write = write
+        self._waiting: deque[tuple[Batch, asyncio.Future[None]]] = deque()
+        self._writer: asyncio.Task[None] | None = None
+
+    async def record(self, batch: Batch) -> None:
+        """Return when the batch is written; raises what write raised.
+
+        A caller that is cancelled does not stop the writing.
+        """
+        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((batch, written))
+        if self._writer is None:
+            self._writer = asyncio.create_task(self._write_all(), name="record")
+        await written
+
+    async def idle(self) -> None:
+        """Return when nothing is left to be written."""
+        if self._writer is not None:
+            await asyncio.wait([self._writer])
+
+    async def _write_all(self) -> None:
+        try:
+            while self._waiting:
+                taken = self._take()
+                fault = await self._fault_of([one for batch, _ in taken for one in batch])
+                for _, written in taken:
+                    _settle(written, fault)
+        finally:
+            self._writer = None
+
+    def _take(self) -> Sequence[tuple[Batch, asyncio.Future[None]]]:
+        taken = [self._waiting.popleft()]
+        size = len(taken[0][0])
+        while self._waiting and size + len(self._waiting[0][0]) <= _MOST:
+            taken.append(self._waiting.popleft())
+            size += len(taken[-1][0])
+        return taken
+
+    async def _fault_of(self, batch: Batch) -> Exception | None:
+        try:
+            await self._write(batch)
+        except Exception as error:  # noqa: BLE001 - it is raised again by whoever recorded
+            return error
+        return None
+
+
+def _settle(written: asyncio.Future[None], fault: Exception | None) -> None:
+    if written.done():
+        return
+    if fault is None:
+        written.set_result(None)
+    else:
+        written.set_exception(fault)
