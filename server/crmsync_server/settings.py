@@ -120,9 +120,9 @@ class Settings(BaseSettings):
 
     # --- the engine ---
 
-    engine_lease: Duration = timedelta(minutes=5)
-    """How long a claimed contact may stay without an outcome before another server takes it; longer
-    than any adapter's push may take."""
+    engine_lease: Duration = timedelta(seconds=30)
+    """How long a claimed contact stays with a server that gives no sign of life; then another one
+    takes it. A server that works renews its leases three times in that time."""
     engine_max_retries: int = Field(default=5, ge=0)
     """How often a delivery that failed for a passing reason is tried again."""
     engine_backoff_base: Duration = timedelta(seconds=2)

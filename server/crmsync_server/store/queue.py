@@ -165,6 +165,24 @@ async def finish(
     return Receipt(row.finished, row.requeued, row.session_ids or (), row.ended_ids or ())
 
 
+async def renew(
+    connection: AsyncConnection,
+    org_id: str,
+    crm: str,
+    under_way: Sequence[tuple[UUID, int]],
+    lease: timedelta,
+) -> None:
+    """Prolong the leases of deliveries (contact id, attempt) that are still under way."""
+    parameters = {
+        "org_id": org_id,
+        "crm": crm,
+        "contact_ids": [contact_id for contact_id, _ in under_way],
+        "attempts": [attempt for _, attempt in under_way],
+        "lease": lease,
+    }
+    await connection.execute(statement("queue/renew"), parameters)
+
+
 async def lock_expired(connection: AsyncConnection, *, size: int) -> Sequence[sa.Row[Any]]:
     """Lock deliveries whose lease is over, of any organization, until they are finished."""
     return (await connection.execute(statement("queue/lock_expired"), {"size": size})).all()
@@ -218,6 +236,14 @@ async def held(
     """Return the deliveries held under a ticket, in the shape of claim."""
     parameters = {"org_id": org_id, "crm": crm, "ticket": ticket}
     return (await connection.execute(statement("queue/held"), parameters)).all()
+
+
+async def renew_ticket(
+    connection: AsyncConnection, org_id: str, crm: str, ticket: str, lease: timedelta
+) -> None:
+    """Prolong the lease under which a ticket is being asked about."""
+    parameters = {"org_id": org_id, "crm": crm, "ticket": ticket, "lease": lease}
+    await connection.execute(statement("queue/renew_ticket"), parameters)
 
 
 async def drop_ticket(connection: AsyncConnection, org_id: str, crm: str, ticket: str) -> None:

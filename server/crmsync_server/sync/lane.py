@@ -28,6 +28,7 @@ from crmsync_server.store.db import Database
 from crmsync_server.sync.hints import Hints
 from crmsync_server.sync.pace import Pace
 from crmsync_server.sync.recorder import Recorder
+from crmsync_server.sync.renewal import renewing
 from crmsync_server.sync.verdict import RetryPolicy, judge, release
 
 _log = structlog.get_logger()
@@ -42,7 +43,7 @@ class Bench:
     """What every lane works with.
 
     owner: names this process in leases, so that a log line finds it.
-    lease: how long a claim holds; longer than any push.
+    lease: how long a claim holds without a sign of life; it is renewed while work goes on.
     """
 
     database: Database
@@ -51,6 +52,11 @@ class Bench:
     clock: Callable[[], datetime]
     owner: str
     lease: timedelta
+
+    @property
+    def renewal(self) -> float:
+        """Return the seconds between two renewals of a lease."""
+        return self.lease.total_seconds() / 3
 
 
 Judged = Sequence[tuple[sa.Row[Any], Outcome]]
@@ -78,7 +84,7 @@ class Lane:
                 self.org_id,
                 self.crm,
                 size=traits.max_batch,
-                lease=max(self._bench.lease, 2 * traits.push_timeout),
+                lease=self._bench.lease,
                 owner=self._bench.owner,
             )
         if rows:
@@ -87,14 +93,15 @@ class Lane:
 
     async def settle(self) -> int:
         """Ask what became of one ticket that is due; return how many records hang on it."""
-        lease = 2 * self.adapter.capabilities.push_timeout
+        lease = self._bench.lease
         async with self._bench.database.org(self.org_id) as connection:
             ticket = await queue.claim_ticket(connection, self.org_id, self.crm, lease=lease)
             if ticket is None:
                 return 0
             rows = await queue.held(connection, self.org_id, self.crm, ticket)
         if rows:
-            await self._settle(ticket, rows)
+            async with renewing(lambda: self._renew_ticket(ticket), self._bench.renewal):
+                await self._settle(ticket, rows)
         async with self._bench.database.org(self.org_id) as connection:
             await queue.drop_ticket(connection, self.org_id, self.crm, ticket)
         return max(1, len(rows))
@@ -119,7 +126,8 @@ class Lane:
         push: Callable[[Sequence[sa.Row[Any]]], Awaitable[Judged]],
     ) -> None:
         try:
-            judged = await push(rows)
+            async with renewing(lambda: self._renew(rows), self._bench.renewal):
+                judged = await push(rows)
         except CredentialsRefusedError as error:
             await self._refused(rows, str(error))
         except asyncio.CancelledError:
@@ -189,6 +197,15 @@ class Lane:
             if rate := self._pace.measured(receipt.finished):
                 await lanes.measure(connection, self.org_id, self.crm, rate)
         self._bench.hints.moved(self.org_id, receipt)
+
+    async def _renew(self, rows: Sequence[sa.Row[Any]]) -> None:
+        under_way = [(row.contact_id, row.attempt) for row in rows]
+        async with self._bench.database.org(self.org_id) as connection:
+            await queue.renew(connection, self.org_id, self.crm, under_way, self._bench.lease)
+
+    async def _renew_ticket(self, ticket: str) -> None:
+        async with self._bench.database.org(self.org_id) as connection:
+            await queue.renew_ticket(connection, self.org_id, self.crm, ticket, self._bench.lease)
 
     async def _hold(self, accepted: Sequence[tuple[sa.Row[Any], Accepted]]) -> None:
         tickets: dict[Accepted, list[sa.Row[Any]]] = {}
