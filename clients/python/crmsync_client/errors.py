@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Self, TypeVar
+from typing import Self, TypeVar, cast
 
 import grpc
 from google.protobuf.message import Message
@@ -64,10 +64,9 @@ class Failure:
 
 def _status(error: grpc.aio.AioRpcError) -> status_pb2.Status:
     """Return the status that travels in the trailers, or an empty one."""
-    for key, value in error.trailing_metadata() or ():
-        if key == _DETAILS and isinstance(value, bytes):
-            return status_pb2.Status.FromString(value)
-    return status_pb2.Status()
+    # The stubs tell of the metadata that calls outside asyncio have.
+    trailing = cast("grpc.aio.Metadata", error.trailing_metadata())
+    return status_pb2.Status.FromString(trailing.get(_DETAILS, b""))
 
 
 def _detail(status: status_pb2.Status, kind: type[Detail]) -> Detail:

@@ -48,25 +48,41 @@ class Import:
     async def _attempt(self, retries: Retries, *, resuming: bool) -> ImportContactsResponse:
         call = self._stub.ImportContacts(None)
         try:
-            # A call that is over takes no more. How it ended is told by its status, read next.
-            with suppress(asyncio.InvalidStateError, grpc.aio.InternalError):
-                await self._send(call, retries, resuming=resuming)
+            await self._send(call, retries, resuming=resuming)
             return await call
         finally:
             call.cancel()  # a call that is only dropped stays open until its channel closes
 
     async def _send(self, call: _Call, retries: Retries, *, resuming: bool) -> None:
-        await call.write(ImportContactsRequest(request_id=self._request_id))
-        skipped = 0
-        if resuming:
-            acknowledged = (await call.initial_metadata()).get(_ACKNOWLEDGED)
-            if acknowledged is not None:
-                skipped = int(acknowledged)
-                retries.heard()
-        async with aclosing(_chunks(self._contacts, self._chunk, skipped)) as chunks:
+        """Write everything, or as much as the call takes before it is over."""
+        if not await _written(call, ImportContactsRequest(request_id=self._request_id)):
+            return
+        acknowledged = await _acknowledged(call) if resuming else 0
+        if acknowledged:
+            retries.heard()
+        async with aclosing(_chunks(self._contacts, self._chunk, acknowledged)) as chunks:
             async for chunk in chunks:
-                await call.write(ImportContactsRequest(contacts=chunk))
-        await call.done_writing()
+                if not await _written(call, ImportContactsRequest(contacts=chunk)):
+                    return
+        with suppress(grpc.aio.InternalError):
+            await call.done_writing()
+
+
+async def _written(call: _Call, message: ImportContactsRequest) -> bool:
+    """Write a message; False when the call is over, however it ended.
+
+    The error of a failed write is grpc's guess. How the call ended is told by awaiting it.
+    """
+    try:
+        await call.write(message)
+    except (asyncio.InvalidStateError, grpc.aio.AioRpcError):
+        return False
+    return True
+
+
+async def _acknowledged(call: _Call) -> int:
+    """Return how many contacts the server holds already; 0 when it does not answer."""
+    return int((await call.initial_metadata()).get(_ACKNOWLEDGED, 0))
 
 
 class _Kept:
