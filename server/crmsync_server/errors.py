@@ -118,7 +118,7 @@ class InvalidRequestError(InvalidArgumentError):
         return (error_details_pb2.BadRequest(field_violations=self._told),)
 
     def _summary(self) -> str:
-        told = "; ".join(f"{one.field}: {one.description}" for one in self._told[:3])
+        told = "; ".join(f"{one.field} {one.description}".strip() for one in self._told[:3])
         if (count := len(self.violations)) <= len(self._told):
             return told
         return f"{count} violations, of which the first {len(self._told)} are listed: {told}"

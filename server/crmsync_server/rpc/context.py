@@ -1,8 +1,10 @@
 """The type of the context that every servicer method is handed."""
 
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import grpc.aio
+if TYPE_CHECKING:
+    import grpc.aio
 
 # The generated servicers name another type for each method; none of it matters to a handler.
-Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
+# Quoted, for only the stubs know it as generic.
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"

@@ -15,14 +15,14 @@ from crmsync_server.rpc.context import Context
 from crmsync_server.rpc.failures import answering
 from crmsync_server.rpc.validation import read
 
-Handler: TypeAlias = grpc.RpcMethodHandler[Any, Any]
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Behavior: TypeAlias = Callable[[Any, Context], Any]
 
 # Asked before anybody has a token; the library's own servicers answer.
 _OPEN = ("/grpc.health.", "/grpc.reflection.")
 
 
-class CallInterceptor(grpc.aio.ServerInterceptor[Any, Any]):
+class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in its stubs only
     """Wraps each handler, of all four kinds, and knows how many calls are under way."""
 
     def __init__(self, authenticator: Authenticator) -> None:
