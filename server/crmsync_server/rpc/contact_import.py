@@ -1,0 +1,159 @@
+"""One stream of ImportContacts: message by message, each a transaction."""
+
+from collections.abc import AsyncIterator, Sequence
+from uuid import UUID
+
+from crmsync.v1.contact_pb2 import Contact
+from crmsync.v1.contact_service_pb2 import (
+    ImportContactsRequest,
+    ImportContactsResponse,
+    RejectedContact,
+)
+from crmsync_server.errors import (
+    ImportInterruptedError,
+    InvalidRequestError,
+    TooManyItemsError,
+    UnavailableError,
+    Violation,
+)
+from crmsync_server.rpc.contact_fields import content_of
+from crmsync_server.rpc.contact_rules import broken_rules
+from crmsync_server.rpc.context import Context
+from crmsync_server.rpc.failures import told
+from crmsync_server.rpc.validation import violations
+from crmsync_server.store import imports
+from crmsync_server.store.contact_import import take_in
+from crmsync_server.store.content import Content
+from crmsync_server.store.db import Database
+from crmsync_server.store.imports import Progress, Rejection
+
+_ACKNOWLEDGED = "crmsync-acknowledged"
+_FIELD = "contacts"
+_MAX_CONTACTS = 1000
+
+
+class Import:
+    """An import as far as this stream has brought it."""
+
+    def __init__(self, database: Database, org_id: str, context: Context) -> None:
+        """Begin with nothing; the first message tells whether it goes on from somewhere."""
+        self._database = database
+        self._org_id = org_id
+        self._context = context
+        self._request_id = ""
+        self._begun = False
+        self._ended = False
+        self._progress = Progress()
+
+    async def run(self, messages: AsyncIterator[ImportContactsRequest]) -> ImportContactsResponse:
+        """Take in all messages and return what became of the contacts.
+
+        Raises:
+            ImportInterruptedError: anything went wrong after the first message had come.
+        """
+        try:
+            async for message in messages:
+                await self._take(message)
+                if self._ended:
+                    break
+            await self._finish()
+        except Exception as error:
+            if not self._begun:
+                raise
+            acknowledged = self._progress.received
+            raise ImportInterruptedError(told(error), acknowledged, self._request_id) from error
+        return _response(self._progress)
+
+    async def _take(self, message: ImportContactsRequest) -> None:
+        if not self._begun:
+            await self._begin(message.request_id)
+        elif message.request_id not in {"", self._request_id}:
+            rule = "must be unset, or that of the first message"
+            raise InvalidRequestError([Violation("request_id", "request_id.same", rule)])
+        if (count := len(message.contacts)) > _MAX_CONTACTS:
+            raise TooManyItemsError(_FIELD, _MAX_CONTACTS, count)
+        if count and not self._ended:
+            await self._take_in(message.contacts)
+
+    async def _begin(self, request_id: str) -> None:
+        self._request_id = request_id
+        if request_id:
+            async with self._database.org(self._org_id) as connection:
+                self._progress, self._ended = await imports.begin(
+                    connection, self._org_id, UUID(request_id)
+                )
+        self._begun = True
+        acknowledged = str(self._progress.received)
+        await self._context.send_initial_metadata(((_ACKNOWLEDGED, acknowledged),))
+
+    async def _take_in(self, contacts: Sequence[Contact]) -> None:
+        contents, rejections = _sorted_out(contacts, self._progress.received)
+        async with self._database.org(self._org_id) as connection:
+            tally = await take_in(connection, self._org_id, contents)
+            more = Progress(
+                received=len(contacts),
+                created=tally.created,
+                updated=tally.updated,
+                unchanged=tally.unchanged,
+                rejected=len(rejections),
+                rejections=rejections,
+            )
+            if self._request_id and not await imports.advance(
+                connection,
+                self._org_id,
+                UUID(self._request_id),
+                before=self._progress,
+                more=more,
+            ):
+                raise _overtaken()
+        self._progress = self._progress.plus(more)
+
+    async def _finish(self) -> None:
+        if not self._request_id or self._ended:
+            return
+        async with self._database.org(self._org_id) as connection:
+            request_id = UUID(self._request_id)
+            if not await imports.finish(connection, self._org_id, request_id, self._progress):
+                raise _overtaken()
+
+
+def _overtaken() -> UnavailableError:
+    message = "Another stream of the same import went on meanwhile; resume after it."
+    return UnavailableError(message)
+
+
+def _sorted_out(contacts: Sequence[Contact], offset: int) -> tuple[list[Content], list[Rejection]]:
+    """Return the valid contacts, and what is wrong with the others."""
+    contents, rejections = [], []
+    for index, contact in enumerate(contacts, offset):
+        if broken := _broken(contact):
+            rejections.append(_rejection(index, contact, broken))
+        else:
+            contents.append(content_of(contact))
+    return contents, rejections
+
+
+def _broken(contact: Contact) -> list[Violation]:
+    return violations(contact) + broken_rules(contact)
+
+
+def _rejection(index: int, contact: Contact, broken: Sequence[Violation]) -> Rejection:
+    """Return what RejectedContact says, as JSON."""
+    return {
+        "index": index,
+        "email": contact.email,
+        "violations": [
+            {"field": one.field, "rule": one.rule, "description": one.description} for one in broken
+        ],
+    }
+
+
+def _response(progress: Progress) -> ImportContactsResponse:
+    return ImportContactsResponse(
+        received=progress.received,
+        created=progress.created,
+        updated=progress.updated,
+        unchanged=progress.unchanged,
+        rejected=progress.rejected,
+        rejections=[RejectedContact(**rejection) for rejection in progress.rejections],
+    )

@@ -1,0 +1,61 @@
+"""What a ListContacts asks for, and the cursor that its page tokens hold."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from crmsync.v1.contact_service_pb2 import ListContactsRequest
+from crmsync_server.errors import InvalidPageTokenError, InvalidRequestError, Violation
+from crmsync_server.rpc.contact_rules import nul
+from crmsync_server.rpc.paging import cursor_of
+from crmsync_server.store.contact_search import Position, Search, SortField, SortValue
+
+_TEXTS = frozenset({SortField.NAME, SortField.EMAIL})
+_DEFAULT_ORDER = "last_message_time desc"
+_PRESENT = "="
+
+
+def search_of(request: ListContactsRequest) -> Search:
+    """Read which contacts are asked for, and in which order.
+
+    Raises:
+        InvalidRequestError: there is no such order.
+    """
+    broken = [nul("search")] if "\0" in request.search else []
+    broken += [nul("tags") for tag in request.tags if "\0" in tag]
+    field, _, direction = (request.order_by or _DEFAULT_ORDER).partition(" ")
+    if field not in set(SortField) or direction not in {"", "asc", "desc"}:
+        told = f"must be one of {', '.join(SortField)}, with an optional ' asc' or ' desc'"
+        broken.append(Violation("order_by", "order_by", told))
+    if broken:
+        raise InvalidRequestError(broken)
+    return Search(request.search, tuple(request.tags), SortField(field), direction == "desc")
+
+
+def position_of(request: ListContactsRequest, search: Search) -> Position | None:
+    """Read where the page begins; None for the first one.
+
+    Raises:
+        InvalidPageTokenError: the token is damaged, or another list's.
+    """
+    cursor = cursor_of(request)
+    if cursor is None:
+        return None
+    parse: Callable[[str], SortValue] = str if search.field in _TEXTS else datetime.fromisoformat
+    try:
+        value, contact_id = cursor
+        sort_value = parse(value.removeprefix(_PRESENT)) if value else None
+        return Position(sort_value, UUID(contact_id))
+    except ValueError as error:
+        raise InvalidPageTokenError from error
+
+
+def cursor(row: sa.Row[Any]) -> Sequence[str]:
+    """Return the place of a row in the order; a missing value is told apart from any text."""
+    value = row.sort_value
+    if isinstance(value, datetime):
+        value = value.isoformat()
+    return ["" if value is None else _PRESENT + value, str(row.id)]

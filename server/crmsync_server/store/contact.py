@@ -1,0 +1,199 @@
+"""Contacts: the people that an organization keeps, and the source of truth for what is pushed."""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from crmsync_server.errors import ContactNotFoundError, EmailTakenError, VersionMismatchError
+from crmsync_server.store.content import Content, content_hash, email_key, named
+from crmsync_server.store.ids import new_id
+from crmsync_server.store.statements import statement
+
+_EMAIL_KEY = "contacts_email_key"
+_COLUMNS = (
+    "emails",
+    "names",
+    "first_names",
+    "last_names",
+    "phones",
+    "companies",
+    "tags",
+    "notes",
+    "avatars",
+    "domain_ids",
+    "properties",
+)
+
+Draft = tuple[UUID, Content]
+
+
+async def create(connection: AsyncConnection, org_id: str, content: Content) -> sa.Row[Any]:
+    """Add a contact and return it.
+
+    Raises:
+        EmailTakenError: a contact has this email already.
+    """
+    draft = (new_id(), named(content))
+    while not await insert(connection, org_id, [draft]):
+        await _refuse_taken(connection, org_id, content)
+    return await get(connection, org_id, draft[0])
+
+
+async def get(connection: AsyncConnection, org_id: str, contact_id: UUID) -> sa.Row[Any]:
+    """Return a contact.
+
+    Raises:
+        ContactNotFoundError: the organization has none of this id.
+    """
+    parameters = {"org_id": org_id, "contact_id": contact_id}
+    row = (await connection.execute(statement("contact/get"), parameters)).one_or_none()
+    if row is None:
+        raise ContactNotFoundError(str(contact_id))
+    return row
+
+
+async def update(
+    connection: AsyncConnection,
+    org_id: str,
+    contact_id: UUID,
+    change: Callable[[Content], Content],
+    version: int = 0,
+) -> sa.Row[Any]:
+    """Change a contact and return it; its version rises if anything changed.
+
+    Args:
+        connection: a transaction.
+        org_id: the organization.
+        contact_id: the contact.
+        change: makes the new content of the present one.
+        version: which version the change is meant for; 0 means any.
+
+    Raises:
+        ContactNotFoundError: the organization has none of this id.
+        VersionMismatchError: the contact is at another version.
+        EmailTakenError: another contact has the new email.
+    """
+    row = await _locked(connection, org_id, contact_id)
+    if version not in {0, row.version}:
+        raise VersionMismatchError(row.version)
+    before = Content.of(row)
+    after = named(change(before), before)
+    if after == before:
+        return row
+    await _write_or_refuse(connection, org_id, (contact_id, after))
+    return await get(connection, org_id, contact_id)
+
+
+async def delete(connection: AsyncConnection, org_id: str, contact_id: UUID) -> None:
+    """Delete a contact; deliveries of it that wait end as skipped.
+
+    Raises:
+        ContactNotFoundError: the organization has none of this id.
+    """
+    await _locked(connection, org_id, contact_id)
+    parameters = {"org_id": org_id, "contact_id": contact_id}
+    await connection.execute(statement("contact/delete"), parameters)
+
+
+async def insert(connection: AsyncConnection, org_id: str, drafts: Sequence[Draft]) -> set[UUID]:
+    """Add contacts, but for those whose email is taken; return which were added.
+
+    Drafts with emails come sorted by their email_key, so that two transactions cannot wait for
+    each other.
+    """
+    parameters = {"org_id": org_id, **_columns(drafts)}
+    added = await connection.scalars(statement("contact/insert"), parameters)
+    return set(added)
+
+
+async def find(
+    connection: AsyncConnection, org_id: str, email_keys: Sequence[str]
+) -> Sequence[sa.Row[Any]]:
+    """Return the contacts that have one of these emails."""
+    parameters = {"org_id": org_id, "email_keys": list(email_keys)}
+    return (await connection.execute(statement("contact/find"), parameters)).all()
+
+
+async def lock(
+    connection: AsyncConnection, org_id: str, contact_ids: Sequence[UUID]
+) -> Sequence[sa.Row[Any]]:
+    """Lock contacts and their standings, and return the contacts; deleted ones are left out."""
+    await lock_syncs(connection, org_id, contact_ids)
+    parameters = {"org_id": org_id, "contact_ids": list(contact_ids)}
+    return (await connection.execute(statement("contact/lock"), parameters)).all()
+
+
+async def lock_syncs(connection: AsyncConnection, org_id: str, contact_ids: Sequence[UUID]) -> None:
+    """Lock the standings of contacts, before the contacts themselves."""
+    parameters = {"org_id": org_id, "contact_ids": list(contact_ids)}
+    await connection.execute(statement("contact/lock_syncs"), parameters)
+
+
+async def write(connection: AsyncConnection, org_id: str, drafts: Sequence[Draft]) -> None:
+    """Give locked contacts their new content, each with its next version.
+
+    Raises:
+        sqlalchemy.exc.IntegrityError: an email is taken.
+    """
+    parameters = {"org_id": org_id, **_columns(drafts)}
+    await connection.execute(statement("contact/write"), parameters)
+
+
+async def _locked(connection: AsyncConnection, org_id: str, contact_id: UUID) -> sa.Row[Any]:
+    rows = await lock(connection, org_id, [contact_id])
+    if not rows:
+        raise ContactNotFoundError(str(contact_id))
+    return rows[0]
+
+
+async def _write_or_refuse(connection: AsyncConnection, org_id: str, draft: Draft) -> None:
+    # After the violation Postgres answers nothing but a rollback; the savepoint keeps that small
+    # enough to ask who has the email. Again, when that one is gone by then.
+    while True:
+        await connection.execute(sa.text("SAVEPOINT written"))
+        try:
+            return await write(connection, org_id, [draft])
+        except sa.exc.IntegrityError as error:
+            if _constraint(error) != _EMAIL_KEY:
+                raise
+            await connection.execute(sa.text("ROLLBACK TO SAVEPOINT written"))
+        await _refuse_taken(connection, org_id, draft[1])
+
+
+async def _refuse_taken(connection: AsyncConnection, org_id: str, content: Content) -> None:
+    key = email_key(content.email)
+    for other in await find(connection, org_id, [key] if key else []):
+        raise EmailTakenError(str(other.id))
+
+
+def _constraint(error: sa.exc.IntegrityError) -> str | None:
+    """Return the name of the constraint that a statement broke."""
+    driver_error = error.orig.__cause__ if error.orig else None
+    return getattr(driver_error, "constraint_name", None)
+
+
+def _columns(drafts: Sequence[Draft]) -> dict[str, list[Any]]:
+    """Return the parameters of insert.sql and write.sql: a list for each column."""
+    contents = [content for _, content in drafts]
+    columns = dict(zip(_COLUMNS, map(list, zip(*contents, strict=True)), strict=True))
+    columns["tags"] = [_array(tags) for tags in columns["tags"]]
+    columns["properties"] = [_object(properties) for properties in columns["properties"]]
+    columns["ids"] = [contact_id for contact_id, _ in drafts]
+    columns["content_hashes"] = [content_hash(content) for content in contents]
+    return columns
+
+
+def _array(texts: Sequence[str]) -> str:
+    """Return texts as Postgres writes an array: rows of unequal length do not fit in another."""
+    if not texts:
+        return "{}"
+    quoted = (text.replace("\\", "\\\\").replace('"', '\\"') for text in texts)
+    return '{"' + '","'.join(quoted) + '"}'
+
+
+def _object(properties: dict[str, str]) -> str:
+    return json.dumps(properties, ensure_ascii=False) if properties else "{}"
