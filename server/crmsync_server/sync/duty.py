@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import structlog
 
@@ -38,11 +39,9 @@ class Duty:
     async def _loop(self) -> None:
         while True:
             rest = await self._guarded_turn()
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(rest):
                     await self._woken.wait()
-            except TimeoutError:
-                _log.debug("duty takes its turn unasked", duty=self._name)
             self._woken.clear()
 
     async def _guarded_turn(self) -> float:

@@ -1,0 +1,291 @@
+"""The composition root: the only place that builds things, in order, and closes them in reverse."""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+
+import httpx
+import structlog
+from httpx_aiohttp import AiohttpTransport
+
+from crmsync.v1 import (
+    contact_service_pb2_grpc,
+    session_service_pb2,
+    session_service_pb2_grpc,
+    sync_service_pb2_grpc,
+)
+from crmsync_server.crm.adapter import Account, Adapter, Tools
+from crmsync_server.crm.registry import factory, known
+from crmsync_server.rpc.auth import Authenticator
+from crmsync_server.rpc.contact import ContactService
+from crmsync_server.rpc.crms import Crms, CrmTraits
+from crmsync_server.rpc.keys import Keys, SharedSecret, from_file, from_url
+from crmsync_server.rpc.server import Door, Registration, Server, build_server
+from crmsync_server.rpc.session import SessionService
+from crmsync_server.rpc.sync import SyncService
+from crmsync_server.rpc.sync_messages import watched
+from crmsync_server.rpc.tokens import Claims, OpenAuthenticator, TokenAuthenticator
+from crmsync_server.settings import Settings
+from crmsync_server.store.db import Database, Pool
+from crmsync_server.store.embedded import EmbeddedPostgres
+from crmsync_server.store.listen import Listener
+from crmsync_server.store.migrations import migrate
+from crmsync_server.store.notify import SESSION, WORK, Notifier
+from crmsync_server.sync.engine import Engine
+from crmsync_server.sync.hints import Hints
+from crmsync_server.sync.janitor import Janitor
+from crmsync_server.sync.lane import Bench
+from crmsync_server.sync.progress import ProgressHub
+from crmsync_server.sync.quota import AccountQuota
+from crmsync_server.sync.rescue import Rescue
+from crmsync_server.sync.verdict import RetryPolicy
+
+_log = structlog.get_logger()
+
+_NOBODY = ""  # the organization of an adapter that is only asked for its capabilities
+_CONNECTIONS = 100
+
+Hub = ProgressHub[session_service_pb2.WatchSessionResponse]
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A server that is ready for calls.
+
+    port: where it listens.
+    """
+
+    port: int
+    database_url: str
+
+
+@asynccontextmanager
+async def serving(settings: Settings, authenticator: Authenticator) -> AsyncIterator[Serving]:
+    """Run a server for as long as the block; leaving it drains and closes everything.
+
+    authenticator: from `authenticator_of`.
+    """
+    async with AsyncExitStack() as stack:
+        url = await stack.enter_async_context(_postgres(settings))
+        migrated = await migrate(url)
+        _log.info("database ready", applied=migrated)
+        database = Database(url, _pool(settings))
+        stack.push_async_callback(database.close)
+        client = await stack.enter_async_context(_http_client())
+        house = _House(settings, database, client)
+        await house.open(stack, direct_url=_direct_url(settings, url))
+        server = house.server(authenticator)
+        port = await server.start()
+        stack.push_async_callback(house.drain, server)
+        yield Serving(port, url)
+
+
+def authenticator_of(settings: Settings, development_secret: str | None) -> Authenticator:
+    """Return what tells callers apart: tokens, or on loopback without a setting also nobody.
+
+    development_secret: what `token` mints with when no setting says how tokens are signed.
+    """
+    claims = Claims(
+        audience=settings.jwt_audience,
+        issuer=settings.jwt_issuer,
+        org=settings.org_claim,
+        roles=settings.roles_claim,
+    )
+    if settings.authenticates:
+        return TokenAuthenticator(_keys(settings), claims)
+    development = [SharedSecret(development_secret)] if development_secret else []
+    return OpenAuthenticator(TokenAuthenticator(development, claims))
+
+
+def _keys(settings: Settings) -> list[Keys]:
+    keys: list[Keys] = []
+    if settings.jwt_secret is not None:
+        keys.append(SharedSecret(settings.jwt_secret.get_secret_value()))
+    if settings.jwks_url is not None:
+        keys.append(from_url(settings.jwks_url))
+    if settings.jwks_file is not None:
+        keys.append(from_file(settings.jwks_file))
+    return keys
+
+
+@asynccontextmanager
+async def _postgres(settings: Settings) -> AsyncIterator[str]:
+    """Yield the URL of the database: one's own, or that of an embedded PostgreSQL."""
+    if settings.database_url is not None:
+        yield settings.database_url.get_secret_value()
+        return
+    embedded = EmbeddedPostgres(settings.data_dir)
+    await asyncio.to_thread(embedded.start)
+    try:
+        yield embedded.url
+    finally:
+        await asyncio.to_thread(embedded.stop)
+
+
+def _pool(settings: Settings) -> Pool:
+    return Pool(
+        size=settings.database_pool_size,
+        overflow=settings.database_pool_overflow,
+        timeout=settings.database_pool_timeout.total_seconds(),
+        prepared_statements=settings.database_prepared_statements,
+    )
+
+
+def _direct_url(settings: Settings, url: str) -> str:
+    direct = settings.database_direct_url
+    return direct.get_secret_value() if direct is not None else url
+
+
+@asynccontextmanager
+async def _http_client() -> AsyncIterator[httpx.AsyncClient]:
+    limits = httpx.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS)
+    async with httpx.AsyncClient(transport=AiohttpTransport(limits=limits)) as client:
+        yield client
+
+
+def accounts(settings: Settings) -> Mapping[str, Account]:
+    """Return the account at every CRM that the settings hold credentials for, by CRM id."""
+    found = {}
+    if settings.hubspot_token is not None:
+        found["hubspot"] = Account(
+            _NOBODY,
+            "hubspot",
+            settings.hubspot_base_url,
+            {"token": settings.hubspot_token.get_secret_value()},
+            settings.hubspot_options,
+        )
+    if settings.brevo_api_key is not None:
+        list_id = {"list_id": str(settings.brevo_list_id)} if settings.brevo_list_id else {}
+        found["brevo"] = Account(
+            _NOBODY,
+            "brevo",
+            settings.brevo_base_url,
+            {"api_key": settings.brevo_api_key.get_secret_value()},
+            settings.brevo_options | list_id,
+        )
+    return found
+
+
+class _House:
+    """What lies between the database and the doors."""
+
+    def __init__(self, settings: Settings, database: Database, client: httpx.AsyncClient) -> None:
+        self._settings = settings
+        self._database = database
+        self._client = client
+        self._accounts = accounts(settings)
+        self._adapters: dict[tuple[str, str], Adapter] = {}
+        self._hub: Hub = ProgressHub(database, watched)
+        self._notifier = Notifier(database)
+        self._hints = Hints(self._notifier, self._on_work, self._hub.on_session)
+        self._policy = RetryPolicy(
+            max_retries=settings.engine_max_retries,
+            base=settings.engine_backoff_base,
+            cap=settings.engine_backoff_cap,
+        )
+        self._engine = self._build_engine()
+
+    async def open(self, stack: AsyncExitStack, direct_url: str) -> None:
+        """Start every background duty; the stack stops them in reverse."""
+        listener = Listener(direct_url)
+        listener.subscribe(WORK, self._engine.on_work)
+        listener.subscribe(SESSION, self._hub.on_session)
+        await listener.start()
+        stack.push_async_callback(listener.stop)
+        await self._notifier.start()
+        stack.push_async_callback(self._notifier.stop)
+        for duty in (self._janitor(), self._rescue()):
+            duty.start()
+            stack.push_async_callback(duty.stop)
+        self._hub.start()
+        self._engine.start()
+
+    def server(self, authenticator: Authenticator) -> Server:
+        """Build the gRPC server with every service."""
+        crms = Crms({crm: self._traits(crm) for crm in sorted(known())})
+        contacts = ContactService(self._database)
+        syncs = SyncService(self._database, crms, _now, self._hints.queued)
+        sessions = SessionService(self._database, self._hub.watch, _now, self._hints.sessions)
+        registrations: dict[str, Registration] = {
+            "crmsync.v1.ContactService": partial(
+                contact_service_pb2_grpc.add_ContactServiceServicer_to_server, contacts
+            ),
+            "crmsync.v1.SyncService": partial(
+                sync_service_pb2_grpc.add_SyncServiceServicer_to_server, syncs
+            ),
+            "crmsync.v1.SessionService": partial(
+                session_service_pb2_grpc.add_SessionServiceServicer_to_server, sessions
+            ),
+        }
+        door = Door(self._settings.grpc_address, self._settings.max_message_bytes)
+        return build_server(door=door, registrations=registrations, authenticator=authenticator)
+
+    async def drain(self, server: Server) -> None:
+        """Take no more calls and claim no more work; let what is under way end."""
+        grace = self._settings.drain_timeout.total_seconds()
+        await asyncio.gather(server.drain(grace), self._hub.stop(), self._engine.stop(grace))
+
+    def _on_work(self, hint: str | None) -> None:
+        self._engine.on_work(hint)
+
+    def _build_engine(self) -> Engine:
+        bench = Bench(
+            database=self._database,
+            hints=self._hints,
+            policy=self._policy,
+            clock=_now,
+            owner=f"{socket.gethostname()}:{os.getpid()}",
+            lease=self._settings.engine_lease,
+        )
+        poll_interval = self._settings.engine_poll_interval.total_seconds()
+        return Engine(self._database, self._adapter, bench, poll_interval)
+
+    def _rescue(self) -> Rescue:
+        interval = self._settings.engine_rescue_interval
+        return Rescue(self._database, self._hints, self._policy, interval, _now)
+
+    def _janitor(self) -> Janitor:
+        return Janitor(
+            self._database,
+            _now,
+            attempts_retention=self._settings.attempts_retention,
+            sessions_retention=self._settings.sessions_retention,
+        )
+
+    def _adapter(self, org_id: str, crm: str) -> Adapter | None:
+        """Return the adapter of an organization's account, None without credentials."""
+        account = self._accounts.get(crm)
+        if account is None:
+            return None
+        key = (org_id, crm)
+        if key not in self._adapters:
+            quota = AccountQuota(self._database, org_id, crm)
+            tools = Tools(self._client, _now, quota)
+            owned = Account(org_id, crm, account.base_url, account.secrets, account.options)
+            adapter = factory(crm)(owned, tools)
+            quota.limit(adapter.capabilities.limits)
+            self._adapters[key] = adapter
+        return self._adapters[key]
+
+    def _traits(self, crm: str) -> CrmTraits:
+        adapter = self._adapter(_NOBODY, crm)
+        if adapter is None:
+            return CrmTraits(enabled=False, requires_email=False, records_per_second=1.0)
+        able = adapter.capabilities
+        calls = min(
+            (limit.calls / limit.period.total_seconds() for limit in able.limits), default=10.0
+        )
+        return CrmTraits(
+            enabled=True,
+            requires_email=able.requires_email,
+            records_per_second=calls * able.max_batch,
+        )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
