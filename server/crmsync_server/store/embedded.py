@@ -129,7 +129,8 @@ class EmbeddedPostgres:
         try:
             Programs.of(self._cluster).run("pg_ctl", "stop", "-D", str(self._cluster), "-m", "fast")
         except ProgramsError as error:
-            raise EmbeddedPostgresError(str(error)) from error
+            if self._postmaster() is not None:  # else it was killed meanwhile, by somebody else
+                raise EmbeddedPostgresError(str(error)) from error
 
     @contextmanager
     def _starting(self) -> Iterator[None]:
@@ -190,7 +191,7 @@ class EmbeddedPostgres:
             lines = (self._cluster / "postmaster.pid").read_text().splitlines()
         except FileNotFoundError:
             return None
-        if len(lines) < _POSTMASTER_LINES or not _listens(Path(lines[4]) / _SOCKET):
+        if len(lines) < _POSTMASTER_LINES or not _lives(int(lines[0]), Path(lines[4]) / _SOCKET):
             return None  # a file that a killed postmaster left; the next one cleans it up
         return Path(lines[4]), lines[7].strip()
 
@@ -207,11 +208,19 @@ def _alone(using: int) -> bool:
     return True
 
 
-def _listens(path: Path) -> bool:
-    """Whether a process accepts connections there: a process id alone may be somebody else's."""
+def _lives(pid: int, listens_at: Path) -> bool:
+    """Whether the postmaster is there: its process, which accepts connections.
+
+    A process id alone may be somebody else's by now, and a killed postmaster's children hold its
+    socket for a moment.
+    """
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, PermissionError):
+        return False
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
-            probe.connect(str(path))
+            probe.connect(str(listens_at))
         except (FileNotFoundError, ConnectionRefusedError):
             return False
     return True

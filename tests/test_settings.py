@@ -1,0 +1,65 @@
+"""The settings, and the page that lists them."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from crmsync_server.settings import Settings, reference
+
+PAGE = Path(__file__).parent.parent / "docs/reference/settings.md"
+
+
+def test_the_reference_is_fresh() -> None:
+    """The page is what `reference()` renders; write that to it after a change."""
+    assert PAGE.read_text() == reference()
+
+
+def test_every_setting_says_what_it_means() -> None:
+    """A row without a meaning helps nobody."""
+    assert all(field.description for field in Settings.model_fields.values())
+
+
+@pytest.mark.parametrize("told", ["90", "90.0", "PT1M30S", "00:01:30"])
+def test_a_duration_can_be_told_in_seconds(told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plain seconds, ISO 8601 or a clock's notation."""
+    monkeypatch.setenv("CRMSYNC_ENGINE_LEASE", told)
+    assert Settings().engine_lease == timedelta(seconds=90)
+
+
+@pytest.mark.parametrize("told", ["0", "-5", "soon"])
+def test_a_useless_duration_is_refused(told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the name of its setting."""
+    monkeypatch.setenv("CRMSYNC_ENGINE_LEASE", told)
+    with pytest.raises(ValidationError, match="engine_lease"):
+        Settings()
+
+
+def test_an_empty_variable_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a compose file leaves it when its own variable is missing."""
+    monkeypatch.setenv("CRMSYNC_DATABASE_URL", "")
+    assert Settings().database_url is None
+
+
+def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Printing the settings gives away neither password nor token."""
+    for name in ("HUBSPOT_TOKEN", "BREVO_API_KEY", "DATABASE_URL", "JWT_SECRET"):
+        monkeypatch.setenv(f"CRMSYNC_{name}", "hunter2" * 5)
+    assert "hunter2" not in repr(Settings())
+
+
+def test_a_short_secret_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever sees one HS256 token can guess a short secret at leisure."""
+    monkeypatch.setenv("CRMSYNC_JWT_SECRET", "short")
+    with pytest.raises(ValidationError, match="jwt_secret"):
+        Settings()
+
+
+def test_the_data_directory_follows_xdg(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An absolute XDG_DATA_HOME counts, a relative one is ignored as the specification says."""
+    monkeypatch.delenv("CRMSYNC_DATA_DIR", raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", "/srv/share")
+    assert Settings().data_dir == Path("/srv/share/crmsync")
+    monkeypatch.setenv("XDG_DATA_HOME", "share")
+    assert Settings().data_dir == Path.home() / ".local/share/crmsync"
