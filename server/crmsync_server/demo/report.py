@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from crmsync.v1.contact_service_pb2 import ImportContactsResponse
     from crmsync_server.demo.account import Account
-    from crmsync_server.demo.run import Result
+    from crmsync_server.demo.steps import Result
 
 _EXAMPLES = 5
 

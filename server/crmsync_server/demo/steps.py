@@ -1,28 +1,19 @@
-"""The demo from its CSV file to its account."""
+"""The steps of the demo: each works on a house that runs, whoever started it."""
 
 import asyncio
-import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-
-from rich.console import Console
 
 from crmsync.v1.contact_service_pb2 import ImportContactsResponse
 from crmsync.v1.session_pb2 import Session
 from crmsync.v1.sync_service_pb2 import QueueAllContactsRequest
 from crmsync_client import CrmsyncClient
-from crmsync_server.demo import contacts, ledger, report
+from crmsync_server.demo import ledger
 from crmsync_server.demo.account import Account, account
-from crmsync_server.demo.display import display
 from crmsync_server.demo.faults import DIALS, SCRIPTS
 from crmsync_server.demo.holdings import held
-from crmsync_server.demo.house import CRMS, House, client, house
+from crmsync_server.demo.house import CRMS, House
 from crmsync_server.store.invariants import violations
-
-_CONTACTS = 10_000
-_SEED = 2026
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,35 +38,6 @@ class Result:
         queued = all(one.accepted == told.created for one in self.accounts)
         balanced = all(one.balances for one in self.accounts)
         return complete and queued and balanced and not self.broken_promises
-
-
-def run(count: int = _CONTACTS) -> int:
-    """Run the demo on the terminal; return the exit status: 0 if its account balances."""
-    console = Console()
-    try:
-        return asyncio.run(_demo(console, count))
-    except KeyboardInterrupt:
-        console.print("Stopped.")
-        return 130
-
-
-async def _demo(console: Console, count: int) -> int:
-    began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="crmsync-demo-") as name:
-        folder = Path(name)
-        file = folder / "contacts.csv"
-        contacts.write(file, count, _SEED)
-        console.print(f"Wrote {count:,} contacts; starting PostgreSQL, a server and two CRMs.")
-        async with house(folder) as running, client(running) as crmsync:
-            await misbehave(running)
-            imported = await crmsync.import_contacts(contacts.read(file))
-            report.imported(console, count, imported)
-            sessions = await queue_all(crmsync)
-            with display(console, sessions) as show:
-                await watch(crmsync, sessions, show)
-            result = await examine(running, count, imported, sessions)
-        report.result(console, result, time.monotonic() - began)
-    return 0 if result.balances else 1
 
 
 async def misbehave(running: House) -> None:

@@ -1,0 +1,44 @@
+"""The demo as a program: from its CSV file to its account and its exit status."""
+
+import asyncio
+import tempfile
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from crmsync_server.demo import contacts, report, steps
+from crmsync_server.demo.display import display
+from crmsync_server.demo.house import client, house
+
+_CONTACTS = 10_000
+_SEED = 2026
+
+
+def run(count: int = _CONTACTS) -> int:
+    """Run the demo on the terminal; return the exit status: 0 if its account balances."""
+    console = Console()
+    try:
+        return asyncio.run(_demo(console, count))
+    except KeyboardInterrupt:
+        console.print("Stopped.")
+        return 130
+
+
+async def _demo(console: Console, count: int) -> int:
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="crmsync-demo-") as name:
+        folder = Path(name)
+        file = folder / "contacts.csv"
+        contacts.write(file, count, _SEED)
+        console.print(f"Wrote {count:,} contacts; starting PostgreSQL, a server and two CRMs.")
+        async with house(folder) as running, client(running) as crmsync:
+            await steps.misbehave(running)
+            imported = await crmsync.import_contacts(contacts.read(file))
+            report.imported(console, count, imported)
+            sessions = await steps.queue_all(crmsync)
+            with display(console, sessions) as show:
+                await steps.watch(crmsync, sessions, show)
+            result = await steps.examine(running, count, imported, sessions)
+        report.result(console, result, time.monotonic() - began)
+    return 0 if result.balances else 1
