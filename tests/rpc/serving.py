@@ -23,7 +23,7 @@ from crmsync.v1.session_service_pb2_grpc import (
 )
 from crmsync_server.rpc.auth import Authenticator
 from crmsync_server.rpc.context import Context
-from crmsync_server.rpc.server import Door, Server, build_server
+from crmsync_server.rpc.server import Door, Registration, Server, build_server
 from crmsync_server.rpc.tokens import Claims, OpenAuthenticator, TokenAuthenticator
 
 SERVICE = "crmsync.v1.SessionService"
@@ -115,13 +115,14 @@ async def serving(
     script: Script | None = None,
     authenticator: Authenticator | None = None,
     door: Door = LOOPBACK,
+    register: Registration | None = None,
 ) -> AsyncIterator[Running]:
-    """Serve the script, to anybody unless an authenticator is given."""
+    """Serve the script, or what is registered, to anybody unless an authenticator is given."""
     nobody = TokenAuthenticator([], Claims())
-    register = partial(add_SessionServiceServicer_to_server, script or Script())
+    scripted = partial(add_SessionServiceServicer_to_server, script or Script())
     server = build_server(
         door=door,
-        registrations={SERVICE: register},
+        registrations={SERVICE: register or scripted},
         authenticator=authenticator or OpenAuthenticator(nobody),
     )
     port = await server.start()

@@ -16,12 +16,9 @@ from crmsync.v1.session_service_pb2_grpc import SessionServiceStub
 from crmsync_server.errors import DrainingError, SessionNotFoundError
 from crmsync_server.rpc.auth import Caller, Role, current_caller
 from crmsync_server.rpc.context import Context
-from crmsync_server.rpc.server import build_server
-from crmsync_server.rpc.tokens import Claims, OpenAuthenticator, TokenAuthenticator
 from crmsync_server.store.db import Database, Pool
 from tests.rpc.serving import (
     GET,
-    LOOPBACK,
     SESSION_ID,
     WATCH,
     Failure,
@@ -57,18 +54,11 @@ def _register(kind: str, server: grpc.aio.Server) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 async def test_an_error_is_mapped_in_every_kind_of_call(kind: str) -> None:
     """Also after messages were sent, and whether requests stream or not."""
-    server = build_server(
-        door=LOOPBACK,
-        registrations={"crmsync.v1.SessionService": partial(_register, kind)},
-        authenticator=OpenAuthenticator(TokenAuthenticator([], Claims())),
-    )
-    port = await server.start()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        call: Any = getattr(channel, kind)("/crmsync.v1.Test/GetAny")
+    async with serving(register=partial(_register, kind)) as running:
+        call: Any = getattr(running.channel, kind)("/crmsync.v1.Test/GetAny")
         request = GET.SerializeToString()
         made = call(iter([request]) if kind.startswith("stream") else request)
         failure = await failure_of(all_of(made) if kind.endswith("stream") else made)
-    await server.drain(0)
     assert failure.code is grpc.StatusCode.NOT_FOUND
     assert failure.info.reason == "SESSION_NOT_FOUND"
 

@@ -49,8 +49,9 @@ def told(error: Exception) -> CrmsyncError:
         return error
     if isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
         return told(error.exceptions[0])
-    if any(isinstance(cause, _LOST) for cause in _causes(error)):
-        _log.warning("the database is unavailable", exc_info=error)
+    if lost := next((cause for cause in _causes(error) if isinstance(cause, _LOST)), None):
+        # No traceback: every call of an outage comes by here.
+        _log.warning("the database is unavailable", kind=type(lost).__name__, error=str(lost))
         return DatabaseUnavailableError()
     error_id = str(uuid4())
     _log.error("a call failed unexpectedly", error_id=error_id, exc_info=error)

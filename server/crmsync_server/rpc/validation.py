@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import protovalidate
@@ -85,25 +85,21 @@ def _nul_violations(message: Message, prefix: str) -> Iterator[Violation]:
     # Postgres keeps no NUL in a text.
     for field, value in message.ListFields():
         path = _joined(prefix, field.name)
-        for where, one in _values(field, value, path):
+        for key, one in _entries(field, value):
             if isinstance(one, Message):
-                yield from _nul_violations(one, where)
+                yield from _nul_violations(one, path + _subscript(key))
             elif isinstance(one, str) and "\0" in one:
+                where = path + _subscript(key)
                 yield Violation(where, "string.nul", "must not hold a NUL character")
 
 
-def _values(field: FieldDescriptor, value: Any, path: str) -> Iterable[tuple[str, object]]:  # noqa: ANN401 - whatever the field holds
-    """Yield what a field holds, item by item; the keys of a map count as items too."""
+def _entries(field: FieldDescriptor, value: Any) -> Iterable[tuple[object, object]]:  # noqa: ANN401 - whatever the field holds
+    """Yield what a field holds, by index or key; the keys of a map count as entries too."""
     if not field.is_repeated:
-        yield path, value
-    elif _is_map(field):
-        for key, one in value.items():
-            where = f"{path}{_subscript(key)}"
-            yield where, key
-            yield where, one
-    else:
-        for index, one in enumerate(value):
-            yield f"{path}{_subscript(index)}", one
+        return [(None, value)]
+    if _is_map(field):
+        return chain(((key, key) for key in value), value.items())
+    return enumerate(value)
 
 
 def _is_map(field: FieldDescriptor) -> bool:
@@ -134,4 +130,4 @@ def _joined(path: str, name: str) -> str:
 
 
 def _subscript(key: object) -> str:
-    return f"[{json.dumps(key, ensure_ascii=False)}]"
+    return "" if key is None else f"[{json.dumps(key, ensure_ascii=False)}]"
