@@ -1,0 +1,107 @@
+"""A server process under measurement, on a database of its own, and how much memory it takes."""
+
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc.aio
+
+from benchmarks.postgres import Database, Postgres
+from crmsync_client import CrmsyncClient
+
+_READY_SECONDS = 30.0
+_LOOPBACK = "127.0.0.1"
+_NOWHERE = f"http://{_LOOPBACK}:9"
+# Both CRMs count as usable; their lanes are paused, so that nothing is ever sent to them.
+_SETTINGS = {
+    "CRMSYNC_HUBSPOT_TOKEN": "benchmark",
+    "CRMSYNC_HUBSPOT_BASE_URL": _NOWHERE,
+    "CRMSYNC_BREVO_API_KEY": "benchmark",
+    "CRMSYNC_BREVO_BASE_URL": _NOWHERE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A running `crmsync-server serve`.
+
+    database: what it stores in; pid: its process, without PostgreSQL's.
+    """
+
+    address: str
+    database: Database
+    pid: int
+
+    def peak_megabytes(self) -> float:
+        """Return the most memory that was resident at any moment so far, by the kernel's mark."""
+        return _kilobytes(self.pid, "VmHWM") / 1024
+
+    def megabytes(self) -> float:
+        """Return the memory that is resident now."""
+        return _kilobytes(self.pid, "VmRSS") / 1024
+
+
+@asynccontextmanager
+async def serving(server: Postgres) -> AsyncIterator[Service]:
+    """Run a server process until the block ends."""
+    async with server.database() as place:
+        address = f"{_LOOPBACK}:{_free_port()}"
+        program = str(Path(sys.executable).parent / "crmsync-server")
+        command = (program, "serve", "--grpc", address)
+        settings = {**_SETTINGS, "CRMSYNC_DATABASE_URL": place.url}
+        async with started(command, settings, address) as pid:
+            yield Service(address, place, pid)
+
+
+@asynccontextmanager
+async def echoing() -> AsyncIterator[str]:
+    """Run an empty echo service in a process of its own; yield its address."""
+    address = f"{_LOOPBACK}:{_free_port()}"
+    async with started((sys.executable, "-m", "benchmarks.echo", address), {}, address):
+        yield address
+
+
+@asynccontextmanager
+async def started(
+    command: tuple[str, ...], settings: dict[str, str], address: str
+) -> AsyncIterator[int]:
+    """Run a program until the block ends; yield its process id once it takes connections."""
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("CRMSYNC_")
+    }
+    process = await asyncio.create_subprocess_exec(
+        *command, env=environment | settings, stdout=asyncio.subprocess.DEVNULL
+    )
+    try:
+        async with grpc.aio.insecure_channel(address) as channel:
+            await asyncio.wait_for(channel.channel_ready(), _READY_SECONDS)
+        yield process.pid
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+
+
+def client(service: Service) -> CrmsyncClient:
+    """Return a client of the server, as another process would have it."""
+    return CrmsyncClient(service.address)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((_LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
+def _kilobytes(pid: int, mark: str) -> int:
+    for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
+        name, _, value = line.partition(":")
+        if name == mark:
+            return int(value.split()[0])
+    message = f"the kernel does not tell {mark}"
+    raise RuntimeError(message)
