@@ -114,6 +114,10 @@ async def find(
     connection: AsyncConnection, org_id: str, email_keys: Sequence[str]
 ) -> Sequence[sa.Row[Any]]:
     """Return the contacts that have one of these emails."""
+    # A plan for these very emails. Before a young table is analyzed, the one for any emails walks
+    # through the organization and compares each contact with each email in turn (measured with
+    # 40,000 contacts and a thousand emails: 400 ms, not 10).
+    await connection.execute(sa.text("SET LOCAL plan_cache_mode = force_custom_plan"))
     parameters = {"org_id": org_id, "email_keys": list(email_keys)}
     return (await connection.execute(statement("contact/find"), parameters)).all()
 
@@ -134,13 +138,20 @@ async def lock_syncs(connection: AsyncConnection, org_id: str, contact_ids: Sequ
 
 
 async def write(connection: AsyncConnection, org_id: str, drafts: Sequence[Draft]) -> None:
-    """Give locked contacts their new content, each with its next version.
+    """Give locked contacts their new content and version, and let deliveries want it.
 
     Raises:
         sqlalchemy.exc.IntegrityError: an email is taken.
     """
     parameters = {"org_id": org_id, **_columns(drafts)}
     await connection.execute(statement("contact/write"), parameters)
+    await want(connection, org_id, [contact_id for contact_id, _ in drafts])
+
+
+async def want(connection: AsyncConnection, org_id: str, contact_ids: Sequence[UUID]) -> None:
+    """Make deliveries of changed contacts that wait or are under way want the new version."""
+    parameters = {"org_id": org_id, "contact_ids": list(contact_ids)}
+    await connection.execute(statement("contact/want"), parameters)
 
 
 async def _locked(connection: AsyncConnection, org_id: str, contact_id: UUID) -> sa.Row[Any]:
