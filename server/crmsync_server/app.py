@@ -71,7 +71,7 @@ async def serving(settings: Settings, authenticator: Authenticator) -> AsyncIter
     authenticator: from `authenticator_of`.
     """
     async with AsyncExitStack() as stack:
-        url = await stack.enter_async_context(_postgres(settings))
+        url = await stack.enter_async_context(postgres(settings))
         migrated = await migrate(url)
         _log.info("database ready", applied=migrated)
         database = Database(url, _pool(settings))
@@ -114,7 +114,7 @@ def _keys(settings: Settings) -> list[Keys]:
 
 
 @asynccontextmanager
-async def _postgres(settings: Settings) -> AsyncIterator[str]:
+async def postgres(settings: Settings) -> AsyncIterator[str]:
     """Yield the URL of the database: one's own, or that of an embedded PostgreSQL."""
     if settings.database_url is not None:
         yield settings.database_url.get_secret_value()

@@ -1,0 +1,284 @@
+"""crmsync-server: serve, migrate, sandbox, token, demo.
+
+Each verb imports what it needs when it is called: a token is minted without loading a server.
+"""
+
+# ruff: noqa: PLC0415 - as the first paragraph says
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from crmsync_server.development import development_secret
+
+if TYPE_CHECKING:
+    from crmsync_server.app import Serving
+    from crmsync_server.settings import Settings
+
+_FAILED = 1
+_MISUSED = 2
+_INTERRUPTED = 130
+
+cli = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # they print local variables, and so secrets
+    help="Keeps an organization's contacts in step with its CRMs.",
+)
+
+DataDir = Annotated[
+    Path | None, typer.Option(help="Folder of the embedded PostgreSQL.", show_default=False)
+]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")]
+
+
+@cli.command()
+def serve(
+    *,
+    data_dir: DataDir = None,
+    grpc: Annotated[
+        str | None, typer.Option(help="Where to listen, HOST:PORT.", show_default=False)
+    ] = None,
+    sandbox: Annotated[
+        bool, typer.Option("--sandbox", help="Simulate the CRMs, in this process.")
+    ] = False,
+) -> None:
+    """Serve gRPC and deliver what is queued, until SIGTERM or Ctrl-C."""
+    settings = _settings(data_dir=data_dir, grpc_address=grpc)
+    if not settings.authenticates and not is_loopback(settings.grpc_address):
+        _refuse(
+            f"Without authentication only loopback is served, not {settings.grpc_address}: set "
+            "CRMSYNC_JWT_SECRET, CRMSYNC_JWKS_URL or CRMSYNC_JWKS_FILE, or use 127.0.0.1:50051."
+        )
+    _run(settings, _serve(settings, simulated=sandbox))
+
+
+@cli.command()
+def migrate(*, data_dir: DataDir = None) -> None:
+    """Bring the database to the schema of this version; `serve` does so too."""
+    settings = _settings(data_dir=data_dir)
+    _run(settings, _migrate(settings))
+
+
+@cli.command()
+def sandbox(*, hubspot_port: Port = 9101, brevo_port: Port = 9102) -> None:
+    """Run the simulated CRMs alone, until SIGTERM or Ctrl-C."""
+    _run(_settings(), _sandbox(hubspot_port, brevo_port))
+
+
+@cli.command()
+def token(
+    *,
+    org: Annotated[str, typer.Option(help="The organization's id.")] = "default",
+    role: Annotated[
+        list[str] | None,
+        typer.Option(help="reader, writer or admin, repeatable. Unset: admin.", show_default=False),
+    ] = None,
+    subject: Annotated[str, typer.Option(help="Who the token is for.")] = "developer",
+    ttl: Annotated[str, typer.Option(help="Lifetime: seconds or ISO 8601.")] = "PT12H",
+    data_dir: DataDir = None,
+) -> None:
+    """Mint a token, with CRMSYNC_JWT_SECRET or the data directory's development secret."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from crmsync_server.rpc.auth import Caller, Role
+    from crmsync_server.rpc.tokens import Claims, mint
+    from crmsync_server.settings import Duration
+
+    settings = _settings(data_dir=data_dir)
+    try:
+        lifetime = TypeAdapter(Duration).validate_python(ttl)
+    except ValidationError:
+        _refuse(f"--ttl takes a positive number of seconds, or a duration like PT12H: not {ttl}.")
+    roles = {str(known): known for known in Role}
+    if unknown := sorted(set(role or []) - set(roles)):
+        _refuse(f"--role takes one of {', '.join(roles)}: not {', '.join(unknown)}.")
+    caller = Caller(org, subject, frozenset(roles[name] for name in role or ["admin"]))
+    claims = Claims(
+        audience=settings.jwt_audience,
+        issuer=settings.jwt_issuer,
+        org=settings.org_claim,
+        roles=settings.roles_claim,
+    )
+    typer.echo(mint(_signing_secret(settings), caller, lifetime, claims))
+
+
+@cli.command()
+def demo() -> None:
+    """Push 10,000 contacts to two simulated CRMs that misbehave, and balance the account."""
+    from crmsync_server.demo import run
+
+    raise typer.Exit(run())
+
+
+def main() -> None:
+    """Run the verb that the command line names."""
+    cli(prog_name="crmsync-server")
+
+
+def is_loopback(address: str) -> bool:
+    """Tell whether only programs on this machine can reach `host:port`."""
+    if address.startswith(("unix:", "unix-abstract:")):
+        return True
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+async def _serve(settings: "Settings", *, simulated: bool) -> None:
+    from crmsync_server.app import authenticator_of, serving
+
+    secret = None if settings.authenticates else development_secret(settings.data_dir)
+    with _told_to_stop() as stop:
+        async with AsyncExitStack() as stack:
+            if simulated:
+                settings = await stack.enter_async_context(_simulating(settings))
+            authenticator = authenticator_of(settings, secret)
+            running = await stack.enter_async_context(serving(settings, authenticator))
+            typer.echo(_welcome(settings, running))
+            await stop.wait()
+            typer.echo("crmsync stops: what is under way ends first; Ctrl-C again does not wait")
+
+
+def _welcome(settings: "Settings", running: "Serving") -> str:
+    host = settings.grpc_address.rpartition(":")[0]
+    where = f"{host}:{running.port}" if host else settings.grpc_address
+    access = "" if settings.authenticates else ", without authentication and so on loopback only"
+    return f"crmsync listens on {where} (gRPC, plaintext){access}"
+
+
+@asynccontextmanager
+async def _simulating(settings: "Settings") -> "AsyncIterator[Settings]":
+    """Run the simulators, and yield the settings that lead to them."""
+    from pydantic import SecretStr
+
+    from crmsync_server.sandbox.server import Sandbox
+
+    async with Sandbox() as simulators:
+        yield settings.model_copy(
+            update={
+                "hubspot_token": SecretStr(simulators.hubspot.settings.token),
+                "hubspot_base_url": simulators.urls["hubspot"],
+                "brevo_api_key": SecretStr(simulators.brevo.settings.api_key),
+                "brevo_base_url": simulators.urls["brevo"],
+                "brevo_list_id": settings.brevo_list_id or 1,
+            }
+        )
+
+
+async def _migrate(settings: "Settings") -> None:
+    from crmsync_server.app import postgres
+    from crmsync_server.store.migrations import migrate
+
+    async with postgres(settings) as url:
+        migrated = await migrate(url)
+    if migrated.before == migrated.after:
+        typer.echo(f"The database is at revision {migrated.after}; there was nothing to do.")
+    else:
+        before = f"at revision {migrated.before}" if migrated.before else "empty"
+        typer.echo(f"The database was {before}; it is now at revision {migrated.after}.")
+
+
+async def _sandbox(hubspot_port: int, brevo_port: int) -> None:
+    from crmsync_server.sandbox.server import Sandbox
+
+    with _told_to_stop() as stop:
+        async with Sandbox(hubspot_port=hubspot_port, brevo_port=brevo_port) as simulators:
+            for crm, url in simulators.urls.items():
+                typer.echo(f"{crm} is simulated at {url}")
+            await stop.wait()
+
+
+def _settings(**told: object) -> "Settings":
+    """Read the settings; what the command line tells comes before the environment."""
+    from pydantic import ValidationError
+
+    from crmsync_server.settings import Settings
+
+    try:
+        return Settings.model_validate(
+            {name: value for name, value in told.items() if value is not None}
+        )
+    except ValidationError as error:
+        # Without the values: they may be secrets.
+        wrong = (f"CRMSYNC_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
+        _refuse("\n".join(wrong))
+
+
+def _signing_secret(settings: "Settings") -> str:
+    if settings.jwt_secret is not None:
+        return settings.jwt_secret.get_secret_value()
+    if settings.authenticates:
+        _refuse("This server accepts tokens of the issuer whose keys it was given, and no others.")
+    return development_secret(settings.data_dir)
+
+
+def _refuse(reason: str) -> NoReturn:
+    typer.echo(f"crmsync-server: {reason}", err=True)
+    raise typer.Exit(_MISUSED)
+
+
+def _run(settings: "Settings", main: Coroutine[object, object, None]) -> None:
+    import uvloop
+
+    from crmsync_server.logs import configure, hidden
+
+    configure(settings.log_format)
+    # Nothing forks with gRPC loaded but to run another program; else it complains of each.
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(main)
+    except KeyboardInterrupt:
+        raise typer.Exit(_INTERRUPTED) from None
+    except Exception as error:
+        if not _is_of_the_world(error):
+            raise
+        typer.echo(f"crmsync-server: {hidden(str(error))}", err=True)
+        raise typer.Exit(_FAILED) from error
+
+
+def _is_of_the_world(error: Exception) -> bool:
+    """Tell what its message explains from what needs a traceback."""
+    from alembic.util import CommandError
+    from asyncpg import PostgresError  # type: ignore[import-untyped]  # it ships no types
+    from sqlalchemy.exc import DBAPIError
+
+    from crmsync_server.store.embedded import EmbeddedPostgresError
+
+    if isinstance(error, (CommandError, PostgresError, DBAPIError, EmbeddedPostgresError, OSError)):
+        return True
+    # What gRPC raises when it cannot listen.
+    return isinstance(error, RuntimeError) and str(error).startswith("Failed to bind")
+
+
+@contextmanager
+def _told_to_stop() -> Iterator[asyncio.Event]:
+    """Yield what SIGTERM and Ctrl-C set; after the first, Ctrl-C interrupts at once."""
+    loop = asyncio.get_running_loop()
+    told = asyncio.Event()
+
+    def tell() -> None:
+        told.set()
+        loop.remove_signal_handler(signal.SIGINT)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, tell)
+    try:
+        yield told
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+if __name__ == "__main__":
+    main()
