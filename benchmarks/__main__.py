@@ -12,7 +12,7 @@ import uvloop
 from benchmarks import drain, intake, status
 from benchmarks.figures import Bar, Figure, machine, say, table
 from benchmarks.postgres import Postgres, running
-from benchmarks.service import serving
+from benchmarks.service import echoing, serving
 
 _PARTS = ("drain", "intake", "status")
 
@@ -50,14 +50,14 @@ async def _through_a_channel(
     server: Postgres, parts: tuple[str, ...], scale: float
 ) -> list[Figure]:
     figures: list[Figure] = []
-    async with serving(server) as service:
+    async with serving(server) as service, echoing() as echo:
         say("intake")
         taken_in = await intake.measure(service, scale)
         if "intake" in parts:
             figures += taken_in
         if "status" in parts:
             say("status")
-            figures += await status.measure(service, scale)
+            figures += await status.measure(service, echo, scale)
         peak = service.peak_megabytes()
         say(f"  the server ends with {service.megabytes():,.0f} MB")
     return [

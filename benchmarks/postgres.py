@@ -32,8 +32,12 @@ class Database:
 
 @dataclass(frozen=True, slots=True)
 class Postgres:
-    """A running server."""
+    """A running server.
 
+    folder: of its data; removed with it.
+    """
+
+    folder: Path
     url: str
     admin_url: str
 
@@ -71,7 +75,7 @@ def running() -> Iterator[Postgres]:
         server = EmbeddedPostgres(Path(folder))
         server.start()
         try:
-            yield Postgres(server.url, server.admin_url)
+            yield Postgres(Path(folder), server.url, server.admin_url)
         finally:
             server.stop()
 

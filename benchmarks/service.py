@@ -9,12 +9,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import grpc.aio
-
 from benchmarks.postgres import Database, Postgres
 from crmsync_client import CrmsyncClient
 
 _READY_SECONDS = 30.0
+_BETWEEN_LOOKS = 0.05
 _LOOPBACK = "127.0.0.1"
 _NOWHERE = f"http://{_LOOPBACK}:9"
 # Both CRMs count as usable; their lanes are paused, so that nothing is ever sent to them.
@@ -52,7 +51,7 @@ async def serving(server: Postgres) -> AsyncIterator[Service]:
     async with server.database() as place:
         address = f"{_LOOPBACK}:{_free_port()}"
         program = str(Path(sys.executable).parent / "crmsync-server")
-        command = (program, "serve", "--grpc", address)
+        command = (program, "serve", "--grpc", address, "--data-dir", str(server.folder))
         settings = {**_SETTINGS, "CRMSYNC_DATABASE_URL": place.url}
         async with started(command, settings, address) as pid:
             yield Service(address, place, pid)
@@ -75,16 +74,32 @@ async def started(
         name: value for name, value in os.environ.items() if not name.startswith("CRMSYNC_")
     }
     process = await asyncio.create_subprocess_exec(
-        *command, env=environment | settings, stdout=asyncio.subprocess.DEVNULL
+        *command, env=environment | settings, stdout=sys.stderr
     )
     try:
-        async with grpc.aio.insecure_channel(address) as channel:
-            await asyncio.wait_for(channel.channel_ready(), _READY_SECONDS)
+        await _ready(process, address)
         yield process.pid
     finally:
         if process.returncode is None:
             process.terminate()
         await process.wait()
+
+
+async def _ready(process: asyncio.subprocess.Process, address: str) -> None:
+    # By a plain connection: gRPC's threads do not like the fork of the next program.
+    host, _, port = address.rpartition(":")
+    async with asyncio.timeout(_READY_SECONDS):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection(host, int(port))
+            except ConnectionRefusedError:
+                await asyncio.sleep(_BETWEEN_LOOKS)
+            else:
+                writer.close()
+                return
+            if process.returncode is not None:
+                message = f"the program ended with {process.returncode}; its own words are above"
+                raise RuntimeError(message)
 
 
 def client(service: Service) -> CrmsyncClient:

@@ -12,7 +12,7 @@ import grpc.aio
 
 from benchmarks.echo import METHOD
 from benchmarks.figures import Figure, say
-from benchmarks.service import Service, client, echoing
+from benchmarks.service import Service, client
 from crmsync.v1.sync_service_pb2 import GetContactSyncStatusRequest
 
 _CALLERS = 32
@@ -31,14 +31,13 @@ class _Trial:
     latencies: Sequence[float]
 
 
-async def measure(service: Service, scale: float) -> list[Figure]:
+async def measure(service: Service, echo_address: str, scale: float) -> list[Figure]:
     """Call both for as long, in turn, with 32 concurrent callers."""
     seconds = max(0.5, _SECONDS * scale)
     requests = await _requests(service)
     async with (
         client(service) as caller,
-        echoing() as address,
-        grpc.aio.insecure_channel(address) as channel,
+        grpc.aio.insecure_channel(echo_address) as channel,
     ):
         echo = channel.unary_unary(
             METHOD,
@@ -52,20 +51,19 @@ async def measure(service: Service, scale: float) -> list[Figure]:
             statuses.append(await _trial(caller.sync.GetContactSyncStatus, requests, seconds))
             echoes.append(await _trial(echo, requests, seconds))
             say(f"  status {statuses[-1].rate:,.0f}/s, echo {echoes[-1].rate:,.0f}/s")
-    return [*_rows("GetContactSyncStatus", statuses), *_rows("empty echo", echoes, statuses)]
+    ratio = f"{_rate(statuses) / _rate(echoes):.2f} of the echo"
+    return [*_rows("GetContactSyncStatus", statuses, ratio), *_rows("empty echo", echoes)]
 
 
-def _rows(
-    name: str, trials: Sequence[_Trial], beside: Sequence[_Trial] | None = None
-) -> list[Figure]:
-    rate = statistics.median(trial.rate for trial in trials)
+def _rate(trials: Sequence[_Trial]) -> float:
+    return statistics.median(trial.rate for trial in trials)
+
+
+def _rows(name: str, trials: Sequence[_Trial], ratio: str = "") -> list[Figure]:
     latencies = [latency for trial in trials for latency in trial.latencies]
     percentiles = statistics.quantiles(latencies, n=100)
-    ratio = ""
-    if beside is not None:
-        ratio = f"{rate / statistics.median(trial.rate for trial in beside):.2f} of status"
     return [
-        Figure(f"{name}, {_CALLERS} callers", rate, "calls/s", ratio=ratio),
+        Figure(f"{name}, {_CALLERS} callers", _rate(trials), "calls/s", ratio=ratio),
         Figure(f"{name}, p50", percentiles[49] * 1000, "ms"),
         Figure(f"{name}, p99", percentiles[98] * 1000, "ms"),
     ]
