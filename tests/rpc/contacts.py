@@ -21,7 +21,7 @@ from crmsync.v1.contact_service_pb2_grpc import (
 )
 from crmsync_server.rpc.auth import Caller, Role
 from crmsync_server.rpc.contact import ContactService
-from crmsync_server.rpc.server import Door, build_server
+from crmsync_server.rpc.interceptors import CallInterceptor
 from crmsync_server.store.db import Database
 
 Detail = TypeVar("Detail", bound=Message)
@@ -30,7 +30,6 @@ ORG = "acme"
 OTHER = (("authorization", "Bearer globex"),)
 """Call metadata of a caller in another organization."""
 
-_NAME = "crmsync.v1.ContactService"
 _DETAILS = "grpc-status-details-bin"
 
 
@@ -45,16 +44,13 @@ class OrganizationIsToken:
 @asynccontextmanager
 async def serving(database: Database) -> AsyncGenerator[ContactServiceStub]:
     """Run the service on a port of its own, and connect to it."""
-    service = ContactService(database)
-    server = build_server(
-        door=Door("127.0.0.1:0"),
-        registrations={_NAME: lambda on: add_ContactServiceServicer_to_server(service, on)},
-        authenticator=OrganizationIsToken(),
-    )
-    port = await server.start()
+    server = grpc.aio.server(interceptors=[CallInterceptor(OrganizationIsToken())])
+    add_ContactServiceServicer_to_server(ContactService(database), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         yield ContactServiceStub(channel)
-    await server.drain(0)
+    await server.stop(None)
 
 
 async def create(stub: ContactServiceStub, contact: Contact) -> Contact:

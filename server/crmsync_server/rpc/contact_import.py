@@ -17,7 +17,7 @@ from crmsync_server.errors import (
     Violation,
 )
 from crmsync_server.rpc.contact_fields import content_of
-from crmsync_server.rpc.contact_rules import broken_rules
+from crmsync_server.rpc.contact_rules import without_identity
 from crmsync_server.rpc.context import Context
 from crmsync_server.rpc.failures import told
 from crmsync_server.rpc.validation import violations
@@ -134,7 +134,7 @@ def _sorted_out(contacts: Sequence[Contact], offset: int) -> tuple[list[Content]
 
 
 def _broken(contact: Contact) -> list[Violation]:
-    return violations(contact) + broken_rules(contact)
+    return [*violations(contact), *without_identity(contact)]
 
 
 def _rejection(index: int, contact: Contact, broken: Sequence[Violation]) -> Rejection:

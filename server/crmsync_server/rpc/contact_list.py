@@ -9,7 +9,6 @@ import sqlalchemy as sa
 
 from crmsync.v1.contact_service_pb2 import ListContactsRequest
 from crmsync_server.errors import InvalidPageTokenError, InvalidRequestError, Violation
-from crmsync_server.rpc.contact_rules import nul
 from crmsync_server.rpc.paging import cursor_of
 from crmsync_server.store.contact_search import Position, Search, SortField, SortValue
 
@@ -24,14 +23,10 @@ def search_of(request: ListContactsRequest) -> Search:
     Raises:
         InvalidRequestError: there is no such order.
     """
-    broken = [nul("search")] if "\0" in request.search else []
-    broken += [nul("tags") for tag in request.tags if "\0" in tag]
     field, _, direction = (request.order_by or _DEFAULT_ORDER).partition(" ")
     if field not in set(SortField) or direction not in {"", "asc", "desc"}:
         told = f"must be one of {', '.join(SortField)}, with an optional ' asc' or ' desc'"
-        broken.append(Violation("order_by", "order_by", told))
-    if broken:
-        raise InvalidRequestError(broken)
+        raise InvalidRequestError([Violation("order_by", "order_by", told)])
     return Search(request.search, tuple(request.tags), SortField(field), direction == "desc")
 
 

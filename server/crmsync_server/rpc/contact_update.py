@@ -7,7 +7,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from crmsync.v1.contact_service_pb2 import UpdateContactRequest
 from crmsync_server.errors import InvalidRequestError, Violation
 from crmsync_server.rpc.contact_fields import content_of
-from crmsync_server.rpc.contact_rules import is_uuid, with_nul, without_identity
+from crmsync_server.rpc.contact_rules import is_uuid, without_identity
 from crmsync_server.store.content import Content, overlaid
 
 _PROPERTY = "properties."
@@ -50,7 +50,6 @@ def _masked(before: Content, given: Content, paths: list[str]) -> Content:
 def _broken(request: UpdateContactRequest) -> Iterator[Violation]:
     if not is_uuid(request.contact.id):
         yield Violation("contact.id", "string.uuid", "must be a valid UUID")
-    yield from with_nul(request.contact)
     yield from _unknown(request.update_mask)
 
 

@@ -125,16 +125,27 @@ async def find(
 async def lock(
     connection: AsyncConnection, org_id: str, contact_ids: Sequence[UUID]
 ) -> Sequence[sa.Row[Any]]:
-    """Lock contacts and their standings, and return the contacts; deleted ones are left out."""
-    await lock_syncs(connection, org_id, contact_ids)
+    """Lock contacts and their standings, and return the contacts; deleted ones are left out.
+
+    Until the end of the transaction nobody else changes, claims or queues them.
+    """
     parameters = {"org_id": org_id, "contact_ids": list(contact_ids)}
-    return (await connection.execute(statement("contact/lock"), parameters)).all()
+    rows = (await connection.execute(statement("contact/lock"), parameters)).all()
+    await lock_syncs(connection, org_id, contact_ids)
+    await bar_syncs(connection, org_id, contact_ids)
+    return rows
 
 
 async def lock_syncs(connection: AsyncConnection, org_id: str, contact_ids: Sequence[UUID]) -> None:
-    """Lock the standings of contacts, before the contacts themselves."""
+    """Lock the standings of locked contacts."""
     parameters = {"org_id": org_id, "contact_ids": list(contact_ids)}
     await connection.execute(statement("contact/lock_syncs"), parameters)
+
+
+async def bar_syncs(connection: AsyncConnection, org_id: str, contact_ids: Sequence[UUID]) -> None:
+    """Let nobody make a standing for locked contacts."""
+    parameters = {"org_id": org_id, "contact_ids": list(contact_ids)}
+    await connection.execute(statement("contact/bar_syncs"), parameters)
 
 
 async def write(connection: AsyncConnection, org_id: str, drafts: Sequence[Draft]) -> None:

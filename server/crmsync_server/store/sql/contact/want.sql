@@ -1,5 +1,5 @@
 -- Tell the engine that contacts have changed: whoever waits or is on its way at any CRM wants the
--- new version. The standings are locked before (lock_syncs.sql).
+-- new version. Their standings are locked before.
 UPDATE contact_syncs AS cs SET wanted_version = (
     SELECT c.version FROM contacts AS c WHERE c.org_id = cs.org_id AND c.id = cs.contact_id
 )
