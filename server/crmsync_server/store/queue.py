@@ -141,6 +141,8 @@ async def finish(
     connection: AsyncConnection, org_id: str, crm: str, batch: Sequence[Finished]
 ) -> Receipt:
     """Record what attempts ended in; those that lost their lease meanwhile change nothing."""
+    if any(one.status == SyncStatus.QUEUED for one in batch):
+        await lock(connection, org_id, crm, [one.contact_id for one in batch])
     row = (
         await connection.execute(
             statement("queue/finish"),
@@ -163,6 +165,14 @@ async def finish(
         )
     ).one()
     return Receipt(row.finished, row.requeued, row.session_ids or (), row.ended_ids or ())
+
+
+async def lock(
+    connection: AsyncConnection, org_id: str, crm: str, contact_ids: Sequence[UUID]
+) -> None:
+    """Lock standings for what follows in this transaction."""
+    parameters = {"org_id": org_id, "crm": crm, "contact_ids": list(contact_ids)}
+    await connection.execute(statement("queue/lock"), parameters)
 
 
 async def renew(

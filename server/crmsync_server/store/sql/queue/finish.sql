@@ -4,7 +4,9 @@
 --
 -- `fenced` reads dirty and cancel_requested after the row lock was granted, so an edit, a queueing
 -- or a cancel that committed a moment ago is seen. Items are settled by min_attempt: whoever queued
--- before this attempt was claimed committed before, so its item is visible here.
+-- before this attempt was claimed committed before, so its item is visible here. An attempt that
+-- goes back to the queue ends the items of cancelled sessions, shared or not; whose session is
+-- cancelled is only visible here when the standings were locked before (lock.sql).
 --
 -- org_id and crm travel with the rows of a materialized CTE and are joined from there. As constants
 -- they would be index conditions on their own, and before the first ANALYZE the planner takes a
@@ -76,7 +78,11 @@ standings AS (
         skip_reason = f.skip_reason,
         crm_contact_id = coalesce(f.crm_contact_id, cs.crm_contact_id),
         synced_time = CASE f.outcome WHEN 'SYNCED' THEN now() ELSE cs.synced_time END,
-        synced_hash = CASE f.outcome WHEN 'SYNCED' THEN f.claimed_hash ELSE cs.synced_hash END,
+        -- After an attempt that may have been applied nobody knows what the CRM holds.
+        synced_hash = CASE
+            WHEN f.outcome = 'SYNCED' THEN f.claimed_hash
+            WHEN f.outcome NOT IN ('UNKNOWN', 'LEASE_EXPIRED') THEN cs.synced_hash
+        END,
         force = cs.force AND f.next_status = 'QUEUED' AND (cs.queued_again OR NOT f.final),
         claimed_version = NULL,
         claimed_hash = NULL,
@@ -108,7 +114,13 @@ items AS (
         AND si.contact_id = f.contact_id
         AND si.crm = f.crm
         AND si.outcome IS NULL
-        AND CASE WHEN f.final THEN si.min_attempt <= f.attempt ELSE f.cancel_requested END
+        AND CASE
+            WHEN f.final THEN si.min_attempt <= f.attempt
+            ELSE (
+                SELECT s.state FROM sessions AS s
+                WHERE s.org_id = si.org_id AND s.id = si.session_id
+            ) = 'CANCELLING'
+        END
     RETURNING si.org_id, si.session_id, si.outcome
 ),
 

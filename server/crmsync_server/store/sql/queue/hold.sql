@@ -7,17 +7,24 @@ WITH accepted AS MATERIALIZED (
     )
 ),
 
+-- In the order that every other statement locks them in.
+owned AS MATERIALIZED (
+    SELECT cs.org_id, cs.contact_id, cs.crm
+    FROM accepted AS i
+    INNER JOIN contact_syncs AS cs
+        ON cs.org_id = i.org_id AND cs.contact_id = i.contact_id AND cs.crm = i.crm
+    WHERE cs.processing_status = 'PROCESSING' AND cs.attempt = i.attempt
+    ORDER BY cs.contact_id
+    FOR UPDATE OF cs
+),
+
 held AS (
     UPDATE contact_syncs AS cs SET
         ticket = :ticket,
         lease_until = now() + CAST(:lease AS interval),
         update_time = now()
-    FROM accepted AS i
-    WHERE cs.org_id = i.org_id
-        AND cs.contact_id = i.contact_id
-        AND cs.crm = i.crm
-        AND cs.processing_status = 'PROCESSING'
-        AND cs.attempt = i.attempt
+    FROM owned AS o
+    WHERE cs.org_id = o.org_id AND cs.contact_id = o.contact_id AND cs.crm = o.crm
     RETURNING cs.contact_id
 )
 

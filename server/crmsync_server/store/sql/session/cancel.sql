@@ -13,20 +13,22 @@ pending AS MATERIALIZED (
         si.contact_id,
         si.crm,
         cs.sync_status = 'PROCESSING' AND si.min_attempt <= cs.attempt AS under_way,
-        EXISTS (
-            SELECT
-            FROM session_items AS other
-            INNER JOIN sessions AS o ON o.org_id = other.org_id AND o.id = other.session_id
-            WHERE other.org_id = si.org_id
-                AND other.contact_id = si.contact_id
-                AND other.crm = si.crm
-                AND other.outcome IS NULL
-                AND other.session_id <> si.session_id
-                AND o.state = 'RUNNING'
-        ) AS shared
+        others.last_attempt IS NOT NULL AS shared,
+        coalesce(others.last_attempt > cs.attempt, FALSE) AS wanted_again
     FROM open_items AS si
     INNER JOIN contact_syncs AS cs
         ON cs.org_id = si.org_id AND cs.contact_id = si.contact_id AND cs.crm = si.crm
+    CROSS JOIN LATERAL (
+        SELECT max(other.min_attempt) AS last_attempt
+        FROM session_items AS other
+        INNER JOIN sessions AS o ON o.org_id = other.org_id AND o.id = other.session_id
+        WHERE other.org_id = si.org_id
+            AND other.contact_id = si.contact_id
+            AND other.crm = si.crm
+            AND other.outcome IS NULL
+            AND other.session_id <> si.session_id
+            AND o.state = 'RUNNING'
+    ) AS others
 ),
 
 taken_out AS (
@@ -50,15 +52,14 @@ taken_out AS (
 
 told AS (
     UPDATE contact_syncs AS cs SET
-        cancel_requested = TRUE,
-        queued_again = FALSE,
+        cancel_requested = NOT p.shared,
+        queued_again = p.wanted_again,
         update_time = now()
     FROM pending AS p
     WHERE cs.org_id = p.org_id
         AND cs.contact_id = p.contact_id
         AND cs.crm = p.crm
         AND cs.sync_status = 'PROCESSING'
-        AND NOT p.shared
 ),
 
 items AS (

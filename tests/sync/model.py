@@ -1,0 +1,171 @@
+"""The queue as it is meant, in plain Python: what the state machine holds Postgres against.
+
+It knows nothing of flags such as queued_again: what happens to a standing follows from who still
+waits for it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from crmsync_server.store.states import ItemOutcome, SessionState, SyncStatus
+
+Key = tuple[str, UUID, str]  # organization, contact, CRM
+
+_ITEM_OUTCOME = {
+    SyncStatus.COMPLETE: ItemOutcome.SYNCED,
+    SyncStatus.SKIPPED: ItemOutcome.SKIPPED,
+    SyncStatus.ERROR: ItemOutcome.ERROR,
+}
+
+
+@dataclass
+class Item:
+    """What a session waits for: the outcome of an attempt not before min_attempt."""
+
+    min_attempt: int
+    outcome: ItemOutcome | None = None
+
+
+@dataclass
+class Session:
+    """A session and its items."""
+
+    org_id: str
+    cancelled: bool = False
+    items: dict[Key, Item] = field(default_factory=dict)
+
+    @property
+    def state(self) -> SessionState:
+        """Return where it stands; it follows from its items."""
+        if any(item.outcome is None for item in self.items.values()):
+            return SessionState.CANCELLING if self.cancelled else SessionState.RUNNING
+        return SessionState.CANCELLED if self.cancelled else SessionState.SUCCEEDED
+
+
+@dataclass
+class Standing:
+    """How a contact stands at a CRM.
+
+    due: whether it may be claimed now; its wait is over, or it has none.
+    edited: whether the contact changed after the claim.
+    told: whether a cancel left nobody who waits for the delivery under way.
+    """
+
+    status: SyncStatus
+    attempt: int = 0
+    high: bool = False
+    due: bool = True
+    edited: bool = False
+    told: bool = False
+
+
+class Model:
+    """Every standing and every session."""
+
+    def __init__(self) -> None:
+        """Start with nothing."""
+        self.standings: dict[Key, Standing] = {}
+        self.sessions: dict[UUID, Session] = {}
+
+    def enqueue(self, session_id: UUID, org_id: str, keys: Iterable[Key], *, high: bool) -> None:
+        """Queue standings for a new session."""
+        session = self.sessions[session_id] = Session(org_id)
+        for key in keys:
+            standing = self.standings.setdefault(key, Standing(SyncStatus.SELECTED))
+            is_open = standing.status in {SyncStatus.QUEUED, SyncStatus.PROCESSING}
+            standing.high = high or (is_open and standing.high)
+            standing.due, standing.told = True, False
+            if standing.status != SyncStatus.PROCESSING:
+                standing.status = SyncStatus.QUEUED
+            session.items[key] = Item(standing.attempt + 1)
+
+    def edit(self, org_id: str, contact_id: UUID) -> None:
+        """Change a contact."""
+        for key, standing in self.standings.items():
+            if key[:2] == (org_id, contact_id):
+                standing.edited = standing.status == SyncStatus.PROCESSING
+
+    def queued(self) -> list[Key]:
+        """Return what waits, due or not."""
+        return [key for key, one in self.standings.items() if one.status == SyncStatus.QUEUED]
+
+    def claimable(self, org_id: str, crm: str) -> dict[Key, Standing]:
+        """Return what a claim may take."""
+        return {
+            key: standing
+            for key, standing in self.standings.items()
+            if (key[0], key[2]) == (org_id, crm)
+            and standing.status == SyncStatus.QUEUED
+            and standing.due
+        }
+
+    def claim(self, key: Key) -> int:
+        """Take one, and return the attempt's number."""
+        standing = self.standings[key]
+        standing.status, standing.edited, standing.told = SyncStatus.PROCESSING, False, False
+        standing.attempt += 1
+        return standing.attempt
+
+    def owns(self, key: Key, attempt: int) -> bool:
+        """Return whether an attempt is still the standing's own."""
+        standing = self.standings[key]
+        return (standing.status, standing.attempt) == (SyncStatus.PROCESSING, attempt)
+
+    def finish(self, key: Key, attempt: int, status: SyncStatus, *, due: bool) -> None:
+        """End an attempt; one that lost its standing changes nothing."""
+        if not self.owns(key, attempt):
+            return
+        standing = self.standings[key]
+        if status == SyncStatus.QUEUED:
+            self._give_back(key, standing, due=due)
+        else:
+            self._settle(key, standing, status)
+        standing.high = standing.high and standing.status == SyncStatus.QUEUED
+
+    def cancel(self, session_id: UUID) -> None:
+        """Cancel a session; one that has ended stays as it is."""
+        session = self.sessions[session_id]
+        if session.state not in {SessionState.RUNNING, SessionState.CANCELLING}:
+            return
+        session.cancelled = True
+        for key, item in session.items.items():
+            if item.outcome is None:
+                self._cancel_item(key, item)
+
+    def _cancel_item(self, key: Key, item: Item) -> None:
+        standing = self.standings[key]
+        under_way = standing.status == SyncStatus.PROCESSING
+        if not (under_way and item.min_attempt <= standing.attempt):
+            item.outcome = ItemOutcome.CANCELLED
+        if self._wanted(key):
+            return
+        if under_way:
+            standing.told = True
+        else:
+            standing.status, standing.high = SyncStatus.SELECTED, False
+
+    def _give_back(self, key: Key, standing: Standing, *, due: bool) -> None:
+        for session, item in self._waiting(key):
+            if session.cancelled:
+                item.outcome = ItemOutcome.CANCELLED
+        standing.status = SyncStatus.SELECTED if standing.told else SyncStatus.QUEUED
+        standing.due = due
+
+    def _settle(self, key: Key, standing: Standing, status: SyncStatus) -> None:
+        for _, item in self._waiting(key):
+            if item.min_attempt <= standing.attempt:
+                item.outcome = _ITEM_OUTCOME[status]
+        again = self._wanted(key) or (standing.edited and not standing.told)
+        standing.status = SyncStatus.QUEUED if again else status
+        standing.due = True
+
+    def _waiting(self, key: Key) -> list[tuple[Session, Item]]:
+        return [
+            (session, session.items[key])
+            for session in self.sessions.values()
+            if key in session.items and session.items[key].outcome is None
+        ]
+
+    def _wanted(self, key: Key) -> bool:
+        return any(not session.cancelled for session, _ in self._waiting(key))
