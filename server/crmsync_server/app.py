@@ -199,7 +199,11 @@ class _House:
         stack.push_async_callback(listener.stop)
         await self._notifier.start()
         stack.push_async_callback(self._notifier.stop)
-        for duty in (self._janitor(), self._rescue()):
+        janitor = self._janitor()
+        # Before the first delivery: a partition that appears while its rows are being written
+        # makes that writing fail.
+        await janitor.turn()
+        for duty in (janitor, self._rescue()):
             duty.start()
             stack.push_async_callback(duty.stop)
         self._hub.start()

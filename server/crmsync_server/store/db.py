@@ -16,6 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 EVERYONE = "*"
 
+# What a statement raises when it fails, or the database is away.
+FAULTS = (sa.exc.SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+
 
 class TransactionAbortedError(RuntimeError):
     """A statement failed, its error was swallowed, and so nothing could be committed."""

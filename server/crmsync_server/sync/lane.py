@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
+import stamina
 import structlog
 
 from crmsync_server.crm.adapter import Adapter, CredentialsRefusedError, Delivery
@@ -24,7 +25,7 @@ from crmsync_server.crm.outcomes import (
 )
 from crmsync_server.store import lane as lanes
 from crmsync_server.store import queue
-from crmsync_server.store.db import Database
+from crmsync_server.store.db import FAULTS, Database
 from crmsync_server.sync.hints import Hints
 from crmsync_server.sync.pace import Pace
 from crmsync_server.sync.recorder import Recorder
@@ -192,6 +193,14 @@ class Lane:
             await self._recorder.record(finished[start : start + _FINISH_BATCH])
 
     async def _write(self, finished: Sequence[queue.Finished]) -> None:
+        # What a CRM answered is worth waiting for a database that restarts: forgotten, it would be
+        # delivered again. Written twice it changes nothing, the attempts have ended then.
+        patience = self._bench.lease.total_seconds()
+        async for attempt in stamina.retry_context(on=FAULTS, attempts=None, timeout=patience):
+            with attempt:
+                await self._write_once(finished)
+
+    async def _write_once(self, finished: Sequence[queue.Finished]) -> None:
         async with self._bench.database.org(self.org_id) as connection:
             receipt = await queue.finish(connection, self.org_id, self.crm, finished)
             if rate := self._pace.measured(receipt.finished):

@@ -1,0 +1,1 @@
+"""The whole server, from a client's call to a simulated CRM and back."""
