@@ -32,6 +32,10 @@ async def _demo(console: Console, count: int) -> int:
         file = folder / "contacts.csv"
         contacts.write(file, count, _SEED)
         console.print(f"Wrote {count:,} contacts; starting PostgreSQL, a server and two CRMs.")
+        console.print(
+            "The CRMs' rate limits are the real ones; Brevo's 100 slow calls an hour may be"
+        )
+        console.print("made at once instead of one every 36 s.")
         async with house(folder) as running, client(running) as crmsync:
             await steps.misbehave(running)
             imported = await crmsync.import_contacts(contacts.read(file))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rich.box import SIMPLE
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -29,19 +30,21 @@ def imported(console: Console, lines: int, told: ImportContactsResponse) -> None
 
 def result(console: Console, found: Result, seconds: float) -> None:
     """Tell the account of each CRM, everything that is wrong with it, and the time it took."""
-    table = Table(title="The account: what the CRMs hold against what the database says")
-    for heading in ("CRM", "accepted", "complete", "error", "skipped", "lost", "duplicated"):
-        table.add_column(heading, justify="left" if heading == "CRM" else "right")
-    table.add_column("faulted and retried", justify="right")
+    console.print("What the CRMs hold against what the database says:")
+    table = Table("CRM", box=SIMPLE)
+    for heading in ("accepted", "complete", "error", "skipped", "lost", "duplicated", "retried"):
+        table.add_column(heading, justify="right")
     for one in found.accounts:
         table.add_row(one.crm, *(f"{number:,}" for number in _numbers(one)))
     console.print(table)
     for one in found.accounts:
         _problems(console, one)
     for broken in found.broken_promises:
-        console.print(f"broken promise: {broken}")
+        console.print(f"broken promise: {broken}", markup=False)
     verdict = "The account balances" if found.balances else "The account does NOT balance"
-    console.print(f"{verdict}: accepted = complete + error + skipped. It took {seconds:.1f} s.")
+    console.print(f"{verdict}: accepted = complete + error + skipped.")
+    retried = sum(one.faulted for one in found.accounts)
+    console.print(f"{retried:,} deliveries met a fault and were made again. Took {seconds:.1f} s.")
 
 
 def _numbers(one: Account) -> Sequence[int]:
