@@ -1,7 +1,7 @@
 """SyncService: queue contacts for CRMs, and tell how they stand."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NoReturn
@@ -172,8 +172,8 @@ class SyncService(sync_service_pb2_grpc.SyncServiceServicer):
 
 def bulk_answer(
     request: pb.BulkQueueContactsRequest,
-    queued: Set[UUID],
-    without_email: Set[UUID],
+    queued: set[UUID],
+    without_email: set[UUID],
     opened: session_pb2.Session,
 ) -> pb.BulkQueueContactsResponse:
     """Answer each id of the request, in its order; a repeated id is answered as such."""
@@ -197,7 +197,7 @@ def bulk_answer(
 
 
 def _bulk_outcome(
-    contact_id: UUID, seen: Set[UUID], queued: Set[UUID], without_email: Set[UUID]
+    contact_id: UUID, seen: set[UUID], queued: set[UUID], without_email: set[UUID]
 ) -> tuple[pb.BulkQueueOutcome.ValueType, str, str]:
     if contact_id in seen:
         return pb.BULK_QUEUE_OUTCOME_SKIPPED, "DUPLICATE", "The id was given before."

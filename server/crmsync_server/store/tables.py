@@ -17,7 +17,6 @@ from crmsync_server.store.states import (
     ProcessingStatus,
     SessionKind,
     SessionState,
-    SyncStatus,
 )
 
 
