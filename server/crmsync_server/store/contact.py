@@ -14,6 +14,7 @@ from crmsync_server.store.ids import new_id
 from crmsync_server.store.statements import statement
 
 _EMAIL_KEY = "contacts_email_key"
+_DEADLOCK = "40P01"
 _COLUMNS = (
     "emails",
     "names",
@@ -165,6 +166,11 @@ async def want(connection: AsyncConnection, org_id: str, contact_ids: Sequence[U
     await connection.execute(statement("contact/want"), parameters)
 
 
+def is_deadlock(error: sa.exc.DBAPIError) -> bool:
+    """Tell whether Postgres chose this transaction to end a deadlock; it may be tried again."""
+    return _sqlstate(error) == _DEADLOCK
+
+
 async def _locked(connection: AsyncConnection, org_id: str, contact_id: UUID) -> sa.Row[Any]:
     rows = await lock(connection, org_id, [contact_id])
     if not rows:
@@ -190,6 +196,11 @@ async def _refuse_taken(connection: AsyncConnection, org_id: str, content: Conte
     key = email_key(content.email)
     for other in await find(connection, org_id, [key] if key else []):
         raise EmailTakenError(str(other.id))
+
+
+def _sqlstate(error: sa.exc.DBAPIError) -> str | None:
+    driver_error = error.orig.__cause__ if error.orig else None
+    return getattr(driver_error, "sqlstate", None)
 
 
 def _constraint(error: sa.exc.IntegrityError) -> str | None:
