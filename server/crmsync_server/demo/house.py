@@ -86,7 +86,7 @@ class House:
         """Start the server, and return once it serves."""
         await self.server.start()
         async with asyncio.timeout(_READY_SECONDS):
-            await self.server.while_running(self._serves())
+            await self.server.while_running(until_serving(self.target))
 
     async def set_faults(self, crm: str, faults: Mapping[str, object]) -> None:
         """Turn a simulated CRM's dial."""
@@ -125,14 +125,16 @@ class House:
             else:
                 return
 
-    async def _serves(self) -> None:
-        async with grpc.aio.insecure_channel(self.target) as channel:
-            health = health_pb2_grpc.HealthStub(channel)
-            while True:
-                reply = await health.Check(health_pb2.HealthCheckRequest(), wait_for_ready=True)
-                if reply.status == health_pb2.HealthCheckResponse.SERVING:
-                    return
-                await asyncio.sleep(_BETWEEN_KNOCKS)
+
+async def until_serving(target: str) -> None:
+    """Return once the server at an address says that it serves."""
+    async with grpc.aio.insecure_channel(target) as channel:
+        health = health_pb2_grpc.HealthStub(channel)
+        while True:
+            reply = await health.Check(health_pb2.HealthCheckRequest(), wait_for_ready=True)
+            if reply.status == health_pb2.HealthCheckResponse.SERVING:
+                return
+            await asyncio.sleep(_BETWEEN_KNOCKS)
 
 
 @asynccontextmanager

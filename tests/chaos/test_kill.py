@@ -1,0 +1,63 @@
+"""kill -9 in the middle of the demo: the account is the same as if nothing had happened."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from crmsync_server.demo.steps import Result
+from tests.chaos.disturbance import (
+    Disturbance,
+    demo,
+    kill_server,
+    kill_server_and_database,
+    kill_server_twice,
+    undisturbed,
+)
+
+pytestmark = [pytest.mark.chaos, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> Result:
+    """Run the demo once without a disturbance."""
+    return asyncio.run(demo(tmp_path_factory.mktemp("undisturbed"), undisturbed))
+
+
+def test_an_undisturbed_demo_balances(expected: Result) -> None:
+    """Faults of the CRMs alone lose nothing; some contacts are refused by each."""
+    assert expected.balances, expected
+    assert all(one.error and one.faulted for one in expected.accounts)
+
+
+async def test_a_server_killed_in_the_middle_of_the_demo_ends_in_the_same_account(
+    tmp_path: Path, expected: Result
+) -> None:
+    """What it had claimed is delivered by its successor."""
+    await _ends_in_the_same_account(tmp_path, kill_server, expected)
+
+
+async def test_a_server_killed_twice_ends_in_the_same_account(
+    tmp_path: Path, expected: Result
+) -> None:
+    """A successor may have no more luck."""
+    await _ends_in_the_same_account(tmp_path, kill_server_twice, expected)
+
+
+async def test_a_server_killed_with_its_database_ends_in_the_same_account(
+    tmp_path: Path, expected: Result
+) -> None:
+    """What was committed is on disk, and nothing else was promised."""
+    await _ends_in_the_same_account(tmp_path, kill_server_and_database, expected)
+
+
+async def _ends_in_the_same_account(folder: Path, disturb: Disturbance, expected: Result) -> None:
+    found = await demo(folder, disturb)
+    assert found.balances, found
+    assert _sums(found) == _sums(expected)
+
+
+def _sums(result: Result) -> list[tuple[str, int, int, int, int]]:
+    return [
+        (one.crm, one.accepted, one.complete, one.error, one.skipped) for one in result.accounts
+    ]
