@@ -1,8 +1,10 @@
 """The demo as a program: from its CSV file to its account and its exit status."""
 
 import asyncio
+import signal
 import tempfile
 import time
+from collections.abc import Coroutine
 from pathlib import Path
 
 from rich.console import Console
@@ -13,16 +15,27 @@ from crmsync_server.demo.house import client, house
 
 _CONTACTS = 10_000
 _SEED = 2026
+_INTERRUPTED = 130  # as a shell reports Ctrl-C
 
 
 def run(count: int = _CONTACTS) -> int:
-    """Run the demo on the terminal; return the exit status: 0 if its account balances."""
+    """Run the demo on the terminal; return the exit status: 0 if its account balances.
+
+    Ctrl-C and SIGTERM stop it, and everything that it started.
+    """
     console = Console()
     try:
-        return asyncio.run(_demo(console, count))
-    except KeyboardInterrupt:
+        return asyncio.run(_stoppable(_demo(console, count)))
+    except (KeyboardInterrupt, asyncio.CancelledError):
         console.print("Stopped.")
-        return 130
+        return _INTERRUPTED
+
+
+async def _stoppable(demo: Coroutine[None, None, int]) -> int:
+    """Run the demo so that SIGTERM cancels it, as asyncio does it for Ctrl-C."""
+    running = asyncio.ensure_future(demo)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
+    return await running
 
 
 async def _demo(console: Console, count: int) -> int:

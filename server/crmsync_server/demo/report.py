@@ -23,15 +23,15 @@ def imported(console: Console, lines: int, told: ImportContactsResponse) -> None
     """Tell what became of the file's lines."""
     folded = told.updated + told.unchanged
     console.print(
-        f"Imported: {lines:,} lines = {told.created:,} created + {folded:,} folded into one with"
-        f" the same address + {told.rejected:,} rejected."
+        f"Imported: {lines:,} lines = {told.created:,} created + {folded:,} folded into others"
+        f" + {told.rejected:,} rejected."
     )
 
 
 def result(console: Console, found: Result, seconds: float) -> None:
     """Tell the account of each CRM, everything that is wrong with it, and the time it took."""
     console.print("What the CRMs hold against what the database says:")
-    table = Table("CRM", box=SIMPLE)
+    table = Table("CRM", box=SIMPLE, padding=(0, 1), pad_edge=False)
     for heading in ("accepted", "complete", "error", "skipped", "lost", "duplicated", "retried"):
         table.add_column(heading, justify="right")
     for one in found.accounts:
