@@ -9,12 +9,13 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import asyncpg  # type: ignore[import-untyped]  # it ships no types
+import sqlalchemy as sa
 
 from benchmarks import postgres
 from benchmarks.people import people
 from crmsync_server.crm.adapter import Capabilities, Delivery, Standing
 from crmsync_server.crm.outcomes import Outcome, Synced
-from crmsync_server.store import partitions, queue
+from crmsync_server.store import invariants, partitions, queue
 from crmsync_server.store.db import Database
 from crmsync_server.store.ids import new_id, new_ids
 from crmsync_server.store.migrations import migrate
@@ -30,6 +31,7 @@ CRM = "noop"
 BATCH = 100
 _POLL = 5.0
 _GRACE = 10.0
+_PATIENCE = 600.0
 
 
 class NoOp:
@@ -75,6 +77,10 @@ async def drain(server: postgres.Postgres, count: int, concurrency: int) -> floa
     """Deliver so many contact syncs of one session; return records per second.
 
     Timed from the engine's start to the commit that ends the session.
+
+    Raises:
+        RuntimeError: the account does not balance afterwards; such a rate would mean nothing.
+        TimeoutError: the session did not end.
     """
     async with server.database() as place:
         await fill(place, count)
@@ -82,7 +88,9 @@ async def drain(server: postgres.Postgres, count: int, concurrency: int) -> floa
         try:
             await _queue_all(database, count)
             await place.settle()
-            return count / await _run(database, concurrency)
+            elapsed = await _run(database, concurrency)
+            await _balance(database, count)
+            return count / elapsed
         finally:
             await database.close()
 
@@ -135,6 +143,15 @@ async def _queue_all(database: Database, count: int) -> None:
         raise RuntimeError(message)
 
 
+async def _balance(database: Database, count: int) -> None:
+    async with database.everyone() as connection:
+        broken = await invariants.violations(connection)
+        synced = await connection.scalar(sa.text("SELECT sum(synced) FROM sessions"))
+    if broken or synced != count:
+        message = f"{synced} of {count} contacts are synced; broken promises: {broken}"
+        raise RuntimeError(message)
+
+
 async def _run(database: Database, concurrency: int) -> float:
     adapter = NoOp(concurrency)
     notifier = Notifier(database)
@@ -151,7 +168,8 @@ async def _run(database: Database, concurrency: int) -> float:
     await notifier.start()
     started = time.perf_counter()
     engine.start()
-    await hints.event.wait()
+    async with asyncio.timeout(_PATIENCE):
+        await hints.event.wait()
     elapsed = time.perf_counter() - started
     await engine.stop(_GRACE)
     await notifier.stop()
