@@ -80,8 +80,9 @@ async def serving(settings: Settings, authenticator: Authenticator) -> AsyncIter
         house = _House(settings, database, client)
         await house.open(stack, direct_url=_direct_url(settings, url))
         server = house.server(authenticator)
-        port = await server.start()
+        # Before the start: an address that is taken must not leave the engine running either.
         stack.push_async_callback(house.drain, server)
+        port = await server.start()
         yield Serving(port, url)
 
 

@@ -3,7 +3,6 @@
 It is made once in a data directory, so that `token` there mints what `serve` there accepts.
 """
 
-import os
 import secrets
 from contextlib import suppress
 from pathlib import Path
@@ -27,7 +26,7 @@ def development_secret(data_dir: Path) -> str:
 def _make(path: Path) -> None:
     path.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
     # Linked in whole, and only if nobody else was first: two processes never see two secrets.
-    draft = path.with_name(f"{_NAME}.{os.getpid()}")
+    draft = path.with_name(f"{_NAME}.{secrets.token_hex(4)}")
     draft.touch(mode=0o600)
     draft.write_text(secrets.token_urlsafe(_BYTES), encoding="ascii")
     with suppress(FileExistsError):

@@ -9,11 +9,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, get_args, get_origin
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _PREFIX = "CRMSYNC_"
+_LAST_PORT = 65535
 
 Options = dict[str, str]
 
@@ -25,6 +26,15 @@ def _seconds(told: object) -> object:
         return told  # perhaps ISO 8601, which is pydantic's to read
 
 
+def _listenable(told: str) -> str:
+    port = told.rpartition(":")[2]
+    if told.startswith("unix:") or (":" in told and port.isdecimal() and int(port) <= _LAST_PORT):
+        return told
+    message = "must be host:port, with a port from 0 to 65535"
+    raise ValueError(message)
+
+
+Address = Annotated[str, AfterValidator(_listenable)]
 Duration = Annotated[timedelta, BeforeValidator(_seconds), Field(gt=timedelta(0))]
 
 
@@ -74,7 +84,7 @@ class Settings(BaseSettings):
 
     # --- the doors ---
 
-    grpc_address: str = "127.0.0.1:50051"
+    grpc_address: Address = "127.0.0.1:50051"
     """Where gRPC is served, as `host:port`; port 0 takes a free one. Without one of
     `CRMSYNC_JWT_SECRET`, `CRMSYNC_JWKS_URL` and `CRMSYNC_JWKS_FILE` only loopback addresses are
     served."""
