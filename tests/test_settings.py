@@ -63,3 +63,13 @@ def test_the_data_directory_follows_xdg(monkeypatch: pytest.MonkeyPatch) -> None
     assert Settings().data_dir == Path("/srv/share/crmsync")
     monkeypatch.setenv("XDG_DATA_HOME", "share")
     assert Settings().data_dir == Path.home() / ".local/share/crmsync"
+
+
+@pytest.mark.parametrize("told", ["50051", "127.0.0.1", "127.0.0.1:99999", "localhost:grpc"])
+def test_an_address_that_cannot_be_listened_on_is_refused(
+    told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GRPC itself would take the port modulo 65536."""
+    monkeypatch.setenv("CRMSYNC_GRPC_ADDRESS", told)
+    with pytest.raises(ValidationError, match="host:port"):
+        Settings()

@@ -1,0 +1,260 @@
+"""The verbs of crmsync-server, as a shell runs them."""
+
+import asyncio
+import os
+import resource
+import signal
+import socket
+import stat
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from crmsync.v1 import contact_pb2
+from crmsync.v1.contact_service_pb2 import ListContactsRequest
+from crmsync.v1.session_service_pb2 import WatchSessionRequest
+from crmsync.v1.sync_service_pb2 import QueueAllContactsRequest
+from crmsync_client import CrmsyncClient
+from crmsync_server.__main__ import is_loopback
+from crmsync_server.store.migrations import head
+
+READY_SECONDS = 3.0
+SECRET = "a secret for tests, long enough for HS256"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a verb ended, and what it said."""
+
+    status: int
+    out: str
+    err: str
+
+
+@asynccontextmanager
+async def started(
+    *arguments: object, env: Mapping[str, str] | None = None
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Start a verb, and end it by SIGTERM if it has not ended."""
+    inherited = {key: value for key, value in os.environ.items() if "CRMSYNC_" not in key}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "crmsync_server", *map(str, arguments)),
+        env=inherited | dict(env or {}),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            await process.communicate()
+
+
+async def run(*arguments: object, env: Mapping[str, str] | None = None) -> Ended:
+    """Run a verb to its end."""
+    async with started(*arguments, env=env) as process:
+        return await ended(process)
+
+
+async def ended(process: asyncio.subprocess.Process) -> Ended:
+    """Wait until a verb has ended."""
+    out, err = await process.communicate()
+    return Ended(process.returncode or 0, out.decode(), err.decode())
+
+
+async def address(process: asyncio.subprocess.Process) -> str:
+    """Return where `serve` says that it listens, once it does."""
+    assert process.stdout
+    line = (await process.stdout.readline()).decode()
+    assert line.startswith("crmsync listens on "), line
+    return line.split()[3]
+
+
+async def test_serve_is_ready_soon_and_stops_cleanly(data_dir: Path) -> None:
+    """On processor time, all of it together: a busy machine does not stretch that."""
+    await run("migrate", "--data-dir", data_dir)
+    before = processor_seconds()
+    async with started("serve", "--data-dir", data_dir, "--grpc", "127.0.0.1:0") as process:
+        target = await address(process)
+        async with grpc.aio.insecure_channel(target) as channel:
+            reply = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+            assert reply.status == health_pb2.HealthCheckResponse.SERVING
+        process.send_signal(signal.SIGTERM)
+        assert (await ended(process)).status == 0
+    assert processor_seconds() - before < READY_SECONDS
+    assert not (data_dir / "postgres/postmaster.pid").exists()
+
+
+async def test_serve_stops_by_ctrl_c_too(data_dir: Path) -> None:
+    """SIGINT drains like SIGTERM."""
+    async with started("serve", "--data-dir", data_dir, "--grpc", "127.0.0.1:0") as process:
+        await address(process)
+        process.send_signal(signal.SIGINT)
+        assert (await ended(process)).status == 0
+
+
+async def test_a_watcher_of_a_stopping_server_is_told_to_come_back(data_dir: Path) -> None:
+    """Its stream ends with UNAVAILABLE, which clients take as a reason to try again."""
+    # A CRM that is never reached: its session stays open.
+    env = {"CRMSYNC_HUBSPOT_TOKEN": "t", "CRMSYNC_HUBSPOT_BASE_URL": "http://127.0.0.1:9"}
+    serve = ("serve", "--data-dir", data_dir, "--grpc", "127.0.0.1:0")
+    async with started(*serve, env=env) as process:
+        async with CrmsyncClient(await address(process)) as client:
+            session = await open_session(client)
+            states = aiter(client.sessions.WatchSession(WatchSessionRequest(session_id=session)))
+            await anext(states)
+            process.send_signal(signal.SIGTERM)
+            with pytest.raises(grpc.aio.AioRpcError) as raised:
+                async for _ in states:
+                    pass
+        assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert (await ended(process)).status == 0
+
+
+async def test_the_sandbox_can_be_served_along(data_dir: Path) -> None:
+    """`serve --sandbox` needs no credentials: a contact reaches a simulated CRM."""
+    serve = ("serve", "--sandbox", "--data-dir", data_dir, "--grpc", "127.0.0.1:0")
+    async with started(*serve) as process, CrmsyncClient(await address(process)) as client:
+        session = await open_session(client)
+        states = [state async for state in client.watch_session(session)]
+        assert states[-1].progress.synced == 1
+
+
+async def test_without_authentication_only_loopback_is_served(data_dir: Path) -> None:
+    """Anything else is refused before a port is opened, with what to do instead."""
+    refused = await run("serve", "--data-dir", data_dir, "--grpc", "0.0.0.0:50051")
+    assert refused.status == 2
+    assert "CRMSYNC_JWT_SECRET" in refused.err
+    assert "0.0.0.0:50051" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("place", "loopback"),
+    [
+        ("127.0.0.1:50051", True),
+        ("127.9.9.9:0", True),
+        ("localhost:50051", True),
+        ("[::1]:50051", True),
+        ("unix:/run/crmsync.sock", True),
+        ("0.0.0.0:50051", False),
+        ("[::]:50051", False),
+        ("192.168.1.4:50051", False),
+        ("crmsync.example:50051", False),
+        (":50051", False),
+    ],
+)
+def test_loopback_is_known_by_its_address(place: str, loopback: bool) -> None:  # noqa: FBT001 - a case
+    """A name that is not `localhost` may mean any machine."""
+    assert is_loopback(place) is loopback
+
+
+async def test_a_port_that_is_taken_is_named(data_dir: Path) -> None:
+    """Without a traceback, and with nothing left running."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        place = f"127.0.0.1:{taken.getsockname()[1]}"
+        refused = await run("serve", "--data-dir", data_dir, "--grpc", place)
+    assert refused.status == 1
+    assert f"Failed to bind to address {place}" in refused.err
+    assert "Traceback" not in refused.err
+    assert not (data_dir / "postgres/postmaster.pid").exists()
+
+
+async def test_a_wrong_setting_is_named_without_its_value(data_dir: Path) -> None:
+    """By its variable; the value may be a secret."""
+    env = {"CRMSYNC_JWT_SECRET": "hunter2", "CRMSYNC_GRPC_ADDRESS": "127.0.0.1:99999"}
+    refused = await run("serve", "--data-dir", data_dir, env=env)
+    assert refused.status == 2
+    assert "CRMSYNC_JWT_SECRET" in refused.err
+    assert "CRMSYNC_GRPC_ADDRESS" in refused.err
+    assert "hunter2" not in refused.err
+
+
+async def test_a_database_that_is_away_is_an_error_without_its_password() -> None:
+    """The server says so and ends; whoever runs it decides when to try again."""
+    url = "postgresql://crmsync:hunter2@127.0.0.1:1/crmsync"
+    refused = await run("serve", "--grpc", "127.0.0.1:0", env={"CRMSYNC_DATABASE_URL": url})
+    assert refused.status == 1
+    assert "hunter2" not in refused.err
+    assert "Traceback" not in refused.err
+
+
+async def test_migrate_says_what_it_did(data_dir: Path) -> None:
+    """The first run makes the schema, the second finds it."""
+    first = await run("migrate", "--data-dir", data_dir)
+    second = await run("migrate", "--data-dir", data_dir)
+    assert first.out == f"The database was empty; it is now at revision {head()}.\n"
+    assert second.out == f"The database is at revision {head()}; there was nothing to do.\n"
+
+
+async def test_a_development_token_opens_the_server_of_its_data_directory(data_dir: Path) -> None:
+    """Minted before the server ever ran; the secret is its owner's alone to read."""
+    minted = await run("token", "--data-dir", data_dir, "--org", "acme", "--role", "reader")
+    assert stat.S_IMODE((data_dir / "token-secret").stat().st_mode) == 0o600
+    serve = ("serve", "--data-dir", data_dir, "--grpc", "127.0.0.1:0")
+    async with (
+        started(*serve) as process,
+        CrmsyncClient(await address(process), token=minted.out.strip()) as client,
+    ):
+        await client.contacts.ListContacts(ListContactsRequest())
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await client.sync.QueueAllContacts(QueueAllContactsRequest(crm="hubspot"))
+        assert raised.value.code() is grpc.StatusCode.PERMISSION_DENIED
+
+
+async def test_a_token_is_signed_with_the_secret_of_the_settings(data_dir: Path) -> None:
+    """Then no token is no entry."""
+    env = {"CRMSYNC_JWT_SECRET": SECRET}
+    minted = await run("token", "--data-dir", data_dir, env=env)
+    assert minted.status == 0
+    serve = ("serve", "--data-dir", data_dir, "--grpc", "127.0.0.1:0")
+    async with started(*serve, env=env) as process:
+        target = await address(process)
+        async with CrmsyncClient(target, token=minted.out.strip()) as client:
+            await client.contacts.ListContacts(ListContactsRequest())
+        async with CrmsyncClient(target) as nobody:
+            with pytest.raises(grpc.aio.AioRpcError) as raised:
+                await nobody.contacts.ListContacts(ListContactsRequest())
+            assert raised.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+@pytest.mark.parametrize("told", [("--role", "boss"), ("--ttl", "soon"), ("--ttl", "-1")])
+async def test_a_token_that_makes_no_sense_is_refused(
+    data_dir: Path, told: tuple[str, str]
+) -> None:
+    """By the option that is wrong."""
+    refused = await run("token", "--data-dir", data_dir, *told)
+    assert refused.status == 2
+    assert told[0] in refused.err
+
+
+async def test_the_sandbox_says_where_each_crm_is() -> None:
+    """One line for each, once they answer."""
+    async with started("sandbox", "--hubspot-port", 0, "--brevo-port", 0) as process:
+        assert process.stdout
+        lines = [(await process.stdout.readline()).decode() for _ in range(2)]
+        assert [line.partition(" is simulated at http://127.0.0.1:")[0] for line in lines] == [
+            "hubspot",
+            "brevo",
+        ]
+        process.send_signal(signal.SIGTERM)
+        assert (await ended(process)).status == 0
+
+
+def processor_seconds() -> float:
+    """Return what the processes that this one has waited for, and theirs, have used."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+async def open_session(client: CrmsyncClient) -> str:
+    """Queue one contact for HubSpot, and return the session."""
+    await client.import_contacts([contact_pb2.Contact(email="ada@example.com")])
+    queued = await client.sync.QueueAllContacts(QueueAllContactsRequest(crm="hubspot"))
+    return queued.session.id
