@@ -64,7 +64,7 @@ async def test_a_silent_stream_is_left_for_a_new_one(
 ) -> None:
     """A dead peer sends nothing, not even an error."""
     scripted.watches = [hangs(state(5)), plays(state(9, ended=True))]
-    silence = timedelta(milliseconds=50)
+    silence = timedelta(milliseconds=500)
     async with CrmsyncClient(f"127.0.0.1:{port}", retry=policy, silence=silence) as crmsync:
         assert await _completed(crmsync) == [5, 9]
 
@@ -108,7 +108,7 @@ async def test_patience_begins_anew_with_every_answer(port: int, scripted: Scrip
     """A session of hours may meet many short breaks."""
     breaks = [aborts(grpc.StatusCode.UNAVAILABLE, state(at)) for at in range(5)]
     scripted.watches = [*breaks, plays(state(9, ended=True))]
-    policy = RetryPolicy(base=timedelta(milliseconds=40), patience=timedelta(milliseconds=60))
+    policy = RetryPolicy(base=timedelta(milliseconds=100), patience=timedelta(milliseconds=400))
     whole = RetryPolicy(policy.base, policy.base, policy.patience, jitter=lambda: 1.0)
     async with CrmsyncClient(f"127.0.0.1:{port}", retry=whole) as crmsync:
         assert await _completed(crmsync) == [0, 1, 2, 3, 4, 9]

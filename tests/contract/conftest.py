@@ -16,6 +16,11 @@ _READY_SECONDS = 60
 _COMMAND_SECONDS = 120
 
 
+def search_path() -> str:
+    """Return where programs are looked for: first where this Python was installed."""
+    return f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+
 @dataclass(frozen=True, slots=True)
 class Reader:
     """Somebody at a terminal, beside a server that runs.
@@ -28,13 +33,12 @@ class Reader:
 
     async def run(self, *command: str, folder: Path | None = None) -> str:
         """Run a command and return what it prints; it must succeed."""
-        bin_dir = Path(sys.executable).parent
         process = await asyncio.create_subprocess_exec(
             *command,
             cwd=folder,
             env={
                 **os.environ,
-                "PATH": f"{bin_dir}{os.pathsep}{os.environ['PATH']}",
+                "PATH": search_path(),
                 "CRMSYNC_DATA_DIR": str(self.data_dir),
             },
             stdout=asyncio.subprocess.PIPE,

@@ -15,15 +15,17 @@ from crmsync.v1.contact_pb2 import Contact
 from crmsync.v1.contact_service_pb2 import CreateContactRequest
 from crmsync.v1.sync_service_pb2 import QueueContactRequest
 from crmsync_client import CrmsyncClient
-from tests.contract.conftest import Reader
+from tests.contract.conftest import Reader, search_path
 from tests.project import ROOT
+
+pytestmark = pytest.mark.slow
 
 NODE_PACKAGES = ("@grpc/grpc-js@1.14.1", "@grpc/proto-loader@0.8.0")
 
 
 def _needs(*programs: str) -> None:
     """Skip the test where a program is missing; fail it in continuous integration."""
-    missing = [program for program in programs if shutil.which(program) is None]
+    missing = [program for program in programs if not shutil.which(program, path=search_path())]
     if missing and os.environ.get("CI") != "true":
         pytest.skip(f"needs {', '.join(missing)}")
     assert not missing
@@ -42,6 +44,7 @@ def readme_commands() -> str:
 
 async def test_the_commands_of_the_readme_run_as_they_stand(reader: Reader) -> None:
     """All but the port, which may be taken on the machine that runs the tests."""
+    _needs("grpcurl")
     commands = readme_commands()
     assert "localhost:50051" in commands
     here = commands.replace("localhost:50051", f"localhost:{reader.port}")
@@ -65,7 +68,6 @@ async def test_buf_curl_finds_the_contract_by_reflection(reader: Reader, reflect
     assert json.loads(printed)["contact"]["name"] == "Ada"
 
 
-@pytest.mark.slow
 async def test_a_node_client_watches_a_session_to_its_end(reader: Reader, tmp_path: Path) -> None:
     """Streams behave for a client that shares no code with the server."""
     _needs("node", "npm")
