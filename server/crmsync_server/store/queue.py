@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -14,6 +14,8 @@ from crmsync_server.store.statements import statement
 from crmsync_server.store.states import AttemptOutcome, SessionKind, SyncStatus
 
 _SLOTS = 16
+
+Value = TypeVar("Value", str, datetime)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,13 +156,13 @@ async def finish(
                 "attempts": [one.attempt for one in batch],
                 "statuses": [one.status for one in batch],
                 "outcomes": [one.outcome for one in batch],
-                "crm_contact_ids": [one.crm_contact_id for one in batch],
-                "error_codes": [one.error_code for one in batch],
-                "error_messages": [one.error_message for one in batch],
-                "request_ids": [one.request_id for one in batch],
-                "skip_reasons": [one.skip_reason for one in batch],
+                "crm_contact_ids": _unless_empty([one.crm_contact_id for one in batch]),
+                "error_codes": _unless_empty([one.error_code for one in batch]),
+                "error_messages": _unless_empty([one.error_message for one in batch]),
+                "request_ids": _unless_empty([one.request_id for one in batch]),
+                "skip_reasons": _unless_empty([one.skip_reason for one in batch]),
                 "retry_counts": [one.retry_count for one in batch],
-                "due_times": [one.due_time for one in batch],
+                "due_times": _unless_empty([one.due_time for one in batch]),
             },
         )
     ).one()
@@ -260,6 +262,11 @@ async def drop_ticket(connection: AsyncConnection, org_id: str, crm: str, ticket
     """Forget a ticket, unless something is still held under it."""
     parameters = {"org_id": org_id, "crm": crm, "ticket": ticket}
     await connection.execute(statement("queue/drop_ticket"), parameters)
+
+
+def _unless_empty(column: Sequence[Value | None]) -> Sequence[Value | None] | None:
+    """Return a column for unnest, None when every value is: most are, and encoding them costs."""
+    return None if column.count(None) == len(column) else column
 
 
 def slot() -> int:

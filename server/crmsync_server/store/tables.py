@@ -148,11 +148,6 @@ def _contact_syncs(metadata: sa.MetaData) -> None:
         _time("create_time", default=True),
         _time("update_time", default=True),
         sa.PrimaryKeyConstraint("org_id", "contact_id", "crm", name="contact_syncs_pkey"),
-        sa.ForeignKeyConstraint(
-            ["org_id", "contact_id"],
-            ["contacts.org_id", "contacts.id"],
-            name="contact_syncs_contact_fkey",
-        ),
         sa.CheckConstraint(legal, name="contact_syncs_status_check"),
         sa.CheckConstraint("priority IN (1, 2)", name="contact_syncs_priority_check"),
         sa.CheckConstraint(
@@ -247,12 +242,6 @@ def _session_items(metadata: sa.MetaData) -> None:
         _time("end_time", null=True),
         sa.PrimaryKeyConstraint(
             "org_id", "session_id", "contact_id", "crm", name="session_items_pkey"
-        ),
-        sa.ForeignKeyConstraint(
-            ["org_id", "session_id"],
-            ["sessions.org_id", "sessions.id"],
-            name="session_items_session_fkey",
-            ondelete="CASCADE",
         ),
         sa.CheckConstraint(
             f"outcome IS NULL OR {_one_of('outcome', ItemOutcome)}",

@@ -270,5 +270,5 @@ def _delivery(row: sa.Row[Any]) -> Delivery:
         phone=row.phone,
         company=row.company,
         tags=row.tags,
-        properties=row.properties,
+        properties=row.properties or {},
     )

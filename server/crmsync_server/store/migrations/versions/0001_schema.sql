@@ -73,8 +73,6 @@ CREATE TABLE contact_syncs (
   create_time timestamptz NOT NULL DEFAULT now(),
   update_time timestamptz NOT NULL DEFAULT now(),
   CONSTRAINT contact_syncs_pkey PRIMARY KEY (org_id, contact_id, crm),
-  CONSTRAINT contact_syncs_contact_fkey
-    FOREIGN KEY (org_id, contact_id) REFERENCES contacts (org_id, id),
   CONSTRAINT contact_syncs_status_check CHECK (
     (sync_status = 'SELECTED' AND processing_status IS NULL)
     OR (sync_status = 'QUEUED' AND processing_status = 'QUEUED')
@@ -153,8 +151,6 @@ CREATE TABLE session_items (
   skip_reason text,
   end_time timestamptz,
   CONSTRAINT session_items_pkey PRIMARY KEY (org_id, session_id, contact_id, crm),
-  CONSTRAINT session_items_session_fkey
-    FOREIGN KEY (org_id, session_id) REFERENCES sessions (org_id, id) ON DELETE CASCADE,
   CONSTRAINT session_items_outcome_check CHECK (
     outcome IS NULL OR outcome IN ('SYNCED', 'SKIPPED', 'ERROR', 'CANCELLED')
   ),

@@ -174,3 +174,17 @@ SELECT
 FROM contact_syncs AS cs
 LEFT JOIN tickets AS t ON t.org_id = cs.org_id AND t.crm = cs.crm AND t.ticket = cs.ticket
 WHERE cs.ticket IS NOT NULL AND t.ticket IS NULL
+
+UNION ALL
+
+SELECT 'an item belongs to a session', i.org_id, CAST(i.session_id AS text)
+FROM items AS i
+LEFT JOIN sessions AS s ON s.org_id = i.org_id AND s.id = i.session_id
+WHERE s.id IS NULL
+
+UNION ALL
+
+SELECT 'a standing belongs to a contact', cs.org_id, concat_ws('/', cs.contact_id, cs.crm)
+FROM contact_syncs AS cs
+LEFT JOIN contacts AS c ON c.org_id = cs.org_id AND c.id = cs.contact_id
+WHERE c.id IS NULL

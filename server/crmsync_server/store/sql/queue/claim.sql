@@ -74,4 +74,4 @@ RETURNING
     c.phone,
     c.company,
     c.tags,
-    c.properties
+    nullif(c.properties, '{}') AS properties

@@ -25,6 +25,6 @@ SELECT
     c.phone,
     c.company,
     c.tags,
-    c.properties
+    nullif(c.properties, '{}') AS properties
 FROM held AS cs
 INNER JOIN contacts AS c ON c.org_id = cs.org_id AND c.id = cs.contact_id

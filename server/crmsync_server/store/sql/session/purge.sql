@@ -1,11 +1,20 @@
--- Delete ended sessions past their retention, oldest first, a bounded number at a time.
-DELETE FROM sessions AS s
-USING (
-    SELECT o.org_id, o.id
-    FROM sessions AS o
-    WHERE o.end_time < now() - make_interval(days => :days)
-    ORDER BY o.end_time
+-- Delete ended sessions past their retention with their items, oldest first, a bounded number at a
+-- time.
+WITH old AS MATERIALIZED (
+    SELECT s.org_id, s.id
+    FROM sessions AS s
+    WHERE s.end_time < now() - make_interval(days => :days)
+    ORDER BY s.end_time
     LIMIT :size
     FOR UPDATE SKIP LOCKED
-) AS old
-WHERE s.org_id = old.org_id AND s.id = old.id
+),
+
+items AS (
+    DELETE FROM session_items AS si
+    USING old AS o
+    WHERE si.org_id = o.org_id AND si.session_id = o.id
+)
+
+DELETE FROM sessions AS s
+USING old AS o
+WHERE s.org_id = o.org_id AND s.id = o.id
