@@ -16,7 +16,7 @@ from crmsync_server.demo.steps import Result, examine, misbehave, queue_all, wat
 from tests.eventually import eventually
 
 LINES = 2000
-_SEED = 7
+SEED = 7
 # Slow enough to be met in the middle of its work.
 _LATENCY_SECONDS = 0.3
 
@@ -84,7 +84,7 @@ async def _middle(progress: Progress, percent: float) -> None:
 async def demo(folder: Path, disturb: Disturbance) -> Result:
     """Run the demo in a folder while it is disturbed, and examine what came of it."""
     file = folder / "contacts.csv"
-    contacts.write(file, LINES, _SEED)
+    contacts.write(file, LINES, SEED)
     progress = Progress()
     async with house(folder) as running, client(running) as crmsync:
         await misbehave(running)

@@ -1,12 +1,18 @@
 """kill -9 in the middle of the demo: the account is the same as if nothing had happened."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from crmsync.v1.contact_pb2 import Contact
+from crmsync_server.demo import contacts
+from crmsync_server.demo.house import House, client, house
 from crmsync_server.demo.steps import Result
 from tests.chaos.disturbance import (
+    LINES,
+    SEED,
     Disturbance,
     demo,
     kill_server,
@@ -49,6 +55,24 @@ async def test_a_server_killed_with_its_database_ends_in_the_same_account(
 ) -> None:
     """What was committed is on disk, and nothing else was promised."""
     await _ends_in_the_same_account(tmp_path, kill_server_and_database, expected)
+
+
+async def test_an_import_outlives_its_server(tmp_path: Path, expected: Result) -> None:
+    """It goes on after what was acknowledged, and every line is counted once."""
+    file = tmp_path / "contacts.csv"
+    contacts.write(file, LINES, SEED)
+    async with house(tmp_path) as running, client(running) as crmsync:
+        imported = await crmsync.import_contacts(_killing_halfway(running, file), chunk=100)
+    assert imported == expected.imported
+
+
+async def _killing_halfway(running: House, file: Path) -> AsyncIterator[Contact]:
+    """Yield the contacts of a file, and kill the server in between."""
+    for number, contact in enumerate(contacts.read(file)):
+        if number == LINES // 2:
+            await running.server.kill()
+            await running.start_server()
+        yield contact
 
 
 async def _ends_in_the_same_account(folder: Path, disturb: Disturbance, expected: Result) -> None:
