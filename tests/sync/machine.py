@@ -288,7 +288,7 @@ class QueueMachine(RuleBasedStateMachine):
         assert len(batch) == len(hanging)
         self._finish(batch, ending, soon=True)
         self.world.transaction(lambda c: queue.drop_ticket(c, org_id, crm, ticket))
-        assert not self.world.statement("SELECT FROM tickets WHERE ticket = :t", t=ticket)
+        assert not self.world.statement("SELECT 1 FROM tickets WHERE ticket = :t", t=ticket)
 
     @rule()
     @precondition(lambda self: self.expired)
@@ -344,7 +344,7 @@ class QueueMachine(RuleBasedStateMachine):
         self._drain()
         assert all(outcome is not None for outcome in self.before.items.values())
         assert all(row.end_time is not None for row in self.before.sessions.values())
-        assert not self.world.statement("SELECT FROM contact_syncs WHERE lease_until IS NOT NULL")
+        assert not self.world.statement("SELECT 1 FROM contact_syncs WHERE lease_until IS NOT NULL")
 
     def _drain(self) -> None:
         for one in self._live():

@@ -79,7 +79,11 @@ class Engine:
             crew.rouse(settling=settling)
 
     def _assemble(self, org_id: str, crm: str) -> "_Crew | None":
-        adapter = self._adapters(org_id, crm)
+        try:
+            adapter = self._adapters(org_id, crm)
+        except Exception:  # noqa: BLE001 - one account's fault must not stop all the others
+            _log.exception("no adapter could be built", org_id=org_id, crm=crm)
+            return None
         if adapter is None:
             return None
         lane = Lane(org_id, crm, adapter, self._bench)
@@ -132,6 +136,8 @@ class _Crew:
         while not self._stopping:
             self._asked_again = False
             async with self._turns:
+                if self._stopping:
+                    return
                 claimed = await self._guarded(self._lane.deliver)
             delivered += claimed
             if claimed == self._lane.adapter.capabilities.max_batch:

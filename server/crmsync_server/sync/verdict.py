@@ -101,8 +101,8 @@ def _done(row: sa.Row[Any], outcome: Synced | Skipped) -> Finished:
                 row.attempt,
                 SyncStatus.COMPLETE,
                 AttemptOutcome.SYNCED,
-                crm_contact_id=crm_contact_id,
-                request_id=request_id or None,
+                crm_contact_id=_storable(crm_contact_id),
+                request_id=_storable(request_id) or None,
             )
         case Skipped(reason, message):
             return Finished(
@@ -111,7 +111,7 @@ def _done(row: sa.Row[Any], outcome: Synced | Skipped) -> Finished:
                 SyncStatus.SKIPPED,
                 AttemptOutcome.SKIPPED,
                 skip_reason=reason,
-                error_message=message or None,
+                error_message=_storable(message) or None,
             )
 
 
@@ -135,7 +135,14 @@ def _error(row: sa.Row[Any], kind: AttemptOutcome, fault: Fault) -> Finished:
         SyncStatus.ERROR,
         kind,
         retry_count=row.retry_count,
-        error_code=fault.code,
-        error_message=fault.message,
-        request_id=fault.request_id or None,
+        error_code=_storable(fault.code),
+        error_message=_storable(fault.message),
+        request_id=_storable(fault.request_id) or None,
     )
+
+
+def _storable(text: str) -> str:
+    # A CRM may quote anything. One text that Postgres cannot keep would sink the whole batch.
+    if text.isascii() and "\0" not in text:
+        return text
+    return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")

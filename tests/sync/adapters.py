@@ -1,0 +1,90 @@
+"""An adapter whose CRM is in memory and does what a test tells it to."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from crmsync_server.crm.adapter import Capabilities, Delivery, Standing
+from crmsync_server.crm.outcomes import Outcome, Synced
+
+Answer = Callable[[Sequence[Delivery]], Awaitable[Sequence[Outcome]]]
+
+
+def traits(
+    *,
+    max_batch: int = 10,
+    concurrency: int = 1,
+    requires_email: bool = True,
+    idempotent: bool = True,
+    push_timeout: timedelta = timedelta(seconds=30),
+) -> Capabilities:
+    """Return what the CRM can do."""
+    return Capabilities(max_batch, concurrency, requires_email, idempotent, push_timeout)
+
+
+async def all_synced(batch: Sequence[Delivery]) -> Sequence[Outcome]:
+    """Take everything."""
+    return [Synced(f"crm-{delivery.contact_id}") for delivery in batch]
+
+
+def answering(outcome: Callable[[Delivery], Outcome]) -> Answer:
+    """Answer each delivery by itself."""
+
+    async def answer(batch: Sequence[Delivery]) -> Sequence[Outcome]:
+        return [outcome(delivery) for delivery in batch]
+
+    return answer
+
+
+@dataclass
+class Scripted:
+    """Speaks the adapter's protocol, and remembers what it was asked.
+
+    answers: what becomes of the pushes, one after the other; the last one goes on for ever.
+    settlements: likewise for settle.
+    """
+
+    capabilities: Capabilities = field(default_factory=traits)
+    answers: list[Answer] = field(default_factory=lambda: [all_synced])
+    settlements: list[Answer] = field(default_factory=lambda: [all_synced])
+    pushed: list[list[Delivery]] = field(default_factory=list)
+    settled: list[tuple[str, list[Delivery]]] = field(default_factory=list)
+
+    async def push(self, batch: Sequence[Delivery]) -> Sequence[Outcome]:
+        """Answer as scripted."""
+        self.pushed.append(list(batch))
+        return await _next(self.answers)(batch)
+
+    async def settle(self, ticket: str, batch: Sequence[Delivery]) -> Sequence[Outcome]:
+        """Answer as scripted."""
+        self.settled.append((ticket, list(batch)))
+        return await _next(self.settlements)(batch)
+
+    async def check(self) -> Standing:
+        """Find the credentials good."""
+        return Standing(valid=True, message="scripted")
+
+
+class Gate:
+    """An answer that waits until it is let through, as a CRM that hangs does."""
+
+    def __init__(self, answer: Answer = all_synced) -> None:
+        """Give this answer in the end."""
+        self._answer = answer
+        self._open = asyncio.Event()
+        self.reached = asyncio.Event()
+
+    def open(self) -> None:
+        """Let everything through."""
+        self._open.set()
+
+    async def __call__(self, batch: Sequence[Delivery]) -> Sequence[Outcome]:
+        """Wait, then answer."""
+        self.reached.set()
+        await self._open.wait()
+        return await self._answer(batch)
+
+
+def _next(answers: list[Answer]) -> Answer:
+    return answers.pop(0) if len(answers) > 1 else answers[0]
