@@ -88,7 +88,7 @@ class Settings(BaseSettings):
     """Where gRPC is served, as `host:port`; port 0 takes a free one. Without one of
     `CRMSYNC_JWT_SECRET`, `CRMSYNC_JWKS_URL` and `CRMSYNC_JWKS_FILE` only loopback addresses are
     served."""
-    max_message_bytes: int = Field(default=16 * 1024 * 1024, ge=64 * 1024)
+    max_message_bytes: int = Field(default=16 * 1024 * 1024, ge=128 * 1024)
     """The longest message taken or sent, in bytes; a longer one is RESOURCE_EXHAUSTED."""
     drain_timeout: Duration = timedelta(seconds=20)
     """How long a stopping server lets calls and deliveries end by themselves."""

@@ -312,7 +312,7 @@ class ImportContactsRequest(_message.Message):
     """
     @_builtins.property
     def contacts(self) -> _containers.RepeatedCompositeFieldContainer[_contact_pb2.Contact]:
-        """The contacts of this message, 1 to 1,000; more is RESOURCE_EXHAUSTED. Each is held to the rules of Contact on its
+        """The contacts of this message, at most 1,000; more is RESOURCE_EXHAUSTED. Each is held to the rules of Contact on its
         own: one that breaks them is reported in the answer, and the rest is kept.
         """
 

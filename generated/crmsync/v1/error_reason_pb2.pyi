@@ -25,7 +25,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_UNSPECIFIED: _ErrorReason.ValueType  # 0
     """Never sent."""
     ERROR_REASON_INVALID_REQUEST: _ErrorReason.ValueType  # 1
-    """INVALID_ARGUMENT. Fields of the request break their rules; a google.rpc.BadRequest lists every violation."""
+    """INVALID_ARGUMENT. Fields of the request break their rules; a google.rpc.BadRequest lists every violation, or as
+    many as fit into the trailers (some 100); the message then says how many there are.
+    """
     ERROR_REASON_UNKNOWN_CRM: _ErrorReason.ValueType  # 2
     """INVALID_ARGUMENT. The CRM is not one of those known. Metadata: `crm`, `known` (comma-separated ids)."""
     ERROR_REASON_INVALID_PAGE_TOKEN: _ErrorReason.ValueType  # 3
@@ -73,7 +75,9 @@ class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
 """Never sent."""
 ERROR_REASON_INVALID_REQUEST: ErrorReason.ValueType  # 1
-"""INVALID_ARGUMENT. Fields of the request break their rules; a google.rpc.BadRequest lists every violation."""
+"""INVALID_ARGUMENT. Fields of the request break their rules; a google.rpc.BadRequest lists every violation, or as
+many as fit into the trailers (some 100); the message then says how many there are.
+"""
 ERROR_REASON_UNKNOWN_CRM: ErrorReason.ValueType  # 2
 """INVALID_ARGUMENT. The CRM is not one of those known. Metadata: `crm`, `known` (comma-separated ids)."""
 ERROR_REASON_INVALID_PAGE_TOKEN: ErrorReason.ValueType  # 3

@@ -10,6 +10,7 @@ import grpc.aio
 from google.protobuf.message import Message
 from typing_extensions import override
 
+from crmsync_server.errors import DrainingError
 from crmsync_server.rpc.auth import Authenticator, admit
 from crmsync_server.rpc.context import Context
 from crmsync_server.rpc.failures import answering
@@ -31,6 +32,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
         self._calls = 0
         self._idle = asyncio.Event()
         self._idle.set()
+        self._draining = False
 
     @override
     async def intercept_service(
@@ -45,6 +47,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
             return cast("Handler", handler)
         return _rebuilt(handler, self._wrapped(handler, method))
 
+    def refuse(self) -> None:
+        """From now on answer DRAINING to new calls, and to streams at their next message."""
+        self._draining = True
+
     async def idle(self) -> None:
         """Return when no call is under way."""
         await self._idle.wait()
@@ -55,12 +61,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
         # gRPC tells by the kind of function what it returns.
         async def unary(raw: Any, context: Context) -> Any:  # noqa: ANN401 - any message
             async with self._call(method, context):
-                return await behavior(_requests(handler, raw), context)
+                return await behavior(self._requests(handler, raw), context)
 
         async def stream(raw: Any, context: Context) -> AsyncIterator[Any]:  # noqa: ANN401
             async with (
                 self._call(method, context),
-                aclosing(behavior(_requests(handler, raw), context)) as responses,
+                aclosing(behavior(self._requests(handler, raw), context)) as responses,
             ):
                 async for response in responses:
                     yield response
@@ -73,6 +79,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
         self._idle.clear()
         try:
             async with answering(method, context) as line:
+                self._refuse_while_draining()
                 caller = await admit(self._authenticator, method, context)
                 line["org"] = caller.org_id
                 yield
@@ -81,16 +88,21 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
             if self._calls == 0:
                 self._idle.set()
 
+    def _requests(self, handler: Handler, raw: Any) -> Any:  # noqa: ANN401 - a message, or a stream
+        if handler.request_streaming:
+            return self._read_each(handler, raw)
+        return read(raw, _parser(handler))
 
-def _requests(handler: Handler, raw: Any) -> Any:  # noqa: ANN401 - one message, or a stream of them
-    if handler.request_streaming:
-        return _read_each(handler, raw)
-    return read(raw, _parser(handler))
+    async def _read_each(
+        self, handler: Handler, stream: AsyncIterator[bytes]
+    ) -> AsyncIterator[Message]:
+        async for raw in stream:
+            self._refuse_while_draining()
+            yield read(raw, _parser(handler))
 
-
-async def _read_each(handler: Handler, stream: AsyncIterator[bytes]) -> AsyncIterator[Message]:
-    async for raw in stream:
-        yield read(raw, _parser(handler))
+    def _refuse_while_draining(self) -> None:
+        if self._draining:
+            raise DrainingError
 
 
 def _parser(handler: Handler) -> Callable[[bytes], Message]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import grpc.aio
@@ -68,19 +69,19 @@ class Server:
         return port
 
     async def drain(self, grace: float) -> None:
-        """Say NOT_SERVING, take no more calls, and let those under way end by themselves.
+        """Say NOT_SERVING, refuse new calls, and let those under way end by themselves.
 
         Args:
             grace: seconds until those that have not are cancelled.
         """
         await self._health.enter_graceful_shutdown()
-        stopping = asyncio.create_task(self._server.stop(grace), name="stop rpc")
-        idle = asyncio.create_task(self._calls.idle(), name="await idle rpc")
-        await asyncio.wait([stopping, idle], return_when=asyncio.FIRST_COMPLETED)
-        idle.cancel()
-        # What is left are watchers of health and idle reflection, which would never end.
+        self._calls.refuse()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                await self._calls.idle()
+        # Once, and without a grace of its own: watchers of health would never end, and of two
+        # stops at a time grpc may crash.
         await self._server.stop(None)
-        await asyncio.wait([stopping, idle])
 
 
 def build_server(

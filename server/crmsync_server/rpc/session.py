@@ -12,6 +12,7 @@ from typing_extensions import override
 from crmsync.v1 import session_pb2, session_service_pb2_grpc
 from crmsync.v1 import session_service_pb2 as pb
 from crmsync_server.errors import (
+    InvalidPageTokenError,
     InvalidRequestError,
     SessionEndedError,
     Violation,
@@ -65,14 +66,14 @@ class SessionService(session_service_pb2_grpc.SessionServiceServicer):
     ) -> pb.ListSessionsResponse:
         """List sessions, newest first; see the contract."""
         caller, size = current_caller(), page_size(request.page_size)
-        cursor = cursor_of(request)
+        before_id = _before_id(request)
         async with self.database.org(caller.org_id) as connection:
             rows = await session.list(
                 connection,
                 caller.org_id,
                 _filter(request),
                 size=size + 1,
-                before_id=UUID(cursor[0]) if cursor else None,
+                before_id=before_id,
             )
         page, more = rows[:size], len(rows) > size
         return pb.ListSessionsResponse(
@@ -116,6 +117,14 @@ def _filter(request: pb.ListSessionsRequest) -> session.Filter:
     return session.Filter(
         states=states or None, kind=kind if request.kind else None, crm=request.crm or None
     )
+
+
+def _before_id(request: pb.ListSessionsRequest) -> UUID | None:
+    cursor = cursor_of(request)
+    try:
+        return UUID(cursor[0]) if cursor else None
+    except ValueError as error:
+        raise InvalidPageTokenError from error
 
 
 def _revision(resume_token: str) -> int:

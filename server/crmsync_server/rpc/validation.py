@@ -63,9 +63,7 @@ def read(raw: bytes, parse: Callable[[bytes], Message]) -> Message:
 def _refuse_too_many_items(message: Message) -> None:
     # Before anything looks at the items, of which there may be millions.
     for field, value in message.ListFields():
-        rules = field.GetOptions().Extensions[validate_pb2.field]
-        ignored = rules.ignore == validate_pb2.IGNORE_ALWAYS
-        limit = 0 if ignored else rules.repeated.max_items
+        limit = 0 if _is_ignored(field) else _rules(field).repeated.max_items
         if limit and len(value) > limit:
             raise TooManyItemsError(field.name, limit, len(value))
 
@@ -84,6 +82,8 @@ def _items(message: Message) -> int:
 def _nul_violations(message: Message, prefix: str) -> Iterator[Violation]:
     # Postgres keeps no NUL in a text.
     for field, value in message.ListFields():
+        if _is_ignored(field):
+            continue
         path = _joined(prefix, field.name)
         for key, one in _entries(field, value):
             if isinstance(one, Message):
@@ -100,6 +100,15 @@ def _entries(field: FieldDescriptor, value: Any) -> Iterable[tuple[object, objec
     if _is_map(field):
         return chain(((key, key) for key in value), value.items())
     return enumerate(value)
+
+
+def _rules(field: FieldDescriptor) -> validate_pb2.FieldRules:
+    return field.GetOptions().Extensions[validate_pb2.field]
+
+
+def _is_ignored(field: FieldDescriptor) -> bool:
+    """Tell whether a field is left to its handler to check."""
+    return _rules(field).ignore == validate_pb2.IGNORE_ALWAYS
 
 
 def _is_map(field: FieldDescriptor) -> bool:
