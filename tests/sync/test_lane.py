@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from crmsync_server.crm.adapter import CredentialsRefusedError, Delivery
 from crmsync_server.crm.outcomes import (
@@ -297,7 +296,7 @@ async def test_a_delivery_that_is_cut_off_is_written_down_as_unknown(shop: Shop)
 async def test_sessions_are_hinted_at_after_the_commit(shop: Shop) -> None:
     """Whoever reads on the hint finds what it is about."""
     _, session_id = await shop.stock()
-    reading: list[asyncio.Task[sa.Row[Any]]] = []
+    reading: list[asyncio.Task[Any]] = []
 
     class ReadAtOnce(list[str | None]):
         def append(self, hint: str | None) -> None:

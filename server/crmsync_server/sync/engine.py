@@ -135,10 +135,7 @@ class _Crew:
         delivered = 0
         while not self._stopping:
             self._asked_again = False
-            async with self._turns:
-                if self._stopping:
-                    return
-                claimed = await self._guarded(self._lane.deliver)
+            claimed = await self._take_turn()
             delivered += claimed
             if claimed == self._lane.adapter.capabilities.max_batch:
                 self._hire()
@@ -148,6 +145,10 @@ class _Crew:
             # Some of it may be due again soon. Whoever found nothing asks nobody to look: what is
             # due but locked by somebody else would be looked at without end.
             self._when_idle()
+
+    async def _take_turn(self) -> int:
+        async with self._turns:
+            return 0 if self._stopping else await self._guarded(self._lane.deliver)
 
     def _begin_settling(self) -> None:
         if self._stopping or self._settler is not None:

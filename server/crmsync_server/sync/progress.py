@@ -62,6 +62,7 @@ class ProgressHub(Generic[View]):
         self._topics: dict[Key, _Topic[View]] = {}
         self._moved: set[Key] = set()
         self._closed = False
+        self._polled = 0.0  # when all topics were read last, by the loop's clock
         self._duty = Duty("progress", self._turn)
 
     def start(self) -> None:
@@ -127,9 +128,10 @@ class ProgressHub(Generic[View]):
 
     async def _turn(self) -> float:
         moved, self._moved = self._moved & self._topics.keys(), set()
-        if not moved:
-            # Nothing was hinted for a while: hints may have been lost, the table is the truth.
-            moved = set(self._topics)
+        now = asyncio.get_running_loop().time()
+        if not moved or now - self._polled > _POLL:
+            # Hints may have been lost, however many arrive: the table is the truth.
+            moved, self._polled = set(self._topics), now
         if not moved:
             return _POLL
         await self._read(sorted(moved))

@@ -11,11 +11,12 @@ from crmsync_server.store.db import Database
 
 _PATIENCE = timedelta(seconds=5)
 _BURST_SHARE = 0.05
+_DAILY_BURST_SHARE = 0.5
 _DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
-class _Pace:
+class Spacing:
     """A limit as GCRA wants it: the time between calls, and how far ahead they may be."""
 
     interval: timedelta
@@ -30,21 +31,21 @@ class AccountQuota:
         self._database = database
         self._org_id = org_id
         self._crm = crm
-        self._paces: dict[str, _Pace] = {}
+        self._spacings: dict[str, Spacing] = {}
 
     def limit(self, limits: Sequence[Limit]) -> None:
         """Take over what the adapter declares."""
-        self._paces = {limit.bucket: _pace(limit) for limit in limits}
+        self._spacings = {limit.bucket: spacing(limit) for limit in limits}
 
     async def take(self, bucket: str, calls: int = 1) -> None:
         """Reserve calls and wait until they may be made; a bucket without a limit is free.
 
         Raises QuotaExhaustedError when the wait would be longer than a few seconds.
         """
-        pace = self._paces.get(bucket)
-        if pace is None:
+        kept = self._spacings.get(bucket)
+        if kept is None:
             return
-        draw = quota.Draw(self._org_id, self._crm, bucket, pace.interval * calls, pace.burst)
+        draw = quota.Draw(self._org_id, self._crm, bucket, kept.interval * calls, kept.burst)
         async with self._database.org(self._org_id) as connection:
             wait = await quota.reserve(connection, draw, _PATIENCE)
             if wait is None:
@@ -53,11 +54,11 @@ class AccountQuota:
             await asyncio.sleep(wait.total_seconds())
 
 
-def _pace(limit: Limit) -> _Pace:
-    # In any window of one period GCRA lets through the burst and the steady rate: together they
-    # must stay within the limit. A day's allowance may be spent at any hour, so all of it is burst.
-    if limit.period >= _DAY:
-        return _Pace(limit.period / limit.calls, limit.period)
-    burst = max(1, int(limit.calls * _BURST_SHARE))
+def spacing(limit: Limit) -> Spacing:
+    """Return how GCRA keeps a limit: no window of one period has more calls than it allows."""
+    # Any window gets at most the burst and the steady rate: together they stay within the limit.
+    # Half of a day's allowance may be spent at any hour.
+    share = _DAILY_BURST_SHARE if limit.period >= _DAY else _BURST_SHARE
+    burst = max(1, int(limit.calls * share))
     interval = limit.period / max(1, limit.calls - burst)
-    return _Pace(interval, interval * burst)
+    return Spacing(interval, interval * burst)
