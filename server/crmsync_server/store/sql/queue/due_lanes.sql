@@ -1,12 +1,14 @@
 -- Every lane with something queued, and in how many seconds it may deliver the first of it: 0 when
 -- that is due, more when it waits or the lane is paused. By the database's clock, the only one that
 -- all replicas share.
--- A loose index scan: the cost follows the number of lanes, not of queued contacts.
+-- A loose index scan: the cost follows the number of lanes, not of queued contacts. Every lane is
+-- greater than ('', ''); asking for that keeps the planner on the index while the table was never
+-- analyzed, and from sorting the whole queue.
 WITH RECURSIVE found AS (
     (
         SELECT cs.org_id, cs.crm
         FROM contact_syncs AS cs
-        WHERE cs.processing_status = 'QUEUED'
+        WHERE cs.processing_status = 'QUEUED' AND (cs.org_id, cs.crm) > ('', '')
         ORDER BY cs.org_id, cs.crm
         LIMIT 1
     )
