@@ -3,6 +3,8 @@
 -- The contact is read in this same snapshot: claimed_version says exactly what is delivered, and an
 -- edit that commits later raises wanted_version above it. Why org_id is joined and not given: see
 -- finish.sql.
+-- The ids go through an array: the planner takes a LIMIT that it cannot foresee for a tenth of the
+-- table, and would read all of it.
 WITH paused AS (
     SELECT EXISTS (
         SELECT
@@ -12,7 +14,7 @@ WITH paused AS (
 ),
 
 high AS MATERIALIZED (
-    SELECT cs.org_id, cs.contact_id, cs.crm
+    SELECT cs.contact_id
     FROM contact_syncs AS cs
     WHERE cs.org_id = :org_id
         AND cs.crm = :crm
@@ -26,7 +28,7 @@ high AS MATERIALIZED (
 ),
 
 normal AS MATERIALIZED (
-    SELECT cs.org_id, cs.contact_id, cs.crm
+    SELECT cs.contact_id
     FROM contact_syncs AS cs
     WHERE cs.org_id = :org_id
         AND cs.crm = :crm
@@ -37,6 +39,13 @@ normal AS MATERIALIZED (
     ORDER BY cs.due_time, cs.contact_id
     LIMIT (SELECT CAST(:size AS bigint) - count(*) FROM high)
     FOR UPDATE SKIP LOCKED
+),
+
+due AS MATERIALIZED (
+    SELECT :org_id AS org_id, :crm AS crm, d.contact_id
+    FROM unnest(
+        ARRAY(SELECT h.contact_id FROM high AS h) || ARRAY(SELECT n.contact_id FROM normal AS n)
+    ) AS d (contact_id)
 )
 
 UPDATE contact_syncs AS cs SET
@@ -53,11 +62,7 @@ UPDATE contact_syncs AS cs SET
     claimed_hash = c.content_hash,
     queued_again = FALSE,
     update_time = now()
-FROM (
-    SELECT h.* FROM high AS h
-    UNION ALL
-    SELECT n.* FROM normal AS n
-) AS due
+FROM due
 INNER JOIN contacts AS c ON c.org_id = due.org_id AND c.id = due.contact_id
 WHERE cs.org_id = due.org_id AND cs.contact_id = due.contact_id AND cs.crm = due.crm
 RETURNING

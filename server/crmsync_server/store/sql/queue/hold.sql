@@ -13,7 +13,7 @@ owned AS MATERIALIZED (
     FROM accepted AS i
     INNER JOIN contact_syncs AS cs
         ON cs.org_id = i.org_id AND cs.contact_id = i.contact_id AND cs.crm = i.crm
-    WHERE cs.processing_status = 'PROCESSING' AND cs.attempt = i.attempt
+    WHERE cs.lease_until IS NOT NULL AND cs.attempt = i.attempt
     ORDER BY cs.contact_id
     FOR UPDATE OF cs
 ),
