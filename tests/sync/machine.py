@@ -254,6 +254,13 @@ class QueueMachine(RuleBasedStateMachine):
         owned = self.model.owns(one.key, one.attempt)
         assert self._finish([one], ending, soon=True) == int(owned)
 
+    @rule(pick=picks, ending=endings)
+    @precondition(lambda self: self._overtaken())
+    def finish_overtaken(self, pick: int, ending: str) -> None:
+        """Finish a claim whose standing another worker has by now: nothing changes."""
+        overtaken = self._overtaken()
+        assert self._finish([overtaken[pick % len(overtaken)]], ending, soon=True) == 0
+
     @rule(pick=picks, applied=st.booleans())
     @precondition(lambda self: self._live())
     def lose(self, pick: int, *, applied: bool) -> None:
@@ -402,6 +409,10 @@ class QueueMachine(RuleBasedStateMachine):
 
     def _live(self) -> list[Claim]:
         return [one for one in self.claims if self.model.owns(one.key, one.attempt)]
+
+    def _overtaken(self) -> list[Claim]:
+        under_way = {one.key: one.attempt for one in self._live()}
+        return [one for one in self.claims if one.attempt < under_way.get(one.key, 0)]
 
     def _enqueue(
         self, org_id: str, selection: queue.Selection, order: queue.Order, expected: set[UUID]

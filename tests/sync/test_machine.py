@@ -12,7 +12,7 @@ from tests.postgres import Postgres
 from tests.sync.machine import QueueMachine, World
 
 _PROFILE = settings(
-    max_examples=100,
+    max_examples=150,
     stateful_step_count=40,
     deadline=None,
     derandomize=True,
