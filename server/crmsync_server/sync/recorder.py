@@ -11,19 +11,21 @@ from collections.abc import Awaitable, Callable, Sequence
 from crmsync_server.store.queue import Finished
 
 _MOST = 500
+# One prepares its rows while the other holds the session's row and commits.
+_WRITERS = 2
 
 Batch = Sequence[Finished]
 Write = Callable[[Batch], Awaitable[None]]
 
 
 class Recorder:
-    """Passes finished attempts on to write, one call at a time and several batches in a call."""
+    """Passes finished attempts on to write, two calls at a time and several batches in a call."""
 
     def __init__(self, write: Write) -> None:
         """Write through this function."""
         self._write = write
         self._waiting: deque[tuple[Batch, asyncio.Future[None]]] = deque()
-        self._writer: asyncio.Task[None] | None = None
+        self._writers: set[asyncio.Task[None]] = set()
 
     async def record(self, batch: Batch) -> None:
         """Return when the batch is written; raises what write raised.
@@ -32,24 +34,23 @@ class Recorder:
         """
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((batch, written))
-        if self._writer is None:
-            self._writer = asyncio.create_task(self._write_all(), name="record")
+        if len(self._writers) < _WRITERS:
+            writer = asyncio.create_task(self._write_all(), name="record")
+            self._writers.add(writer)
+            writer.add_done_callback(self._writers.discard)
         await written
 
     async def idle(self) -> None:
         """Return when nothing is left to be written."""
-        if self._writer is not None:
-            await asyncio.wait([self._writer])
+        if self._writers:
+            await asyncio.wait(self._writers)
 
     async def _write_all(self) -> None:
-        try:
-            while self._waiting:
-                taken = self._take()
-                fault = await self._fault_of([one for batch, _ in taken for one in batch])
-                for _, written in taken:
-                    _settle(written, fault)
-        finally:
-            self._writer = None
+        while self._waiting:
+            taken = self._take()
+            fault = await self._fault_of([one for batch, _ in taken for one in batch])
+            for _, written in taken:
+                _settle(written, fault)
 
     def _take(self) -> Sequence[tuple[Batch, asyncio.Future[None]]]:
         taken = [self._waiting.popleft()]
