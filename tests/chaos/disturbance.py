@@ -11,9 +11,7 @@ from crmsync.v1.session_pb2 import Session
 from crmsync_server.demo import contacts
 from crmsync_server.demo.faults import DIALS
 from crmsync_server.demo.house import House, client, house
-from crmsync_server.demo.processes import ProcessDiedError
 from crmsync_server.demo.steps import Result, examine, misbehave, queue_all, watch
-from tests.eventually import eventually
 
 LINES = 2000
 SEED = 7
@@ -72,7 +70,7 @@ async def kill_server_and_database(running: House, progress: Progress) -> None:
     await _middle(progress, 10)
     os.kill(_postmaster(running.data_dir), signal.SIGKILL)
     await running.server.kill()
-    await eventually(lambda: _started(running), within=30)
+    await running.start_server()
 
 
 async def _middle(progress: Progress, percent: float) -> None:
@@ -97,16 +95,6 @@ async def demo(folder: Path, disturb: Disturbance) -> Result:
             group.create_task(watch(crmsync, sessions, progress.show))
             group.create_task(disturb(running, progress))
         return await examine(running, LINES, imported, sessions)
-
-
-async def _started(running: House) -> None:
-    """Start the server, as a supervisor does it again when it comes up too early."""
-    try:
-        await running.start_server()
-    except ProcessDiedError as error:
-        # What a killed postmaster leaves behind may take a moment to go.
-        assert "pg_ctl start failed" not in str(error)  # noqa: PT017 - asked again by eventually
-        raise
 
 
 def _postmaster(data_dir: Path) -> int:

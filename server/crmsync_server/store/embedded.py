@@ -24,6 +24,8 @@ from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import quote
 
+import stamina
+
 from crmsync_server.store.programs import Programs, ProgramsError
 
 _SOCKET = ".s.PGSQL.5432"
@@ -163,7 +165,18 @@ class EmbeddedPostgres:
         )
         log = str(self._cluster / "postgres.log")
         wait = ("-w", "-t", str(int(_READY_SECONDS)))
-        programs.run("pg_ctl", "start", "-D", str(self._cluster), "-l", log, "-o", options, *wait)
+        # The children of a killed postmaster hold its shared memory until they have noticed.
+        left_over = (self._cluster / "postmaster.pid").exists()
+        for attempt in stamina.retry_context(
+            on=ProgramsError,
+            attempts=None if left_over else 1,
+            timeout=_READY_SECONDS,
+            wait_initial=0.1,
+            wait_max=1.0,
+        ):
+            with attempt:
+                start = ("pg_ctl", "start", "-D", str(self._cluster), "-l", log)
+                programs.run(*start, "-o", options, *wait)
         return socket_dir
 
     def _short_socket_dir(self) -> Path:

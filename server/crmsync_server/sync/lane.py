@@ -180,8 +180,9 @@ class Lane:
         await self._hold([(row, out) for row, out in judged if isinstance(out, Accepted)])
         now = self._bench.clock()
         idempotent = self.adapter.capabilities.idempotent
+        policy = self._bench.policy.drawn()
         finished = [
-            judge(row, outcome, self._bench.policy, now, idempotent=idempotent)
+            judge(row, outcome, policy, now, idempotent=idempotent)
             for row, outcome in judged
             if not isinstance(outcome, Accepted)
         ]

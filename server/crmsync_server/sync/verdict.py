@@ -41,6 +41,14 @@ class RetryPolicy:
         longest: timedelta = min(self.cap, self.base * 2 ** min(retry_count, 30))
         return longest * self.jitter()
 
+    def drawn(self) -> "RetryPolicy":
+        """Return this policy with its jitter drawn once.
+
+        What failed as one batch then comes back as one, and not as many small ones.
+        """
+        share = self.jitter()
+        return replace(self, jitter=lambda: share)
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
