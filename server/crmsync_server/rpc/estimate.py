@@ -14,7 +14,7 @@ _SLOWEST = (
 
 
 class Estimate:
-    """How long a lane needs, from one look at its backlog (store.stats.backlog)."""
+    """How long a lane needs, from one look at its backlog (store.stats.backlogs)."""
 
     def __init__(
         self, backlog: sa.Row[Any], traits: CrmTraits, clock: Callable[[], datetime]

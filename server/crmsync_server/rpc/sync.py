@@ -154,19 +154,21 @@ class SyncService(sync_service_pb2_grpc.SyncServiceServicer):
     async def _estimate(
         self, connection: AsyncConnection, org_id: str, crm: str, traits: CrmTraits
     ) -> Estimate:
-        return Estimate(await stats.backlog(connection, org_id, crm), traits, self.clock)
+        backlogs = await stats.backlogs(connection, org_id, [crm])
+        return Estimate(backlogs[crm], traits, self.clock)
 
     async def _estimates(
         self, connection: AsyncConnection, org_id: str, rows: Sequence[sa.Row[Any]]
     ) -> dict[str, datetime]:
-        """Estimate only for what is queued: most contacts are at rest and cost one statement."""
+        """Estimate for what is queued; most contacts are at rest and cost no look at the lanes."""
+        queued = {row.crm: row for row in rows if row.sync_status == SyncStatus.QUEUED}
+        crms = [crm for crm in queued if crm in self.crms.known]
         found = {}
-        for row in rows:
-            if row.sync_status == SyncStatus.QUEUED and row.crm in self.crms.known:
-                traits = self.crms.find(row.crm)
-                estimate = await self._estimate(connection, org_id, row.crm, traits)
-                later = row.next_retry_time or estimate.last()
-                found[row.crm] = max(later, estimate.first())
+        backlogs = await stats.backlogs(connection, org_id, crms) if crms else {}
+        for crm, backlog in backlogs.items():
+            estimate = Estimate(backlog, self.crms.find(crm), self.clock)
+            later = queued[crm].next_retry_time or estimate.last()
+            found[crm] = max(later, estimate.first())
         return found
 
 

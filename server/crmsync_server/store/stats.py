@@ -1,5 +1,6 @@
 """Counts that are kept up as work is done, so that reading them costs the same at any size."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -21,9 +22,13 @@ async def recent(connection: AsyncConnection, org_id: str, crm: str) -> sa.Row[A
     return await _one(connection, "stats/recent", org_id, crm)
 
 
-async def backlog(connection: AsyncConnection, org_id: str, crm: str) -> sa.Row[Any]:
-    """Return what an estimate needs: open, records_per_second, paused_until."""
-    return await _one(connection, "stats/backlog", org_id, crm)
+async def backlogs(
+    connection: AsyncConnection, org_id: str, crms: Sequence[str]
+) -> dict[str, sa.Row[Any]]:
+    """Return what estimates need, by CRM: open, records_per_second, paused_until."""
+    parameters = {"org_id": org_id, "crms": list(crms)}
+    rows = await connection.execute(statement("stats/backlogs"), parameters)
+    return {row.crm: row for row in rows}
 
 
 async def _one(connection: AsyncConnection, name: str, org_id: str, crm: str) -> sa.Row[Any]:

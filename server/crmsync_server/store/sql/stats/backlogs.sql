@@ -1,0 +1,13 @@
+-- What estimates need, for each of some lanes: how much is open, how fast the lane goes, until when
+-- it is paused.
+SELECT
+    w.crm,
+    (
+        SELECT coalesce(sum(n.open), 0)
+        FROM sync_counts AS n
+        WHERE n.org_id = :org_id AND n.crm = w.crm
+    ) AS open,
+    l.records_per_second,
+    l.paused_until
+FROM unnest(CAST(:crms AS text [])) AS w (crm)
+LEFT JOIN lanes AS l ON l.org_id = :org_id AND l.crm = w.crm
