@@ -152,13 +152,12 @@ async def test_a_contact_that_is_being_edited_is_not_claimed_with_old_content(
 async def test_a_contact_first_queued_during_its_edit_is_delivered_as_edited(
     database: Database,
 ) -> None:
-    """Queueing waits for the edit, which could not know of the new standing."""
+    """The edit cannot know of the new standing, so it is not claimed before the edit's commit."""
     [contact_id] = await people.populate(database, 1)
     async with database.org(ORG) as editing:
         await people.edit(editing, ORG, contact_id, "b")
-        async with meanwhile(database, enqueueing([contact_id])) as enqueue:
-            assert not await run(database, people.claim)
-    await enqueue
+        await run(database, enqueueing([contact_id]))
+        assert not await run(database, people.claim)
     [row] = await run(database, people.claim)
     assert row.first_name == "b"
 

@@ -46,6 +46,15 @@ due AS MATERIALIZED (
     FROM unnest(
         ARRAY(SELECT h.contact_id FROM high AS h) || ARRAY(SELECT n.contact_id FROM normal AS n)
     ) AS d (contact_id)
+),
+
+-- Not the contacts that are being edited right now: an edit cannot tell a standing of itself that
+-- was made meanwhile, and that would be delivered with the content before it.
+settled AS MATERIALIZED (
+    SELECT c.*
+    FROM due
+    INNER JOIN contacts AS c ON c.org_id = due.org_id AND c.id = due.contact_id
+    FOR KEY SHARE OF c SKIP LOCKED
 )
 
 UPDATE contact_syncs AS cs SET
@@ -63,7 +72,7 @@ UPDATE contact_syncs AS cs SET
     queued_again = FALSE,
     update_time = now()
 FROM due
-INNER JOIN contacts AS c ON c.org_id = due.org_id AND c.id = due.contact_id
+INNER JOIN settled AS c ON c.org_id = due.org_id AND c.id = due.contact_id
 WHERE cs.org_id = due.org_id AND cs.contact_id = due.contact_id AND cs.crm = due.crm
 RETURNING
     cs.contact_id,
