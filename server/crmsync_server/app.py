@@ -252,7 +252,9 @@ class _House:
 
     def _rescue(self) -> Rescue:
         interval = self._settings.engine_rescue_interval
-        return Rescue(self._database, self._hints, self._policy, interval, _now)
+        return Rescue(
+            self._database, self._hints, self._policy, interval, _now, self._is_idempotent
+        )
 
     def _janitor(self) -> Janitor:
         return Janitor(
@@ -276,6 +278,10 @@ class _House:
             quota.limit(adapter.capabilities.limits)
             self._adapters[key] = adapter
         return self._adapters[key]
+
+    def _is_idempotent(self, org_id: str, crm: str) -> bool:
+        adapter = self._adapter(org_id, crm)
+        return adapter is None or adapter.capabilities.idempotent
 
     def _traits(self, crm: str) -> CrmTraits:
         adapter = self._adapter(_NOBODY, crm)

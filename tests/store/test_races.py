@@ -152,14 +152,16 @@ async def test_a_contact_that_is_being_edited_is_not_claimed_with_old_content(
 async def test_a_contact_first_queued_during_its_edit_is_delivered_as_edited(
     database: Database,
 ) -> None:
-    """The edit cannot know of the new standing, so it is not claimed before the edit's commit."""
+    """The edit cannot know of the new standing; the finish notices, and it is delivered again."""
     [contact_id] = await people.populate(database, 1)
     async with database.org(ORG) as editing:
         await people.edit(editing, ORG, contact_id, "b")
         await run(database, enqueueing([contact_id]))
-        assert not await run(database, people.claim)
+        [row] = await run(database, people.claim)
+    receipt = await run(database, finishing(synced(row)))
+    assert (row.first_name, receipt.requeued) == ("a", 1)
     [row] = await run(database, people.claim)
-    assert row.first_name == "b"
+    assert (row.first_name, row.unchanged) == ("b", False)
 
 
 async def test_a_finish_sees_the_queueing_that_it_waited_for(database: Database) -> None:

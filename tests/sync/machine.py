@@ -307,6 +307,7 @@ class QueueMachine(RuleBasedStateMachine):
             _POLICY,
             timedelta(seconds=1),
             _now,
+            lambda *_: True,
         )
         self.world.run(rescue.turn())
         for key in self.expired:

@@ -155,7 +155,9 @@ async def test_what_a_dead_server_left_is_rescued_and_delivered(shop: Shop) -> N
     async with shop.database.org(ORG) as connection:
         await queue.claim(connection, ORG, CRM, size=3, lease=timedelta(0), owner="dead")
     bench = shop.bench
-    rescue = Rescue(shop.database, bench.hints, bench.policy, timedelta(seconds=1), now)
+    rescue = Rescue(
+        shop.database, bench.hints, bench.policy, timedelta(seconds=1), now, lambda *_: True
+    )
     await rescue.turn()
     assert await shop.outcomes() == ["LEASE_EXPIRED"] * 3
     adapter = Scripted()

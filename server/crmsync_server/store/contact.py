@@ -133,7 +133,6 @@ async def lock(
     parameters = {"org_id": org_id, "contact_ids": list(contact_ids)}
     rows = (await connection.execute(statement("contact/lock"), parameters)).all()
     await lock_syncs(connection, org_id, contact_ids)
-    await bar_syncs(connection, org_id, contact_ids)
     return rows
 
 
@@ -141,12 +140,6 @@ async def lock_syncs(connection: AsyncConnection, org_id: str, contact_ids: Sequ
     """Lock the standings of locked contacts."""
     parameters = {"org_id": org_id, "contact_ids": list(contact_ids)}
     await connection.execute(statement("contact/lock_syncs"), parameters)
-
-
-async def bar_syncs(connection: AsyncConnection, org_id: str, contact_ids: Sequence[UUID]) -> None:
-    """Let nobody make a standing for locked contacts."""
-    parameters = {"org_id": org_id, "contact_ids": list(contact_ids)}
-    await connection.execute(statement("contact/bar_syncs"), parameters)
 
 
 async def write(connection: AsyncConnection, org_id: str, drafts: Sequence[Draft]) -> None:

@@ -117,11 +117,9 @@ class _Crew:
         self._stopping = True
         tasks = {*self._workers, *({self._settler} if self._settler else ())}
         late = (await asyncio.wait(tasks, timeout=grace))[1] if tasks else ()
-        for task in late:
-            task.cancel()
         if late:
+            self._lane.give_up()
             await asyncio.wait(late)
-        await self._lane.idle()
 
     def _hire(self) -> None:
         if self._stopping or len(self._workers) >= self._lane.adapter.capabilities.concurrency:

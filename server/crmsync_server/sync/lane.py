@@ -4,8 +4,7 @@ Claim, push, judge, finish. Whatever happens between claim and finish, the batch
 what could not be judged is given back, and what even that cannot reach is rescued by its lease.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,11 +20,11 @@ from crmsync_server.crm.outcomes import (
     Postponed,
     Skipped,
     SkipReason,
-    Unknown,
 )
 from crmsync_server.store import lane as lanes
 from crmsync_server.store import queue
 from crmsync_server.store.db import FAULTS, Database
+from crmsync_server.sync.calls import Calls
 from crmsync_server.sync.hints import Hints
 from crmsync_server.sync.pace import Pace
 from crmsync_server.sync.recorder import Recorder
@@ -75,6 +74,7 @@ class Lane:
         self._pace = Pace()
         self._recorder = Recorder(self._write)
         self._log = _log.bind(org_id=org_id, crm=crm)
+        self._calls = Calls(adapter, bench.clock, self._log)
 
     async def deliver(self) -> int:
         """Claim one batch and bring it to its end; return how many were claimed."""
@@ -89,7 +89,7 @@ class Lane:
                 owner=self._bench.owner,
             )
         if rows:
-            await self._end(rows, self._push)
+            await self._end(rows)
         return len(rows)
 
     async def settle(self) -> int:
@@ -107,35 +107,22 @@ class Lane:
             await queue.drop_ticket(connection, self.org_id, self.crm, ticket)
         return max(1, len(rows))
 
-    async def idle(self) -> None:
-        """Return when every outcome that is known is written down."""
-        await self._recorder.idle()
+    def give_up(self) -> None:
+        """Wait for the CRM no longer; what is under way ends as unknown, and is written down."""
+        self._calls.give_up()
 
     async def _settle(self, ticket: str, rows: Sequence[sa.Row[Any]]) -> None:
-        try:
-            async with asyncio.timeout(self.adapter.capabilities.push_timeout.total_seconds()):
-                outcomes = await self.adapter.settle(ticket, [_delivery(row) for row in rows])
-        except (CredentialsRefusedError, TimeoutError) as error:
-            # The ticket is asked about again when its own lease is over.
-            self._log.warning("ticket not settled", ticket=ticket, error=str(error))
-            return
-        await self._record(list(zip(rows, outcomes, strict=True)))
+        outcomes = await self._calls.settle(ticket, [_delivery(row) for row in rows])
+        # Without an answer the ticket is asked about again when its own lease is over.
+        if outcomes is not None:
+            await self._record(list(zip(rows, outcomes, strict=True)))
 
-    async def _end(
-        self,
-        rows: Sequence[sa.Row[Any]],
-        push: Callable[[Sequence[sa.Row[Any]]], Awaitable[Judged]],
-    ) -> None:
+    async def _end(self, rows: Sequence[sa.Row[Any]]) -> None:
         try:
             async with renewing(lambda: self._renew(rows), self._bench.renewal):
-                judged = await push(rows)
+                judged = await self._push(rows)
         except CredentialsRefusedError as error:
             await self._refused(rows, str(error))
-        except asyncio.CancelledError:
-            # The process is stopping: the records must not wait for their lease.
-            outcome = Unknown("the server stopped while it waited for the CRM")
-            await asyncio.shield(self._record([(row, outcome) for row in rows]))
-            raise
         else:
             await self._record(judged)
 
@@ -147,7 +134,7 @@ class Lane:
             (row, outcome) for row, outcome in known if outcome is not None
         ]
         if to_push:
-            outcomes = await self._outcomes([_delivery(row) for row in to_push])
+            outcomes = await self._calls.push([_delivery(row) for row in to_push])
             judged += zip(to_push, outcomes, strict=True)
         return judged
 
@@ -157,23 +144,6 @@ class Lane:
         if row.email is None and self.adapter.capabilities.requires_email:
             return Skipped(SkipReason.NO_EMAIL)
         return Skipped(SkipReason.UNCHANGED) if row.unchanged else None
-
-    async def _outcomes(self, batch: Sequence[Delivery]) -> Sequence[Outcome]:
-        timeout = self.adapter.capabilities.push_timeout
-        try:
-            async with asyncio.timeout(timeout.total_seconds()):
-                outcomes = await self.adapter.push(batch)
-        except CredentialsRefusedError:
-            raise
-        except TimeoutError:
-            return [Unknown(f"the CRM did not answer within {timeout}")] * len(batch)
-        except Exception:  # noqa: BLE001 - an adapter's fault costs its batch, never the lane
-            self._log.exception("the adapter failed")
-            return [Unknown("the adapter failed; the server's log says how")] * len(batch)
-        if len(outcomes) != len(batch):
-            self._log.error("the adapter lost outcomes", sent=len(batch), got=len(outcomes))
-            return [Unknown("the adapter did not account for the batch")] * len(batch)
-        return outcomes
 
     async def _record(self, judged: Judged) -> None:
         """Write down a batch: what is accepted is held, what is final or due again is finished."""
@@ -186,8 +156,9 @@ class Lane:
             for row, outcome in judged
             if not isinstance(outcome, Accepted)
         ]
-        await self._finish(finished)
+        # The pause first: another worker must not claim what is about to be queued again.
         await self._pause([out for _, out in judged if isinstance(out, Postponed) and out.lane])
+        await self._finish(finished)
 
     async def _finish(self, finished: Sequence[queue.Finished]) -> None:
         for start in range(0, len(finished), _FINISH_BATCH):
@@ -234,16 +205,9 @@ class Lane:
     async def _refused(self, rows: Sequence[sa.Row[Any]], message: str) -> None:
         self._log.error("the CRM refuses the credentials, the lane waits", message=message)
         now = self._bench.clock()
+        refused = Postponed(now + _REFUSED_PAUSE, "CREDENTIALS_REFUSED", message)
+        await self._pause([refused])
         await self._finish([release(row, now, message) for row in rows])
-        async with self._bench.database.org(self.org_id) as connection:
-            await lanes.pause(
-                connection,
-                self.org_id,
-                self.crm,
-                until=now + _REFUSED_PAUSE,
-                code="CREDENTIALS_REFUSED",
-                message=message,
-            )
 
     async def _pause(self, postponed: Sequence[Postponed]) -> None:
         if not postponed:

@@ -28,10 +28,7 @@ class Recorder:
         self._writers: set[asyncio.Task[None]] = set()
 
     async def record(self, batch: Batch) -> None:
-        """Return when the batch is written; raises what write raised.
-
-        A caller that is cancelled does not stop the writing.
-        """
+        """Return when the batch is written; raises what write raised."""
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((batch, written))
         if len(self._writers) < _WRITERS:
@@ -39,11 +36,6 @@ class Recorder:
             self._writers.add(writer)
             writer.add_done_callback(self._writers.discard)
         await written
-
-    async def idle(self) -> None:
-        """Return when nothing is left to be written."""
-        if self._writers:
-            await asyncio.wait(self._writers)
 
     async def _write_all(self) -> None:
         while self._waiting:

@@ -29,13 +29,18 @@ class Rescue:
         policy: RetryPolicy,
         interval: timedelta,
         clock: Callable[[], datetime],
+        idempotent: Callable[[str, str], bool],
     ) -> None:
-        """Look for expired leases every interval."""
+        """Look for expired leases every interval.
+
+        idempotent: whether the CRM of (org_id, crm) may be given a record again.
+        """
         self._database = database
         self._hints = hints
         self._policy = policy
         self._interval = interval
         self._clock = clock
+        self._idempotent = idempotent
         self._duty = Duty("rescue", self.turn)
 
     def start(self) -> None:
@@ -60,7 +65,9 @@ class Rescue:
             for row in expired:
                 lanes[row.org_id, row.crm].append(row)
             for (org_id, crm), rows in sorted(lanes.items()):
-                receipt = await queue.finish(connection, org_id, crm, self._ended(rows))
+                idempotent = self._idempotent(org_id, crm)
+                ended = self._ended(rows, idempotent=idempotent)
+                receipt = await queue.finish(connection, org_id, crm, ended)
                 receipts.append((org_id, crm, receipt))
         for org_id, crm, receipt in receipts:
             _log.warning("rescued deliveries", org_id=org_id, crm=crm, count=receipt.finished)
@@ -68,5 +75,6 @@ class Rescue:
             self._hints.queued(org_id, crm)
         return len(expired)
 
-    def _ended(self, rows: Sequence[sa.Row[Any]]) -> list[queue.Finished]:
-        return [expire(row, self._policy, self._clock()) for row in rows]
+    def _ended(self, rows: Sequence[sa.Row[Any]], *, idempotent: bool) -> list[queue.Finished]:
+        now = self._clock()
+        return [expire(row, self._policy, now, idempotent=idempotent) for row in rows]

@@ -93,10 +93,13 @@ def release(row: sa.Row[Any], now: datetime, why: str) -> Finished:
     return _later(row, AttemptOutcome.RELEASED, now, Fault("RELEASED", why))
 
 
-def expire(row: sa.Row[Any], policy: RetryPolicy, now: datetime) -> Finished:
-    """End an attempt whose server is gone: back to the queue, or an error after too many."""
+def expire(row: sa.Row[Any], policy: RetryPolicy, now: datetime, *, idempotent: bool) -> Finished:
+    """End an attempt whose server is gone: back to the queue, or an error after too many.
+
+    At once an error where the CRM must not be given a record twice: it may have been sent.
+    """
     fault = Fault("LEASE_EXPIRED", "the server that worked on it stopped without an outcome")
-    if row.rescue_count >= policy.max_rescues:
+    if row.rescue_count >= policy.max_rescues or not idempotent:
         return _error(row, AttemptOutcome.LEASE_EXPIRED, fault)
     return _later(row, AttemptOutcome.LEASE_EXPIRED, now, fault)
 

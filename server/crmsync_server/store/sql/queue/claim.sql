@@ -1,7 +1,7 @@
 -- Claim the next deliveries of one lane: HIGH first, then NORMAL, each in the order they are due.
 -- Two plain ranges of contact_syncs_queue_idx instead of one sort over both priorities.
--- The contact is read in this same snapshot: claimed_version says exactly what is delivered, and an
--- edit that commits later raises wanted_version above it. Why org_id is joined and not given: see
+-- The contact is read in this same snapshot: claimed_version says exactly what is delivered, and
+-- finish.sql notices an edit that commits later. Why org_id is joined and not given: see
 -- finish.sql.
 -- The ids go through an array: the planner takes a LIMIT that it cannot foresee for a tenth of the
 -- table, and would read all of it.
@@ -46,15 +46,6 @@ due AS MATERIALIZED (
     FROM unnest(
         ARRAY(SELECT h.contact_id FROM high AS h) || ARRAY(SELECT n.contact_id FROM normal AS n)
     ) AS d (contact_id)
-),
-
--- Not the contacts that are being edited right now: an edit cannot tell a standing of itself that
--- was made meanwhile, and that would be delivered with the content before it.
-settled AS MATERIALIZED (
-    SELECT c.*
-    FROM due
-    INNER JOIN contacts AS c ON c.org_id = due.org_id AND c.id = due.contact_id
-    FOR KEY SHARE OF c SKIP LOCKED
 )
 
 UPDATE contact_syncs AS cs SET
@@ -72,7 +63,7 @@ UPDATE contact_syncs AS cs SET
     queued_again = FALSE,
     update_time = now()
 FROM due
-INNER JOIN settled AS c ON c.org_id = due.org_id AND c.id = due.contact_id
+INNER JOIN contacts AS c ON c.org_id = due.org_id AND c.id = due.contact_id
 WHERE cs.org_id = due.org_id AND cs.contact_id = due.contact_id AND cs.crm = due.crm
 RETURNING
     cs.contact_id,

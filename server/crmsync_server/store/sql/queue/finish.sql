@@ -2,8 +2,10 @@
 -- hours move together or not at all. An attempt that is no longer the standing's own (its lease
 -- expired and another took over) changes nothing.
 --
--- `fenced` reads dirty and cancel_requested after the row lock was granted, so an edit, a queueing
--- or a cancel that committed a moment ago is seen. Items are settled by min_attempt: whoever queued
+-- `fenced` reads the standing after its row lock was granted, so an edit, a queueing or a cancel that
+-- committed a moment ago is seen. An edit that began before the standing was made could not tell it:
+-- for that the contact's own version is read. One that commits after this snapshot comes after this
+-- attempt, and finds the contact at rest. Items are settled by min_attempt: whoever queued
 -- before this attempt was claimed committed before, so its item is visible here. An attempt that
 -- goes back to the queue ends the items of cancelled sessions, shared or not; whose session is
 -- cancelled is only visible here when the standings were locked before (lock.sql).
@@ -46,7 +48,7 @@ fenced AS MATERIALIZED (
             WHEN i.status = 'QUEUED' THEN
                 CASE WHEN cs.cancel_requested THEN 'SELECTED' ELSE 'QUEUED' END
             WHEN
-                (cs.queued_again OR cs.wanted_version > cs.claimed_version)
+                (cs.queued_again OR greatest(cs.wanted_version, c.version) > cs.claimed_version)
                 AND NOT cs.cancel_requested
                 THEN 'QUEUED'
             ELSE i.status
@@ -54,6 +56,7 @@ fenced AS MATERIALIZED (
     FROM input AS i
     INNER JOIN contact_syncs AS cs
         ON cs.org_id = i.org_id AND cs.contact_id = i.contact_id AND cs.crm = i.crm
+    INNER JOIN contacts AS c ON c.org_id = i.org_id AND c.id = i.contact_id
     WHERE cs.lease_until IS NOT NULL AND cs.attempt = i.attempt
     ORDER BY cs.contact_id
     FOR UPDATE OF cs
