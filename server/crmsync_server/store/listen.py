@@ -8,6 +8,7 @@ import asyncio
 import random
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 
 import asyncpg  # type: ignore[import-untyped]  # it ships no types
 import structlog
@@ -83,12 +84,10 @@ class Listener:
             connection.terminate()
 
     async def _check(self, connection: asyncpg.Connection, lost: asyncio.Event) -> None:
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(self._check_interval):
                 await lost.wait()
                 return
-        except TimeoutError:
-            pass
         try:
             await connection.fetchval("SELECT 1", timeout=self._check_interval)
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
