@@ -1,58 +1,28 @@
 """A state machine that drives the queue through everything that can happen to it, in any order."""
 
-import asyncio
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
-from uuid import UUID
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
 
 import sqlalchemy as sa
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import invariant, precondition, rule
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from crmsync_server.crm.outcomes import (
-    Outcome,
-    Postponed,
-    Rejected,
-    Retry,
-    Skipped,
-    SkipReason,
-    Synced,
-    Unknown,
-)
 from crmsync_server.store import contact, lane, queue, session
-from crmsync_server.store.db import Database
 from crmsync_server.store.invariants import violations
 from crmsync_server.store.notify import Notifier
-from crmsync_server.store.states import LEGAL_MOVES, SyncStatus
+from crmsync_server.store.states import SyncStatus
 from crmsync_server.sync.hints import Hints
 from crmsync_server.sync.rescue import Rescue
-from crmsync_server.sync.verdict import RetryPolicy, judge, release
 from tests.store import people
-from tests.sync.model import Key, Model
-
-Result = TypeVar("Result")
-
-_ORGS = ("acme", "globex")
-_CRMS = ("brevo", "hubspot")
-_POLICY = RetryPolicy(max_retries=1, max_rescues=1, jitter=lambda: 0.0)
-_TABLES = (
-    "session_items",
-    "sessions",
-    "sync_attempts",
-    "sync_counts",
-    "sync_hours",
-    "contact_syncs",
-    "tickets",
-    "lanes",
-    "contacts",
-)
+from tests.sync.checks import agrees_with_model, moved_legally
+from tests.sync.drive import CRMS, ORGS, Drive
+from tests.sync.world import POLICY, Claim, Snapshot, now, snapshot
 
 # Mostly one lane of few contacts: what goes wrong, goes wrong where everything meets.
-orgs = st.sampled_from((*_ORGS[:1] * 5, *_ORGS))
-crms = st.sampled_from((*_CRMS[:1] * 5, *_CRMS))
+orgs = st.sampled_from((*ORGS[:1] * 5, *ORGS))
+crms = st.sampled_from((*CRMS[:1] * 5, *CRMS))
 contents = st.sampled_from("ab")
 masks = st.integers(1, 7)  # which of an organization's contacts
 picks = st.integers(0, 99)  # which of some list, counted round
@@ -61,98 +31,8 @@ endings = st.sampled_from(
 )
 
 
-@dataclass(frozen=True)
-class Claim:
-    """One attempt, as the worker that claimed it remembers it."""
-
-    key: Key
-    row: sa.Row[Any]
-
-    @property
-    def attempt(self) -> int:
-        """Return the attempt's number."""
-        number: int = self.row.attempt
-        return number
-
-
-@dataclass
-class World:
-    """One database for all examples, and the loop that its connections live in."""
-
-    runner: asyncio.Runner
-    database: Database
-
-    def run(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
-        """Run to the end."""
-        return self.runner.run(coroutine)
-
-    def statement(self, text: str, **parameters: object) -> Sequence[sa.Row[Any]]:
-        """Run one statement of the test's own."""
-
-        async def work(connection: AsyncConnection) -> Sequence[sa.Row[Any]]:
-            result = await connection.execute(sa.text(text), parameters)
-            return result.all() if result.returns_rows else ()
-
-        return self.transaction(work)
-
-    def transaction(self, work: Callable[[AsyncConnection], Coroutine[Any, Any, Result]]) -> Result:
-        """Run in one transaction over all organizations."""
-
-        async def whole() -> Result:
-            async with self.database.everyone() as connection:
-                return await work(connection)
-
-        return self.run(whole())
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """What Postgres says."""
-
-    standings: dict[Key, sa.Row[Any]] = field(default_factory=dict)
-    items: dict[tuple[UUID, Key], str | None] = field(default_factory=dict)
-    sessions: dict[UUID, sa.Row[Any]] = field(default_factory=dict)
-
-
-async def snapshot(connection: AsyncConnection) -> Snapshot:
-    """Read everything."""
-    standings = await connection.execute(sa.text("SELECT * FROM contact_syncs"))
-    items = await connection.execute(sa.text("SELECT * FROM session_items"))
-    sessions = await connection.execute(sa.text("SELECT * FROM sessions"))
-    return Snapshot(
-        {(row.org_id, row.contact_id, row.crm): row for row in standings},
-        {(row.session_id, (row.org_id, row.contact_id, row.crm)): row.outcome for row in items},
-        {row.id: row for row in sessions},
-    )
-
-
-class QueueMachine(RuleBasedStateMachine):
+class QueueMachine(Drive):
     """Interleaves all that callers, workers, crashes and rescuers do; checks after every step."""
-
-    def __init__(self, world: World) -> None:
-        """Drive the queue of this world."""
-        super().__init__()
-        self.world = world
-        self.model = Model()
-        self.contacts: dict[str, list[UUID]] = {org_id: [] for org_id in _ORGS}
-        self.content: dict[UUID, str] = {}
-        self.deleted: set[UUID] = set()
-        self.without_email: set[UUID] = set()
-        self.claims: list[Claim] = []
-        self.expired: set[Key] = set()
-        self.tickets: dict[str, tuple[str, str, list[Claim]]] = {}
-        self.held_by_crm: dict[Key, str] = {}
-        self.synced_once: set[Key] = set()
-        self.before = Snapshot()
-        self.sound = True
-
-    @initialize()
-    def clear(self) -> None:
-        """Begin with empty tables but for some contacts."""
-        for table in _TABLES:
-            self.world.statement(f"DELETE FROM {table}")  # noqa: S608 - from the list above
-        for org_id, email in ((_ORGS[0], True), (_ORGS[0], False), (_ORGS[1], True)):
-            self._create(org_id, "a", email=email)
 
     # What callers do
 
@@ -243,7 +123,7 @@ class QueueMachine(RuleBasedStateMachine):
         """Finish some claims of one lane."""
         live = self._live()
         first = live[pick % len(live)]
-        batch = [one for one in live if _lane(one) == _lane(first)][:size]
+        batch = [one for one in live if one.lane == first.lane][:size]
         assert self._finish(batch, ending, soon=soon) == len(batch)
 
     @rule(pick=picks, ending=endings)
@@ -276,10 +156,10 @@ class QueueMachine(RuleBasedStateMachine):
     def hold(self, pick: int, size: int) -> None:
         """Have a CRM accept some claims of one lane for later."""
         live = self._live()
-        lane_of = _lane(live[pick % len(live)])
-        batch = [one for one in live if _lane(one) == lane_of][:size]
+        first = live[pick % len(live)]
+        batch = [one for one in live if one.lane == first.lane][:size]
         ticket = f"ticket {len(self.tickets)}"
-        self.tickets[ticket] = (*lane_of, batch)
+        self.tickets[ticket] = (*first.lane, batch)
         self._hold(ticket)
         self.expired -= {one.key for one in batch}
 
@@ -304,15 +184,15 @@ class QueueMachine(RuleBasedStateMachine):
         rescue = Rescue(
             self.world.database,
             Hints(Notifier(self.world.database), lambda _: None, lambda _: None),
-            _POLICY,
+            POLICY,
             timedelta(seconds=1),
-            _now,
+            now,
             lambda *_: True,
         )
         self.world.run(rescue.turn())
         for key in self.expired:
             row = self.before.standings[key]
-            given_up = row.rescue_count >= _POLICY.max_rescues
+            given_up = row.rescue_count >= POLICY.max_rescues
             status = SyncStatus.ERROR if given_up else SyncStatus.QUEUED
             self.model.finish(key, row.attempt, status, due=True)
         self.expired.clear()
@@ -322,7 +202,7 @@ class QueueMachine(RuleBasedStateMachine):
         """Claim while the lane is paused: nothing, and the pause does not outlast its time."""
 
         async def paused(connection: AsyncConnection) -> None:
-            until = _now() + timedelta(hours=1)
+            until = now() + timedelta(hours=1)
             await lane.pause(connection, org_id, crm, until=until, code="RATE_LIMIT", message="")
             assert not await people.claim(connection, 3, org_id, crm)
             await connection.execute(sa.text("UPDATE lanes SET paused_until = now()"))
@@ -341,8 +221,8 @@ class QueueMachine(RuleBasedStateMachine):
         self.sound = False
         after, broken = self.world.transaction(read)
         assert not broken
-        self._moved_legally(after)
-        self._agrees_with_model(after)
+        moved_legally(self.before, after)
+        agrees_with_model(after, self.model)
         self.before, self.sound = after, True
 
     def teardown(self) -> None:
@@ -367,127 +247,3 @@ class QueueMachine(RuleBasedStateMachine):
             self.holds()
             assert self._finish(self._live(), "synced", soon=True)
             self.holds()
-
-    def _moved_legally(self, after: Snapshot) -> None:
-        for key, row in after.standings.items():
-            old = self.before.standings.get(key)
-            was, now = (SyncStatus(old.sync_status) if old else None), SyncStatus(row.sync_status)
-            assert was == now or now in LEGAL_MOVES[was], f"{key}: {was} to {now}"
-            assert old is None or row.attempt >= old.attempt
-        for session_id, old in self.before.sessions.items():
-            new = after.sessions[session_id]
-            assert new.total == old.total
-            assert _completed(new) >= _completed(old)
-            assert new.revision > old.revision or tuple(new) == tuple(old)
-
-    def _agrees_with_model(self, after: Snapshot) -> None:
-        model = self.model
-        assert {key: (row.sync_status, row.attempt) for key, row in after.standings.items()} == {
-            key: (one.status, one.attempt) for key, one in model.standings.items()
-        }
-        assert after.items == {
-            (session_id, key): item.outcome
-            for session_id, one in model.sessions.items()
-            for key, item in one.items.items()
-        }
-        assert {session_id: row.state for session_id, row in after.sessions.items()} == {
-            session_id: one.state for session_id, one in model.sessions.items()
-        }
-
-    # How it is done
-
-    def _create(self, org_id: str, content: str, *, email: bool) -> None:
-        contact_id = self.world.transaction(
-            lambda connection: people.create(connection, org_id, content, email=email)
-        )
-        self.contacts[org_id].append(contact_id)
-        self.content[contact_id] = content
-        if not email:
-            self.without_email.add(contact_id)
-
-    def _living(self, org_id: str) -> list[UUID]:
-        return [one for one in self.contacts[org_id] if one not in self.deleted]
-
-    def _live(self) -> list[Claim]:
-        return [one for one in self.claims if self.model.owns(one.key, one.attempt)]
-
-    def _overtaken(self) -> list[Claim]:
-        under_way = {one.key: one.attempt for one in self._live()}
-        return [one for one in self.claims if one.attempt < under_way.get(one.key, 0)]
-
-    def _enqueue(
-        self, org_id: str, selection: queue.Selection, order: queue.Order, expected: set[UUID]
-    ) -> tuple[int, Sequence[UUID]]:
-        answer = self.world.transaction(lambda c: queue.enqueue(c, org_id, selection, order))
-        keys = [(org_id, one, order.crm) for one in expected]
-        self.model.enqueue(order.session_id, org_id, keys, high=order.high)
-        return answer
-
-    def _finish(self, batch: Sequence[Claim], ending: str, *, soon: bool) -> int:
-        if not batch:
-            return 0
-        org_id, crm = _lane(batch[0])
-        ended = [_ended(one, ending, soon=soon) for one in batch]
-        receipt = self.world.transaction(lambda c: queue.finish(c, org_id, crm, ended))
-        for one, end in zip(batch, ended, strict=True):
-            if self.model.owns(one.key, one.attempt):
-                self._remember(one, ending, applied=soon)
-            self.model.finish(one.key, one.attempt, end.status, due=soon)
-            self.expired = {key for key in self.expired if key != one.key or not receipt.finished}
-        return receipt.finished
-
-    def _remember(self, one: Claim, ending: str, *, applied: bool) -> None:
-        if ending == "synced" or (ending == "unknown" and applied):
-            self.held_by_crm[one.key] = one.row.first_name
-        if ending == "synced":
-            self.synced_once.add(one.key)
-
-    def _expire(self, key: Key) -> None:
-        self.world.statement(
-            "UPDATE contact_syncs SET lease_until = now() - interval '1 second'"
-            " WHERE (org_id, contact_id, crm) = (:org_id, :contact_id, :crm)",
-            **dict(zip(("org_id", "contact_id", "crm"), key, strict=True)),
-        )
-        self.expired.add(key)
-
-    def _hold(self, ticket: str) -> None:
-        org_id, crm, batch = self.tickets[ticket]
-        accepted = [(one.key[1], one.attempt) for one in batch]
-        kept = queue.Ticket(ticket, _now(), timedelta(hours=6))
-        self.world.transaction(lambda c: queue.hold(c, org_id, crm, accepted, kept))
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-def _lane(one: Claim) -> tuple[str, str]:
-    return one.key[0], one.key[2]
-
-
-def _completed(row: sa.Row[Any]) -> int:
-    completed: int = row.synced + row.skipped + row.errors + row.cancelled
-    return completed
-
-
-def _ended(one: Claim, ending: str, *, soon: bool) -> queue.Finished:
-    if ending == "released":
-        return release(one.row, _when(soon=soon), "the server stops")
-    outcome = _outcome(ending, _when(soon=soon))
-    return judge(one.row, outcome, _POLICY, _when(soon=soon), idempotent=True)
-
-
-def _when(*, soon: bool) -> datetime:
-    return _now() if soon else _now() + timedelta(hours=1)
-
-
-def _outcome(ending: str, when: datetime) -> Outcome:
-    outcomes: dict[str, Outcome] = {
-        "synced": Synced("1"),
-        "rejected": Rejected("VALIDATION_ERROR", "no"),
-        "retry": Retry("HTTP_503", "later", after=when),
-        "postponed": Postponed(when, "RATE_LIMIT"),
-        "unknown": Unknown("no answer"),
-        "skipped": Skipped(SkipReason.UNCHANGED),
-    }
-    return outcomes[ending]

@@ -9,7 +9,8 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from crmsync_server.store.db import Database, Pool
 from tests.postgres import Postgres
-from tests.sync.machine import QueueMachine, World
+from tests.sync.machine import QueueMachine
+from tests.sync.world import World
 
 _PROFILE = settings(
     max_examples=150,
