@@ -131,3 +131,4 @@ async def test_leaving_a_watch_cancels_its_call(
     async with aclosing(crmsync.watch_session("the-session")) as watching:
         await anext(watching)
     await asyncio.wait_for(left.wait(), 5)
+    assert len(scripted.watched) == 1

@@ -68,3 +68,6 @@ async def test_what_went_out_before_a_refusal_is_not_lost(delivered: Outcome) ->
     guard = Guard(calls.clock, BUDGET)
     await guard.call(calls.refuse)
     guard.conclude([delivered])
+    with pytest.raises(CredentialsRefusedError) as refused:
+        guard.conclude([])
+    assert str(refused.value) == "no"

@@ -90,8 +90,12 @@ async def test_a_refused_call_takes_nothing(database: Database) -> None:
 
 async def test_accounts_and_buckets_are_apart_and_the_unlimited_is_free(database: Database) -> None:
     """One that is used up says nothing of another."""
-    for org_id, bucket in ((ORG, "daily"), (ORG, "search"), ("globex", "daily")):
+    buckets = [(ORG, "daily"), (ORG, "search"), ("globex", "daily")]
+    for org_id, bucket in buckets:
         account = AccountQuota(database, org_id, CRM)
         account.limit([Limit(bucket, 1, timedelta(hours=1))])
         await account.take(bucket)
         await account.take("unlimited")
+    async with database.everyone() as connection:
+        drawn_on = await connection.execute(sa.text("SELECT org_id, bucket FROM quotas"))
+    assert {tuple(row) for row in drawn_on} == set(buckets)
