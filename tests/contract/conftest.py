@@ -31,14 +31,17 @@ class Reader:
     port: int
     data_dir: Path
 
-    async def run(self, *command: str, folder: Path | None = None) -> str:
-        """Run a command and return what it prints; it must succeed."""
+    async def run(self, *command: str, folder: Path | None = None, path: str = "") -> str:
+        """Run a command and return what it prints; it must succeed.
+
+        path: where it looks for programs; as `search_path` says unless told.
+        """
         process = await asyncio.create_subprocess_exec(
             *command,
             cwd=folder,
             env={
                 **os.environ,
-                "PATH": search_path(),
+                "PATH": path or search_path(),
                 "CRMSYNC_DATA_DIR": str(self.data_dir),
             },
             stdout=asyncio.subprocess.PIPE,

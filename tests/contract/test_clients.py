@@ -20,12 +20,14 @@ from tests.project import ROOT
 
 pytestmark = pytest.mark.slow
 
+BARE_PATH = "/usr/bin:/bin"  # a new terminal's: it knows nothing of the checkout
 NODE_PACKAGES = ("@grpc/grpc-js@1.14.1", "@grpc/proto-loader@0.8.0")
 
 
-def _needs(*programs: str) -> None:
+def _needs(*programs: str, path: str = "") -> None:
     """Skip the test where a program is missing; fail it in continuous integration."""
-    missing = [program for program in programs if not shutil.which(program, path=search_path())]
+    places = path or search_path()
+    missing = [program for program in programs if not shutil.which(program, path=places)]
     if missing and os.environ.get("CI") != "true":
         pytest.skip(f"needs {', '.join(missing)}")
     assert not missing
@@ -43,12 +45,13 @@ def readme_commands() -> str:
 
 
 async def test_the_commands_of_the_readme_run_as_they_stand(reader: Reader) -> None:
-    """All but the port, which may be taken on the machine that runs the tests."""
-    _needs("grpcurl")
+    """In a new terminal, but for the port, which may be taken on the machine of the tests."""
+    _needs("grpcurl", "crmsync-server", path=str(ROOT / ".venv/bin"))
     commands = readme_commands()
     assert "localhost:50051" in commands
     here = commands.replace("localhost:50051", f"localhost:{reader.port}")
-    printed = await reader.run("bash", "-euo", "pipefail", "-c", here)
+    bash = ("bash", "-euo", "pipefail", "-c", here)
+    printed = await reader.run(*bash, folder=ROOT, path=BARE_PATH)
     assert "crmsync.v1.ContactService" in printed
     assert "SESSION_STATE_SUCCEEDED" in printed
     assert "SYNC_STATUS_COMPLETE" in printed
