@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import cast
+from uuid import UUID
 
 import grpc
 import pytest
@@ -18,6 +19,7 @@ from crmsync_server.sandbox.server import Sandbox
 from crmsync_server.settings import Settings
 from crmsync_server.store.db import Database
 from crmsync_server.store.invariants import violations
+from crmsync_server.store.session import revision_of
 from tests.eventually import eventually
 from tests.service.calls import create, failure, finished, import_many, new_uuid, queue_all
 
@@ -82,6 +84,13 @@ async def test_sessions_are_listed_by_state_kind_and_crm(client: CrmsyncClient) 
     assert [one.id for one in (await client.sessions.ListSessions(request)).sessions] == [brevo.id]
     request.states[:] = [session_pb2.SESSION_STATE_CANCELLED]
     assert not (await client.sessions.ListSessions(request)).sessions
+
+
+async def test_any_state_in_a_filter_means_all(client: CrmsyncClient) -> None:
+    """As the contract says of SESSION_STATE_UNSPECIFIED."""
+    await queue_all(client)
+    request = pb.ListSessionsRequest(states=[session_pb2.SESSION_STATE_UNSPECIFIED])
+    assert len((await client.sessions.ListSessions(request)).sessions) == 1
 
 
 async def test_a_page_token_serves_only_its_own_list(client: CrmsyncClient) -> None:
@@ -172,8 +181,9 @@ async def test_a_watch_with_the_newest_token_hears_nothing_twice(client: Crmsync
 
 
 async def test_a_resume_token_from_elsewhere_is_refused(client: CrmsyncClient) -> None:
-    """INVALID_ARGUMENT naming the field."""
-    request = pb.WatchSessionRequest(session_id=new_uuid(), resume_token="yesterday")
+    """INVALID_ARGUMENT naming the field: it would hide what this session has to tell."""
+    other = await queue_all(client)
+    request = pb.WatchSessionRequest(session_id=new_uuid(), resume_token=other.resume_token)
     failed = await failure(client.sessions.WatchSession(request).read())
     assert [one.field for one in failed.violations] == ["resume_token"]
 
@@ -189,13 +199,13 @@ async def test_a_server_that_stops_sends_its_watchers_elsewhere(
         session = await queue_all(client)
         watch = client.sessions.WatchSession(pb.WatchSessionRequest(session_id=session.id))
         messages = aiter(watch)
-        snapshot = await anext(messages)
+        await anext(messages)
     error = await _end_of(messages)
     failed = Failure.of(error)
     assert (failed.code, failed.reason) == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
     # The stubs tell of the metadata that calls outside asyncio have.
     trailing = cast("grpc.aio.Metadata", error.trailing_metadata())
-    assert int(trailing["crmsync-resume-token"]) >= int(snapshot.session.resume_token)
+    assert revision_of(str(trailing["crmsync-resume-token"]), UUID(session.id)) is not None
     await client.close()
 
 

@@ -1,4 +1,4 @@
-"""The migrations make what tables.py says, once, and wall the organizations off."""
+"""The migrations make what tables/ says, once, and wall the organizations off."""
 
 import asyncio
 import sys
@@ -65,7 +65,7 @@ async def catalogue(connection: AsyncConnection, kind: str) -> dict[str, str]:
 async def test_the_migrations_make_what_the_tables_say(
     database: Database, postgres: Postgres, kind: str
 ) -> None:
-    """A change to tables.py without its migration shows here, by name."""
+    """A change to tables/ without its migration shows here, by name."""
     async with database.everyone() as connection:
         migrated = await catalogue(connection, kind)
     async with postgres.database() as url:

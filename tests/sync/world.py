@@ -109,7 +109,7 @@ def now() -> datetime:
 def finished(one: Claim, ending: str, *, soon: bool) -> queue.Finished:
     """Return how an attempt ends, at once or, where it matters, in an hour."""
     if ending == "released":
-        return release(one.row, _when(soon=soon), "the server stops")
+        return release(one.row, _when(soon=soon), "RELEASED", "the server stops")
     outcome = _outcome(ending, _when(soon=soon))
     return judge(one.row, outcome, POLICY, _when(soon=soon), idempotent=True)
 

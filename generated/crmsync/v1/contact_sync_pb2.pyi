@@ -73,7 +73,7 @@ class _ProcessingStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Proc
     PROCESSING_STATUS_COMPLETE: _ProcessingStatus.ValueType  # 3
     """Done, delivered or skipped."""
     PROCESSING_STATUS_ERROR: _ProcessingStatus.ValueType  # 4
-    """Given up; an edit, a new queueing or a retry starts it again."""
+    """Given up; queueing it again starts anew."""
 
 class ProcessingStatus(_ProcessingStatus, metaclass=_ProcessingStatusEnumTypeWrapper):
     """What the system is doing with a contact at a CRM."""
@@ -87,7 +87,7 @@ PROCESSING_STATUS_PROCESSING: ProcessingStatus.ValueType  # 2
 PROCESSING_STATUS_COMPLETE: ProcessingStatus.ValueType  # 3
 """Done, delivered or skipped."""
 PROCESSING_STATUS_ERROR: ProcessingStatus.ValueType  # 4
-"""Given up; an edit, a new queueing or a retry starts it again."""
+"""Given up; queueing it again starts anew."""
 Global___ProcessingStatus: _TypeAlias = ProcessingStatus  # noqa: Y015
 
 class _Priority:
@@ -214,7 +214,9 @@ class SyncError(_message.Message):
     code: _builtins.str
     """The CRM's own code in upper case, such as `VALIDATION_ERROR`, or one of the engine's: `UNKNOWN_OUTCOME` (sent,
     never answered), `UNACCOUNTED` (the reply did not mention the record), `LEASE_EXPIRED` (the server working on it
-    died).
+    died), `CREDENTIALS_REFUSED` (the whole lane waits), `NOT_SENT`, `PUSH_TIME` and `RELEASED` (its batch was stopped
+    before it was sent), `SAME_ADDRESS` (another delivery to the same address goes first), `ATTRIBUTES_UNKNOWN` (the
+    CRM's fields could not be read).
     """
     message: _builtins.str
     """The CRM's own words, at most 500 characters."""

@@ -100,7 +100,7 @@ class SessionService(session_service_pb2_grpc.SessionServiceServicer):
     ) -> AsyncIterator[pb.WatchSessionResponse]:
         """Watch a session until its end; see the contract."""
         caller = current_caller()
-        seen = _revision(request.resume_token)
+        seen = _revision(request)
         states = self.watch(caller.org_id, UUID(request.session_id), seen, self.heartbeat)
         async with aclosing(states):
             async for state in states:
@@ -112,7 +112,8 @@ class SessionService(session_service_pb2_grpc.SessionServiceServicer):
 
 def _filter(request: pb.ListSessionsRequest) -> session.Filter:
     names = [session_pb2.SessionState.Name(state) for state in request.states]
-    states = [name.removeprefix("SESSION_STATE_") for name in names]
+    any_state = session_pb2.SESSION_STATE_UNSPECIFIED in request.states
+    states = [] if any_state else [name.removeprefix("SESSION_STATE_") for name in names]
     kind = session_pb2.SessionKind.Name(request.kind).removeprefix("SESSION_KIND_")
     return session.Filter(
         states=states or None, kind=kind if request.kind else None, crm=request.crm or None
@@ -127,10 +128,11 @@ def _before_id(request: pb.ListSessionsRequest) -> UUID | None:
         raise InvalidPageTokenError from error
 
 
-def _revision(resume_token: str) -> int:
-    if not resume_token:
+def _revision(request: pb.WatchSessionRequest) -> int:
+    if not request.resume_token:
         return 0
-    if not (resume_token.isascii() and resume_token.isdigit()):
-        rule = Violation("resume_token", "resume_token", "must be one that a Session carried")
-        raise InvalidRequestError([rule])
-    return int(resume_token)
+    revision = session.revision_of(request.resume_token, UUID(request.session_id))
+    if revision is None:
+        description = "must be one that this very session carried, or unset"
+        raise InvalidRequestError([Violation("resume_token", "resume_token", description)])
+    return revision

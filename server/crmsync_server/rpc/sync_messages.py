@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from crmsync.v1 import contact_sync_pb2, session_pb2, session_service_pb2, sync_service_pb2
 from crmsync_server.rpc.convert import timestamp
+from crmsync_server.store.session import resume_token
 
 _ENDED = frozenset({"SUCCEEDED", "CANCELLED"})
 
@@ -26,7 +27,7 @@ def contact_sync(
         error=_error(row),
         skip_reason=row.skip_reason or "",
         retry_count=row.retry_count,
-        next_retry_time=timestamp(row.next_retry_time),
+        next_retry_time=timestamp(_if_ahead(row.next_retry_time)),
         last_retry_time=timestamp(row.last_retry_time),
         estimated_processing_time=timestamp(estimated),
         attempt_count=row.attempt,
@@ -51,7 +52,7 @@ def session(row: sa.Row[Any]) -> session_pb2.Session:
         create_time=timestamp(row.create_time),
         update_time=timestamp(row.update_time),
         end_time=timestamp(row.end_time),
-        resume_token=str(row.revision),
+        resume_token=resume_token(row.id, row.revision),
     )
 
 
@@ -101,6 +102,10 @@ def _progress(row: sa.Row[Any]) -> session_pb2.SessionProgress:
         seconds = (row.total - completed) / rate
         progress.estimated_completion_time.FromSeconds(int(datetime.now(UTC).timestamp() + seconds))
     return progress
+
+
+def _if_ahead(moment: datetime | None) -> datetime | None:
+    return moment if moment is not None and moment > datetime.now(UTC) else None
 
 
 def _error(row: sa.Row[Any]) -> contact_sync_pb2.SyncError | None:

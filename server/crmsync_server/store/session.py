@@ -1,5 +1,6 @@
 """Sessions: tracked pieces of asynchronous work, and the items they consist of."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from crmsync_server.errors import SessionNotFoundError
 from crmsync_server.store.queue import slot
 from crmsync_server.store.statements import statement
+
+_REVISION = re.compile("[0-9a-f]{1,15}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,3 +86,16 @@ async def purge(connection: AsyncConnection, *, days: int, size: int) -> int:
     """Delete up to size sessions that ended more than so many days ago, with their items."""
     parameters = {"days": days, "size": size}
     return (await connection.execute(statement("session/purge"), parameters)).rowcount
+
+
+def resume_token(session_id: UUID, revision: int) -> str:
+    """Name a state of a session, for whoever wants to hear only of what comes later."""
+    return f"{session_id.hex}.{revision:x}"
+
+
+def revision_of(token: str, session_id: UUID) -> int | None:
+    """Return the revision that a resume token of this session names; None when it is no such."""
+    name, _, revision = token.partition(".")
+    if name != session_id.hex or not _REVISION.fullmatch(revision):
+        return None
+    return int(revision, 16)

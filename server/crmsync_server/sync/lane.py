@@ -204,10 +204,10 @@ class Lane:
 
     async def _refused(self, rows: Sequence[sa.Row[Any]], message: str) -> None:
         self._log.error("the CRM refuses the credentials, the lane waits", message=message)
-        now = self._bench.clock()
-        refused = Postponed(now + _REFUSED_PAUSE, "CREDENTIALS_REFUSED", message)
-        await self._pause([refused])
-        await self._finish([release(row, now, message) for row in rows])
+        until = self._bench.clock() + _REFUSED_PAUSE
+        code = "CREDENTIALS_REFUSED"
+        await self._pause([Postponed(until, code, message)])
+        await self._finish([release(row, until, code, message) for row in rows])
 
     async def _pause(self, postponed: Sequence[Postponed]) -> None:
         if not postponed:

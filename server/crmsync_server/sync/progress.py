@@ -93,7 +93,7 @@ class ProgressHub(Generic[View]):
         when the caller has it already.
 
         after_revision: the revision that the caller has; only newer states are yielded.
-        Raises SessionNotFoundError, and DrainingError with the last revision when the hub stops.
+        Raises SessionNotFoundError, and DrainingError with a resume token when the hub stops.
         """
         seen = after_revision
         with self._attend((org_id, session_id)) as topic:
@@ -107,9 +107,12 @@ class ProgressHub(Generic[View]):
                     if ended:
                         return
                 elif topic.ended:
+                    # A revision above the last one is of a database that was set back since.
+                    if topic.view is not None and topic.revision < seen:
+                        yield topic.view
                     return
                 elif self._closed:
-                    raise DrainingError(resume_token=str(seen))
+                    raise DrainingError(resume_token=sessions.resume_token(session_id, seen))
                 elif not await _within(patience, moved):
                     yield None
 

@@ -88,9 +88,9 @@ def judge(
             raise TypeError(text)
 
 
-def release(row: sa.Row[Any], now: datetime, why: str) -> Finished:
+def release(row: sa.Row[Any], due: datetime, code: str, why: str) -> Finished:
     """Give an attempt back to the queue that nothing was sent for."""
-    return _later(row, AttemptOutcome.RELEASED, now, Fault("RELEASED", why))
+    return _later(row, AttemptOutcome.RELEASED, due, Fault(code, why))
 
 
 def expire(row: sa.Row[Any], policy: RetryPolicy, now: datetime, *, idempotent: bool) -> Finished:
