@@ -109,6 +109,14 @@ class AdapterConformance(Harness):
         assert isinstance(outcome, Synced)
         assert [one.company for one in self.held().values()] == [""]
 
+    async def test_an_unknown_property_does_not_keep_a_contact_out(self) -> None:
+        """What the CRM has no place for is left out and named; the rest arrives."""
+        unknown = replace(delivery(1), properties={"no_such_place": "x"})
+        (outcome,) = await self.deliver(self.adapter(), [unknown])
+        assert isinstance(outcome, Synced)
+        assert "no_such_place" in outcome.note.lower()
+        assert list(self.held()) == ["person1@example.com"]
+
     # --- what does not --------------------------------------------------------
 
     async def test_every_delivery_has_one_outcome_in_its_place(self) -> None:

@@ -6,7 +6,6 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from crmsync_server.crm.adapter import Delivery
 from crmsync_server.crm.hubspot import build
 from crmsync_server.crm.outcomes import (
     Postponed,
@@ -237,22 +236,6 @@ async def test_an_exhausted_quota_postpones_without_a_call() -> None:
     assert isinstance(outcome, Postponed)
     assert outcome.until == until
     assert crm.requests == []
-
-
-async def test_custom_properties_never_replace_the_owned_ones() -> None:
-    """An address or a record id cannot be smuggled in as a custom property."""
-    crm = ScriptedCrm(accepted)
-    properties = {"Email": "x@x.com", "hs_object_id": "1", "firstname": "No", "tier": "gold"}
-    extra = Delivery(delivery(1).contact_id, 1, None, "a@x.com", "Ana", properties=properties)
-    await push(crm, extra)
-    (entry,) = inputs_of(crm.requests[0])
-    assert entry["properties"] == {
-        "tier": "gold",
-        "firstname": "Ana",
-        "lastname": "",
-        "phone": "",
-        "company": "",
-    }
 
 
 async def test_check_refuses_another_portal() -> None:

@@ -22,14 +22,10 @@ from crmsync_server.crm.bisect import Answer, Refused, deliver
 from crmsync_server.crm.guard import Faulted, Guard
 from crmsync_server.crm.http import Caller, Fault, caller, credential, number
 from crmsync_server.crm.hubspot_errors import Result, credentials_error
+from crmsync_server.crm.hubspot_properties import Names, PropertyNames
 from crmsync_server.crm.hubspot_replies import answer
 from crmsync_server.crm.hubspot_writes import CONTACTS, MAX_BATCH, Write, body, calls, path
-from crmsync_server.crm.outcomes import (
-    Outcome,
-    Skipped,
-    SkipReason,
-    Unknown,
-)
+from crmsync_server.crm.outcomes import Outcome, Postponed, Skipped, SkipReason, Unknown
 from crmsync_server.crm.replies import Reply, text
 
 # The day first: a call that the day forbids must not use up the burst.
@@ -37,7 +33,6 @@ _BUCKETS = ("daily", "burst")
 # How long a push may start calls; the last one may take its whole time, and so may asking
 # for the time zone after it.
 _STARTING = timedelta(seconds=90)
-_WAITING = frozenset({limits.LOCKED, limits.TOO_MANY, limits.MIGRATING})
 
 
 def build(account: Account, tools: Tools) -> "HubSpot":
@@ -71,6 +66,7 @@ class HubSpot:
         self._caller = caller
         self._capabilities = capabilities
         self._zone: tzinfo | None = None
+        self._property_names = PropertyNames(caller, _BUCKETS, self.postponed)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -109,6 +105,17 @@ class HubSpot:
                 self._zone = limits.zone_named(text(details.fields.get("timeZone"))) or UTC
         return self._zone or UTC
 
+    async def postponed(self, reply: Reply) -> Postponed:
+        """Read a reply with one of `hubspot_limits.WAITING`."""
+        zone = await self.zone() if limits.is_daily(reply) else UTC
+        return limits.wait(reply, self._caller.tools.clock(), zone)
+
+    async def names_for(self, batch: Sequence[Delivery]) -> Names | Faulted[Outcome]:
+        """Return the portal's property names; not asked for where no contact has its own."""
+        if not any(delivery.properties for delivery in batch):
+            return Names()
+        return await self._property_names.read()
+
 
 def _not_standing(found: Reply | Fault) -> Standing:
     if not isinstance(found, Reply):
@@ -116,6 +123,17 @@ def _not_standing(found: Reply | Fault) -> Standing:
     if found.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
         return Standing(valid=False, message=str(credentials_error(found)))
     return Standing(valid=False, message=f"HubSpot answered {found.status}: {found.text}")
+
+
+def _write(position: int, delivery: Delivery, names: Names) -> Write:
+    return Write(
+        position,
+        delivery,
+        deliverable(delivery.email),
+        delivery.crm_contact_id or "",
+        properties=names.kept(delivery.properties),
+        note=names.note(delivery.properties),
+    )
 
 
 class _Push:
@@ -128,17 +146,19 @@ class _Push:
 
     async def run(self, batch: Sequence[Delivery]) -> list[Outcome]:
         outcomes: dict[int, Outcome] = {}
-        pending: list[Write] = []
-        for position, delivery in enumerate(batch):
-            email = deliverable(delivery.email)
-            if email:
-                pending.append(Write(position, delivery, email, delivery.crm_contact_id or ""))
+        sendable = [at for at, delivery in enumerate(batch) if deliverable(delivery.email)]
+        if sendable:
+            addressed = [batch[at] for at in sendable]
+            names = await self._guard.call(lambda: self._portal.names_for(addressed))
+            if isinstance(names, Faulted):
+                outcomes.update(dict.fromkeys(sendable, names.outcome))
             else:
-                outcomes[position] = Skipped(SkipReason.NO_EMAIL)
-        while pending:
-            pending = await self._round(pending, outcomes)
+                pending: Sequence[Write] = [_write(at, batch[at], names) for at in sendable]
+                while pending:
+                    pending = await self._round(pending, outcomes)
         self._guard.conclude(outcomes.values())
-        return [outcomes[position] for position in range(len(batch))]
+        skipped = Skipped(SkipReason.NO_EMAIL)
+        return [outcomes.get(at, skipped) for at in range(len(batch))]
 
     async def _round(self, writes: Sequence[Write], outcomes: dict[int, Outcome]) -> list[Write]:
         """Make the calls for these writes; returns the ones that must go another way."""
@@ -160,9 +180,8 @@ class _Push:
         reply = await self._caller.call("POST", path(call), buckets=_BUCKETS, json=body(call))
         if not isinstance(reply, Reply):
             return Faulted(reply)
-        if reply.status not in _WAITING:
+        if reply.status not in limits.WAITING:
             return answer(call, reply)
-        zone = await self._portal.zone() if limits.is_daily(reply) else UTC
-        postponed = limits.wait(reply, self._caller.tools.clock(), zone)
+        postponed = await self._portal.postponed(reply)
         # A lock holds only the records of this call; anything else holds the whole account.
         return Faulted(postponed) if postponed.lane else [postponed] * len(call)

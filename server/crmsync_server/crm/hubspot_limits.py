@@ -9,6 +9,7 @@ from crmsync_server.crm.replies import Reply, brief, retry_after, seconds, text
 LOCKED = 423
 TOO_MANY = 429
 MIGRATING = 477
+WAITING = frozenset({LOCKED, TOO_MANY, MIGRATING})
 
 _BURST = timedelta(seconds=10)
 _SHORTEST_LOCK = timedelta(seconds=2)

@@ -59,7 +59,7 @@ def _account(call: Sequence[Write], reply: Reply) -> list[Result]:
     for result in mappings(reply.fields.get("results")):
         record_id = text(result.get("id"))
         for at in culprits.returned(result) if record_id else ():
-            found.setdefault(at, Synced(record_id, correlation_id))
+            found.setdefault(at, Synced(record_id, correlation_id, call[at].note))
     for error in errors:
         blame(culprits.named(error), error)
     missing = _unaccounted(reply, errors)

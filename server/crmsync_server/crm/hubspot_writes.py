@@ -1,7 +1,7 @@
 """What is sent to HubSpot for each contact, and which contacts share a call."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from crmsync_server.crm.adapter import Delivery
 
@@ -19,6 +19,8 @@ class Write:
     email: trimmed and in lower case.
     keep_email: leave the record's primary address as it is; it holds ours as a second one.
     turns: how often the CRM's answer has already changed the way.
+    properties: the delivery's own that the portal has a place for.
+    note: what was left out, for people to read.
     """
 
     position: int
@@ -27,6 +29,8 @@ class Write:
     record_id: str = ""
     keep_email: bool = False
     turns: int = 0
+    properties: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
 
     @property
     def key(self) -> str:
@@ -90,7 +94,7 @@ def _properties(write: Write) -> dict[str, str]:
         owned["email"] = write.email
     reserved = {*owned, "email", "hs_object_id"}
     custom = {
-        name: value for name, value in delivery.properties.items() if name.lower() not in reserved
+        name: value for name, value in write.properties.items() if name.lower() not in reserved
     }
     return {**custom, **owned}
 
