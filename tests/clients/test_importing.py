@@ -1,6 +1,7 @@
 """Importing contacts: in chunks, and on from where a connection broke."""
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from datetime import timedelta
 from uuid import uuid4
 
 import grpc
@@ -8,7 +9,7 @@ import pytest
 
 from crmsync.v1.contact_pb2 import Contact
 from crmsync.v1.contact_service_pb2 import ImportContactsRequest, ImportContactsResponse
-from crmsync_client import CrmsyncClient
+from crmsync_client import CrmsyncClient, RetryPolicy
 from crmsync_client.importing import Contacts
 from tests.clients.scripted import Importing, ScriptedServer
 
@@ -92,6 +93,22 @@ async def test_every_part_of_an_import_has_the_same_request_id(
     mine = str(uuid4())
     await crmsync.import_contacts(_contacts(30), request_id=mine, chunk=10)
     assert intake.request_ids == [mine, mine]
+
+
+async def test_another_client_goes_on_after_what_was_acknowledged(
+    crmsync: CrmsyncClient, scripted: ScriptedServer, port: int
+) -> None:
+    """Given the same request_id, it sends nothing twice."""
+    intake = Intake(20)
+    scripted.imports = [intake] * 2
+    mine = str(uuid4())
+    impatient = RetryPolicy(patience=timedelta(0))
+    async with CrmsyncClient(f"127.0.0.1:{port}", retry=impatient) as other:
+        with pytest.raises(grpc.aio.AioRpcError):
+            await other.import_contacts(_contacts(35), request_id=mine, chunk=10)
+    answer = await crmsync.import_contacts(_contacts(35), request_id=mine, chunk=10)
+    assert answer.received == 35
+    assert intake.held == _emails(35)
 
 
 async def test_an_import_without_contacts_is_answered(

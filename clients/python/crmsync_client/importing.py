@@ -35,29 +35,30 @@ class Import:
     async def run(self, policy: RetryPolicy) -> ImportContactsResponse:
         """Send everything; whenever a call breaks, go on after what was acknowledged."""
         retries = Retries(policy)
-        resuming = False
         while True:
             try:
-                return await self._attempt(retries, resuming=resuming)
+                return await self._attempt(retries)
             except grpc.aio.AioRpcError as error:
                 if not is_passing(error):
                     raise
                 await retries.wait(error)
-            resuming = True
 
-    async def _attempt(self, retries: Retries, *, resuming: bool) -> ImportContactsResponse:
+    async def _attempt(self, retries: Retries) -> ImportContactsResponse:
         call = self._stub.ImportContacts(None)
         try:
-            await self._send(call, retries, resuming=resuming)
+            await self._send(call, retries)
             return await call
         finally:
             call.cancel()  # a call that is only dropped stays open until its channel closes
 
-    async def _send(self, call: _Call, retries: Retries, *, resuming: bool) -> None:
+    async def _send(self, call: _Call, retries: Retries) -> None:
         """Write everything, or as much as the call takes before it is over."""
         if not await _written(call, ImportContactsRequest(request_id=self._request_id)):
             return
-        acknowledged = await _acknowledged(call) if resuming else 0
+        # Asked on the first call too: a request_id may name an import that another client began.
+        acknowledged = await _acknowledged(call)
+        if acknowledged is None:
+            return
         if acknowledged:
             retries.heard()
         async with aclosing(_chunks(self._contacts, self._chunk, acknowledged)) as chunks:
@@ -80,9 +81,10 @@ async def _written(call: _Call, message: ImportContactsRequest) -> bool:
     return True
 
 
-async def _acknowledged(call: _Call) -> int:
-    """Return how many contacts the server holds already; 0 when it does not answer."""
-    return int((await call.initial_metadata()).get(_ACKNOWLEDGED, 0))
+async def _acknowledged(call: _Call) -> int | None:
+    """Return how many contacts the server holds already; None when it has ended the call."""
+    told = (await call.initial_metadata()).get(_ACKNOWLEDGED)
+    return None if told is None else int(told)
 
 
 class _Kept:
