@@ -176,6 +176,15 @@ async def test_a_wrong_setting_is_named_without_its_value(data_dir: Path) -> Non
     assert "hunter2" not in refused.err
 
 
+async def test_every_wrong_setting_is_named_at_once() -> None:
+    """One that is no JSON hides none of the others."""
+    env = {"CRMSYNC_BREVO_OPTIONS": "{x", "CRMSYNC_BREVO_LIST_ID": "0"}
+    refused = await run("migrate", env=env)
+    assert refused.status == 2
+    assert "CRMSYNC_BREVO_OPTIONS: must be a JSON object of texts" in refused.err
+    assert "CRMSYNC_BREVO_LIST_ID" in refused.err
+
+
 async def test_a_database_that_is_away_is_an_error_without_its_password() -> None:
     """The server says so and ends; whoever runs it decides when to try again."""
     url = "postgresql://crmsync:hunter2@127.0.0.1:1/crmsync"

@@ -73,3 +73,19 @@ def test_an_address_that_cannot_be_listened_on_is_refused(
     monkeypatch.setenv("CRMSYNC_GRPC_ADDRESS", told)
     with pytest.raises(ValidationError, match="host:port"):
         Settings()
+
+
+@pytest.mark.parametrize("told", ["{x", "[]", "3", "null", '{"burst_calls": 100}'])
+def test_options_that_are_no_object_of_texts_are_refused(
+    told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the name of their setting, and with what would be right."""
+    monkeypatch.setenv("CRMSYNC_HUBSPOT_OPTIONS", told)
+    with pytest.raises(ValidationError, match=r"hubspot_options\n.*JSON object of texts"):
+        Settings()
+
+
+def test_options_are_read_from_a_json_object(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the adapter takes them."""
+    monkeypatch.setenv("CRMSYNC_HUBSPOT_OPTIONS", '{"burst_calls": "100"}')
+    assert Settings().hubspot_options == {"burst_calls": "100"}

@@ -209,9 +209,13 @@ def _settings(**told: object) -> "Settings":
             {name: value for name, value in told.items() if value is not None}
         )
     except ValidationError as error:
-        # Without the values: they may be secrets.
-        wrong = (f"CRMSYNC_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
-        _refuse("\n".join(wrong))
+        _refuse("\n".join(_wrong(e["loc"], e["msg"]) for e in error.errors()))
+
+
+def _wrong(place: tuple[int | str, ...], message: str) -> str:
+    """Say which variable is wrong, without its value: it may be a secret."""
+    told = message.removeprefix("Value error, ")
+    return f"CRMSYNC_{str(place[0]).upper()}: {told}" if place else told
 
 
 def _signing_secret(settings: "Settings") -> str:

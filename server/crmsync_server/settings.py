@@ -3,6 +3,7 @@
 `reference()` renders docs/reference/settings.md from this file.
 """
 
+import json
 import os
 from datetime import timedelta
 from enum import StrEnum
@@ -11,12 +12,10 @@ from typing import Annotated, get_args, get_origin
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 _PREFIX = "CRMSYNC_"
 _LAST_PORT = 65535
-
-Options = dict[str, str]
 
 
 def _seconds(told: object) -> object:
@@ -34,8 +33,22 @@ def _listenable(told: str) -> str:
     raise ValueError(message)
 
 
+def _options(told: object) -> object:
+    """Read a JSON object of texts; what is no text was not read from the environment."""
+    try:
+        options = json.loads(told) if isinstance(told, str) else told
+    except (ValueError, RecursionError):
+        options = None
+    if isinstance(options, dict) and all(isinstance(value, str) for value in options.values()):
+        return options
+    message = 'must be a JSON object of texts, such as {"burst_calls": "100"}'
+    raise ValueError(message)
+
+
 Address = Annotated[str, AfterValidator(_listenable)]
 Duration = Annotated[timedelta, BeforeValidator(_seconds), Field(gt=timedelta(0))]
+# Not decoded by the library: its error would name neither the variable nor what is right.
+Options = Annotated[dict[str, str], NoDecode, BeforeValidator(_options)]
 
 
 class LogFormat(StrEnum):
