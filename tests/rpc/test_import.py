@@ -135,6 +135,17 @@ async def test_text_that_postgres_cannot_hold_is_rejected(stub: ContactServiceSt
     assert response.created == 1
 
 
+async def test_a_rejected_email_that_postgres_cannot_hold_does_not_sink_its_import(
+    stub: ContactServiceStub,
+) -> None:
+    """An import with an id keeps its rejections; what cannot be kept of them is replaced."""
+    request_id = str(uuid4())
+    bad = Contact(email="a\0@x.com", properties={"\0": "x"})
+    first = await imported(stub, [*people(1), bad], request_id=request_id)
+    assert (first.created, [one.email for one in first.rejections]) == (1, ["a\ufffd@x.com"])
+    assert await imported(stub, [], request_id=request_id) == first
+
+
 async def test_the_first_thousand_rejections_are_kept(stub: ContactServiceStub) -> None:
     """All are counted."""
     request_id = str(uuid4())

@@ -160,7 +160,8 @@ def _rejection(index: int, contact: Contact, broken: Sequence[Violation]) -> Rej
     """Return what RejectedContact says, as JSON."""
     return {
         "index": index,
-        "email": contact.email,
+        # Postgres keeps no NUL in JSON.
+        "email": contact.email.replace("\0", "\N{REPLACEMENT CHARACTER}"),
         "violations": [
             {"field": one.field, "rule": one.rule, "description": one.description} for one in broken
         ],
