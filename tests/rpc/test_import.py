@@ -157,6 +157,19 @@ async def test_the_first_thousand_rejections_are_kept(stub: ContactServiceStub) 
     assert await imported(stub, [], request_id=request_id) == response
 
 
+async def test_the_answer_is_within_the_limit_of_clients_whatever_was_rejected(
+    stub: ContactServiceStub,
+) -> None:
+    """Long texts are cut, and of many violations the first are told."""
+    names = [f"{'😀' * 300}{place}" for place in range(3)]
+    bad = Contact(email="😀" * 300, properties=dict.fromkeys(names, "x"))
+    response = await imported(stub, *[[bad] * 200] * 5)
+    assert len(response.rejections) == 1000
+    assert {len(one.email) for one in response.rejections} == {254}
+    assert all(one.violations for one in response.rejections)
+    assert response.ByteSize() < 4 * 1024 * 1024
+
+
 async def test_a_message_of_a_thousand_and_one_is_refused(stub: ContactServiceStub) -> None:
     """What came before it is kept, and the error says how much that is."""
     with pytest.raises(grpc.aio.AioRpcError) as failure:

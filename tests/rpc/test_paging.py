@@ -263,6 +263,20 @@ async def test_a_token_with_one_letter_changed_is_refused(
         assert await refused(stub, request) == "INVALID_PAGE_TOKEN"
 
 
+async def test_pages_of_long_contacts_stay_within_the_limit_of_clients(
+    stub: ContactServiceStub,
+) -> None:
+    """They end early, and the list is whole all the same."""
+    properties = {f"p{place}": "😀" * 4000 for place in range(100)}
+    for place in range(4):
+        await create(stub, Contact(name=f"{place}", properties=properties))
+    request = pb.ListContactsRequest(order_by="name", page_size=1000)
+    page = await stub.ListContacts(request)
+    assert 1 <= len(page.contacts) < 4
+    assert page.total_size == 4
+    assert await names(stub, request) == ["0", "1", "2", "3"]
+
+
 @pytest.mark.parametrize(("asked", "given_"), [(0, 50), (1, 1), (1000, 1000), (1001, 1000)])
 def test_a_page_has_a_usual_and_a_largest_size(asked: int, given_: int) -> None:
     """As the contract says of every list."""

@@ -234,7 +234,9 @@ class ListContactsRequest(_message.Message):
     ORDER_BY_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """How many contacts to return at most: 1 to 1,000; 0 means 50, more means 1,000."""
+    """How many contacts to return at most: 1 to 1,000; 0 means 50, more means 1,000. A page of long contacts ends before
+    that, so that it stays within 3 MB: only next_page_token tells whether it is the last one.
+    """
     page_token: _builtins.str
     """next_page_token of the page before, with the same search and order. Unset for the first page."""
     search: _builtins.str
@@ -386,10 +388,10 @@ class RejectedContact(_message.Message):
     index: _builtins.int
     """Its place in the import, counted from 0 over all messages."""
     email: _builtins.str
-    """The email it came with, as given; may be empty."""
+    """The email it came with, as given; may be empty. Only the first 254 characters, and U+FFFD for every NUL."""
     @_builtins.property
     def violations(self) -> _containers.RepeatedCompositeFieldContainer[Global___FieldViolation]:
-        """Every rule it broke."""
+        """The rules it broke: all of them, or the first 2,400 bytes."""
 
     def __init__(
         self,

@@ -18,7 +18,7 @@ from crmsync_server.rpc.contact_rules import without_identity
 from crmsync_server.rpc.contact_update import change_of
 from crmsync_server.rpc.context import Context
 from crmsync_server.rpc.once import once
-from crmsync_server.rpc.paging import page_size, page_token
+from crmsync_server.rpc.paging import fitting, page_size, page_token
 from crmsync_server.store import contact, contact_search
 from crmsync_server.store.db import Database
 
@@ -93,10 +93,11 @@ class ContactService(contact_service_pb2_grpc.ContactServiceServicer):
                 connection, caller.org_id, search, size=size + 1, after=after
             )
             total = await contact_search.count(connection, caller.org_id, search)
-        page, more = rows[:size], len(rows) > size
+        page = fitting(map(message_of, rows[:size]))
+        more = len(rows) > len(page)
         return pb.ListContactsResponse(
-            contacts=[message_of(row) for row in page],
-            next_page_token=page_token(request, cursor(page[-1])) if more else "",
+            contacts=page,
+            next_page_token=page_token(request, cursor(rows[len(page) - 1])) if more else "",
             total_size=total,
         )
 

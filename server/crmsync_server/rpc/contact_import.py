@@ -19,6 +19,7 @@ from crmsync_server.errors import (
     Violation,
 )
 from crmsync_server.rpc.contact_fields import content_of
+from crmsync_server.rpc.contact_rejection import rejection
 from crmsync_server.rpc.contact_rules import without_identity
 from crmsync_server.rpc.context import Context
 from crmsync_server.rpc.failures import told
@@ -146,7 +147,7 @@ def _sorted_out(contacts: Sequence[Contact], offset: int) -> tuple[list[Content]
     contents, rejections = [], []
     for index, contact in enumerate(contacts, offset):
         if broken := _broken(contact):
-            rejections.append(_rejection(index, contact, broken))
+            rejections.append(rejection(index, contact, broken))
         else:
             contents.append(content_of(contact))
     return contents, rejections
@@ -156,18 +157,6 @@ def _broken(contact: Contact) -> list[Violation]:
     return [*violations(contact), *without_identity(contact)]
 
 
-def _rejection(index: int, contact: Contact, broken: Sequence[Violation]) -> Rejection:
-    """Return what RejectedContact says, as JSON."""
-    return {
-        "index": index,
-        # Postgres keeps no NUL in JSON.
-        "email": contact.email.replace("\0", "\N{REPLACEMENT CHARACTER}"),
-        "violations": [
-            {"field": one.field, "rule": one.rule, "description": one.description} for one in broken
-        ],
-    }
-
-
 def _response(progress: Progress) -> ImportContactsResponse:
     return ImportContactsResponse(
         received=progress.received,
@@ -175,5 +164,5 @@ def _response(progress: Progress) -> ImportContactsResponse:
         updated=progress.updated,
         unchanged=progress.unchanged,
         rejected=progress.rejected,
-        rejections=[RejectedContact(**rejection) for rejection in progress.rejections],
+        rejections=[RejectedContact(**one) for one in progress.rejections],
     )

@@ -7,9 +7,12 @@ not list anyway.
 """
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from hashlib import blake2b
+from typing import TypeVar
+
+from google.protobuf.message import Message
 
 from crmsync.v1.contact_service_pb2 import ListContactsRequest
 from crmsync.v1.session_service_pb2 import ListSessionsRequest
@@ -18,15 +21,30 @@ from crmsync_server.rpc.auth import current_caller
 
 _DEFAULT_SIZE = 50
 _MAX_SIZE = 1000
+_BUDGET = 3_000_000  # bytes of a page; clients take 4 MiB by default
+_MOST_FRAMING = 5  # bytes around a message of that length in a repeated field
 _DIGEST_BYTES = 12
 _SEPARATOR = "\0"  # no sort value holds one: Postgres keeps none in a text
 
 PagedRequest = ListContactsRequest | ListSessionsRequest
+Row = TypeVar("Row", bound=Message)
 
 
 def page_size(asked: int) -> int:
     """Return how many rows a page gets at most: 50 when 0 were asked for, and never over 1,000."""
     return min(asked or _DEFAULT_SIZE, _MAX_SIZE)
+
+
+def fitting(rows: Iterable[Row]) -> list[Row]:
+    """Return the first rows, as many as a response has room for: one at least."""
+    page: list[Row] = []
+    room = _BUDGET
+    for row in rows:
+        room -= row.ByteSize() + _MOST_FRAMING
+        if page and room < 0:
+            break
+        page.append(row)
+    return page
 
 
 def page_token(request: PagedRequest, cursor: Sequence[str]) -> str:
