@@ -5,6 +5,7 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -50,6 +51,36 @@ def test_every_violation_is_listed_with_its_path_its_rule_and_what_would_be_righ
         ),
         Violation("request_id", "string.uuid", A_UUID),
     }
+
+
+@pytest.mark.parametrize(
+    ("request_", "fields"),
+    [
+        (
+            contact_service_pb2.CreateContactRequest(contact=Contact(tags=[""]), request_id="7"),
+            {"contact", "contact.tags[0]", "request_id"},
+        ),
+        (
+            contact_service_pb2.UpdateContactRequest(
+                contact=Contact(id="7", email="ada"), update_mask=FieldMask(paths=["id"])
+            ),
+            {"contact.id", "contact.email", "update_mask.paths[0]"},
+        ),
+        (
+            contact_service_pb2.ListContactsRequest(
+                page_size=-1, order_by="shoe_size", search="s" * 201
+            ),
+            {"page_size", "order_by", "search"},
+        ),
+    ],
+)
+def test_rules_that_no_proto_declares_are_checked_with_the_others(
+    request_: Message, fields: set[str]
+) -> None:
+    """Whoever mends the request mends it once."""
+    with pytest.raises(InvalidRequestError) as caught:
+        _check(request_)
+    assert {one.field for one in caught.value.violations} == fields
 
 
 @pytest.mark.parametrize(

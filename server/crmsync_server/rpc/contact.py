@@ -9,12 +9,10 @@ from typing_extensions import override
 
 from crmsync.v1 import contact_service_pb2 as pb
 from crmsync.v1 import contact_service_pb2_grpc
-from crmsync_server.errors import InvalidRequestError
 from crmsync_server.rpc.auth import current_caller
 from crmsync_server.rpc.contact_fields import content_of, message_of
 from crmsync_server.rpc.contact_import import Import
 from crmsync_server.rpc.contact_list import cursor, position_of, search_of
-from crmsync_server.rpc.contact_rules import without_identity
 from crmsync_server.rpc.contact_update import change_of
 from crmsync_server.rpc.context import Context
 from crmsync_server.rpc.once import once
@@ -35,8 +33,6 @@ class ContactService(contact_service_pb2_grpc.ContactServiceServicer):
     ) -> pb.CreateContactResponse:
         """Create a contact; see the contract."""
         caller = current_caller()
-        if broken := list(without_identity(request.contact)):
-            raise InvalidRequestError(broken)
 
         async def work(connection: AsyncConnection) -> pb.CreateContactResponse:
             row = await contact.create(connection, caller.org_id, content_of(request.contact))

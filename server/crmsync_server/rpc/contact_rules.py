@@ -1,11 +1,34 @@
-"""The rules of contacts that no proto can declare on a field."""
+"""The rules of contacts, and of requests about them, that no proto can declare on a field."""
 
 from collections.abc import Iterator
 from uuid import UUID
 
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.message import Message
+
 from crmsync.v1.contact_pb2 import Contact
+from crmsync.v1.contact_service_pb2 import (
+    CreateContactRequest,
+    ListContactsRequest,
+    UpdateContactRequest,
+)
 from crmsync_server.errors import Violation
+from crmsync_server.store.contact_search import SortField
 from crmsync_server.store.content import Content
+
+PROPERTY = "properties."
+"""What a path in a field mask begins with when it names one property."""
+
+
+def request_violations(request: Message) -> Iterator[Violation]:
+    """Yield what is wrong with a request beside the rules that its proto declares."""
+    match request:
+        case CreateContactRequest() if request.HasField("contact"):
+            yield from without_identity(request.contact)
+        case UpdateContactRequest():
+            yield from _of_update(request)
+        case ListContactsRequest():
+            yield from _of_order(request.order_by)
 
 
 def without_identity(contact: Contact | Content) -> Iterator[Violation]:
@@ -23,3 +46,25 @@ def is_uuid(text: str) -> bool:
         return str(UUID(text)) == text.lower()
     except ValueError:
         return False
+
+
+def _of_update(request: UpdateContactRequest) -> Iterator[Violation]:
+    if request.HasField("contact") and not is_uuid(request.contact.id):
+        yield Violation("contact.id", "string.uuid", "must be a valid UUID")
+    yield from _unknown(request.update_mask)
+
+
+def _unknown(mask: FieldMask) -> Iterator[Violation]:
+    """Yield a violation for each path that no caller can write."""
+    for place, path in enumerate(mask.paths):
+        if path in Content._fields or path.removeprefix(PROPERTY) not in {"", path}:
+            continue
+        field = f"update_mask.paths[{place}]"
+        yield Violation(field, "field_mask.writable", f"'{path}' is no field that can be changed")
+
+
+def _of_order(order_by: str) -> Iterator[Violation]:
+    field, _, direction = order_by.partition(" ")
+    if order_by and (field not in set(SortField) or direction not in {"", "asc", "desc"}):
+        told = f"must be one of {', '.join(SortField)}, with an optional ' asc' or ' desc'"
+        yield Violation("order_by", "order_by", told)

@@ -1,4 +1,4 @@
-"""Requests are held to the rules that the protos declare."""
+"""Requests are held to the rules that the protos declare, and to those that none can."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError, Message
 
 from buf.validate import validate_pb2
 from crmsync_server.errors import InvalidRequestError, TooManyItemsError, Violation
+from crmsync_server.rpc.contact_rules import request_violations
 
 # A violation takes 13 microseconds to collect, on the event loop. A request with more items than
 # this, which no rule allows, is told its first violation only.
@@ -25,7 +26,7 @@ _PLAINER = {
 
 
 def violations(message: Message, prefix: str = "") -> list[Violation]:
-    """Return every rule that a message breaks; none when it is valid.
+    """Return every declared rule that a message breaks; none when it is valid.
 
     Args:
         message: any message of the contract.
@@ -55,7 +56,7 @@ def read(raw: bytes, parse: Callable[[bytes], Message]) -> Message:
         rule = Violation("", "message", "must be a message of the method's request type")
         raise InvalidRequestError([rule]) from error
     _refuse_too_many_items(message)
-    if broken := violations(message):
+    if broken := [*violations(message), *islice(request_violations(message), _MOST_ITEMS)]:
         raise InvalidRequestError(broken)
     return message
 
