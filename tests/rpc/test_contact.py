@@ -129,6 +129,16 @@ async def test_an_email_is_taken_whatever_its_case(stub: ContactServiceStub) -> 
     assert (await stub.CreateContact(request, metadata=OTHER)).contact.id != first.id
 
 
+async def test_space_around_an_email_does_not_count(stub: ContactServiceStub) -> None:
+    """Neither when a contact is created, nor when it is changed."""
+    first = await create(stub, Contact(email=" ada@example.com "))
+    assert first.email == "ada@example.com"
+    assert await update(stub, Contact(id=first.id, email="\tada@example.com\n"), "email") == first
+    with pytest.raises(grpc.aio.AioRpcError) as failure:
+        await create(stub, Contact(email="ADA@example.com "))
+    assert refusal(failure).metadata == {"contact_id": first.id}
+
+
 async def test_an_email_cannot_be_changed_to_one_that_is_taken(stub: ContactServiceStub) -> None:
     """The contact stays as it was, and its own email in another spelling is no clash."""
     first = await create(stub, ADA)

@@ -85,6 +85,22 @@ async def test_a_known_email_updates_what_is_not_empty(stub: ContactServiceStub)
     assert after.version == 2
 
 
+async def test_a_known_email_replaces_properties_as_a_whole(stub: ContactServiceStub) -> None:
+    """Tags too; where a record has none, they stay."""
+    before = await create(stub, Contact(email="a@x.com", tags=["x"], properties={"a": "1"}))
+    await imported(stub, [Contact(email="a@x.com", properties={"b": "2"})])
+    after = (await stub.GetContact(pb.GetContactRequest(contact_id=before.id))).contact
+    assert (dict(after.properties), list(after.tags)) == ({"b": "2"}, ["x"])
+
+
+async def test_space_around_an_imported_email_does_not_count(stub: ContactServiceStub) -> None:
+    """Tables of contacts are full of it."""
+    response = await imported(stub, [Contact(email="a@x.com"), Contact(email=" A@x.com\t")])
+    assert response == pb.ImportContactsResponse(received=2, created=1, updated=1)
+    [found] = await listed(stub, pb.ListContactsRequest())
+    assert found.email == "A@x.com"
+
+
 async def test_what_is_the_same_is_not_touched(stub: ContactServiceStub) -> None:
     """It keeps its version, and so is not delivered again."""
     await imported(stub, people(5))

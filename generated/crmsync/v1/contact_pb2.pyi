@@ -65,8 +65,8 @@ class Contact(_message.Message):
     id: _builtins.str
     """The server's id for this contact, a UUIDv7. Output only: set on creation, never changes."""
     email: _builtins.str
-    """The email address as it was given, at most 254 characters. Unset when the contact is known by phone only.
-    Addresses compare without regard to case or surrounding space: a second contact with the same address is refused
+    """The email address as it was given, without the space around it; at most 254 characters. Unset when the contact is
+    known by phone only. Addresses compare without regard to case: a second contact with the same address is refused
     with ALREADY_EXISTS. Many CRMs cannot hold a contact without one.
     """
     name: _builtins.str

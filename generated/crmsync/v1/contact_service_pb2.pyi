@@ -140,8 +140,8 @@ class UpdateContactRequest(_message.Message):
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
         """Which fields to change, by their names in Contact (`email`, `tags`, `properties`); one key of a map can be named as
-        `properties.key`. Unset: every field that is not empty in the contact. Naming an output-only or unknown field is
-        INVALID_ARGUMENT.
+        `properties.key`. Unset: every field that is not empty in the contact, `tags` and `properties` as a whole. Naming
+        an output-only or unknown field is INVALID_ARGUMENT.
         """
 
     def __init__(
@@ -388,7 +388,9 @@ class RejectedContact(_message.Message):
     index: _builtins.int
     """Its place in the import, counted from 0 over all messages."""
     email: _builtins.str
-    """The email it came with, as given; may be empty. Only the first 254 characters, and U+FFFD for every NUL."""
+    """The email it came with, without the space around it; may be empty. Only the first 254 characters, and U+FFFD for
+    every NUL.
+    """
     @_builtins.property
     def violations(self) -> _containers.RepeatedCompositeFieldContainer[Global___FieldViolation]:
         """The rules it broke: all of them, or the first 2,400 bytes."""
@@ -418,7 +420,7 @@ class FieldViolation(_message.Message):
     RULE_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     field: _builtins.str
-    """The path of the field, such as `contact.email` or `tags[3]`."""
+    """The path of the field in the contact, such as `email` or `tags[3]`; `contact` when no single field is to blame."""
     rule: _builtins.str
     """The rule's name, such as `string.email`."""
     description: _builtins.str

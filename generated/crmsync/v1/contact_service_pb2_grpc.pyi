@@ -36,10 +36,11 @@ class ContactServiceStub:
     """Lists contacts, page by page."""
     ImportContacts: _aio.StreamUnaryMultiCallable[_contact_service_pb2.ImportContactsRequest, _contact_service_pb2.ImportContactsResponse]
     """Takes in contacts from a stream: each creates a contact, or updates the one with the same email (without regard to
-    case). A record that breaks a rule is reported and sinks no other. Each message is one transaction, so a stream
-    that breaks keeps what was acknowledged before: the error's metadata says how much, and so does the initial
-    metadata `crmsync-acknowledged` of the next ImportContacts with the same request_id, which goes on from there:
-    send the records after those. Repeating a finished import by its request_id returns its first answer.
+    case). An update leaves a field as it is where the record's is empty, and replaces `tags` and `properties` as a
+    whole where it is not. A record that breaks a rule is reported and sinks no other. Each message is one transaction,
+    so a stream that breaks keeps what was acknowledged before: the error's metadata says how much, and so does the
+    initial metadata `crmsync-acknowledged` of the next ImportContacts with the same request_id, which goes on from
+    there: send the records after those. Repeating a finished import by its request_id returns its first answer.
     """
 
 class ContactServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -100,10 +101,11 @@ class ContactServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_abc.AsyncIterator[_contact_service_pb2.ImportContactsRequest], _abc.Awaitable[_contact_service_pb2.ImportContactsResponse]],
     ) -> _abc.Awaitable[_contact_service_pb2.ImportContactsResponse]:
         """Takes in contacts from a stream: each creates a contact, or updates the one with the same email (without regard to
-        case). A record that breaks a rule is reported and sinks no other. Each message is one transaction, so a stream
-        that breaks keeps what was acknowledged before: the error's metadata says how much, and so does the initial
-        metadata `crmsync-acknowledged` of the next ImportContacts with the same request_id, which goes on from there:
-        send the records after those. Repeating a finished import by its request_id returns its first answer.
+        case). An update leaves a field as it is where the record's is empty, and replaces `tags` and `properties` as a
+        whole where it is not. A record that breaks a rule is reported and sinks no other. Each message is one transaction,
+        so a stream that breaks keeps what was acknowledged before: the error's metadata says how much, and so does the
+        initial metadata `crmsync-acknowledged` of the next ImportContacts with the same request_id, which goes on from
+        there: send the records after those. Repeating a finished import by its request_id returns its first answer.
         """
 
 def add_ContactServiceServicer_to_server(servicer: ContactServiceServicer, server: _aio.Server) -> None: ...

@@ -20,7 +20,7 @@ from crmsync_server.errors import (
 )
 from crmsync_server.rpc.contact_fields import content_of
 from crmsync_server.rpc.contact_rejection import rejection
-from crmsync_server.rpc.contact_rules import without_identity
+from crmsync_server.rpc.contact_rules import trim, without_identity
 from crmsync_server.rpc.context import Context
 from crmsync_server.rpc.failures import told
 from crmsync_server.rpc.validation import violations
@@ -146,6 +146,7 @@ def _sorted_out(contacts: Sequence[Contact], offset: int) -> tuple[list[Content]
     """Return the valid contacts, and what is wrong with the others."""
     contents, rejections = [], []
     for index, contact in enumerate(contacts, offset):
+        trim(contact)
         if broken := _broken(contact):
             rejections.append(rejection(index, contact, broken))
         else:

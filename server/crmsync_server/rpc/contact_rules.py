@@ -20,6 +20,18 @@ PROPERTY = "properties."
 """What a path in a field mask begins with when it names one property."""
 
 
+def tidy(request: Message) -> None:
+    """Drop from a request what nobody means: the space around an email."""
+    if isinstance(request, CreateContactRequest | UpdateContactRequest):
+        trim(request.contact)
+
+
+def trim(contact: Contact) -> None:
+    """Drop the space around a contact's email."""
+    if (email := contact.email) != (trimmed := email.strip()):
+        contact.email = trimmed
+
+
 def request_violations(request: Message) -> Iterator[Violation]:
     """Yield what is wrong with a request beside the rules that its proto declares."""
     match request:

@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError, Message
 
 from buf.validate import validate_pb2
 from crmsync_server.errors import InvalidRequestError, TooManyItemsError, Violation
-from crmsync_server.rpc.contact_rules import request_violations
+from crmsync_server.rpc.contact_rules import request_violations, tidy
 
 # A violation takes 13 microseconds to collect, on the event loop. A request with more items than
 # this, which no rule allows, is told its first violation only.
@@ -56,6 +56,7 @@ def read(raw: bytes, parse: Callable[[bytes], Message]) -> Message:
         rule = Violation("", "message", "must be a message of the method's request type")
         raise InvalidRequestError([rule]) from error
     _refuse_too_many_items(message)
+    tidy(message)
     if broken := [*violations(message), *islice(request_violations(message), _MOST_ITEMS)]:
         raise InvalidRequestError(broken)
     return message
