@@ -161,7 +161,8 @@ async def test_a_port_that_is_taken_is_named(data_dir: Path) -> None:
         place = f"127.0.0.1:{taken.getsockname()[1]}"
         refused = await run("serve", "--data-dir", data_dir, "--grpc", place)
     assert refused.status == 1
-    assert f"Failed to bind to address {place}" in refused.err
+    assert f"Cannot bind to {place}: another program listens there" in refused.err
+    assert "GRPC_VERBOSITY" not in refused.err
     assert "Traceback" not in refused.err
     assert not (data_dir / "postgres/postmaster.pid").exists()
 
@@ -190,7 +191,36 @@ async def test_a_database_that_is_away_is_an_error_without_its_password() -> Non
     url = "postgresql://crmsync:hunter2@127.0.0.1:1/crmsync"
     refused = await run("serve", "--grpc", "127.0.0.1:0", env={"CRMSYNC_DATABASE_URL": url})
     assert refused.status == 1
+    assert "CRMSYNC_DATABASE_URL: 127.0.0.1:1 cannot be reached" in refused.err
     assert "hunter2" not in refused.err
+    assert "Traceback" not in refused.err
+
+
+@pytest.mark.parametrize(
+    ("url", "advice"),
+    [
+        ("mysql://a:hunter2@db/crmsync", "must be postgresql://"),
+        ("garbage", "must be postgresql://"),
+        ("postgresql://a:hunter2/2@db:5432/crmsync", "written as %2F"),
+    ],
+)
+async def test_a_url_of_no_postgresql_is_refused_by_its_variable(url: str, advice: str) -> None:
+    """With how one is written, and without a piece of the password."""
+    refused = await run("migrate", env={"CRMSYNC_DATABASE_URL": url})
+    assert refused.status in {1, 2}
+    assert "CRMSYNC_DATABASE_URL: " in refused.err
+    assert advice in refused.err
+    assert "hunter2" not in refused.err
+    assert "Traceback" not in refused.err
+
+
+@pytest.mark.parametrize("verb", ["serve", "migrate", "token"])
+async def test_a_data_directory_that_cannot_be_used_is_named(verb: str, tmp_path: Path) -> None:
+    """By its setting, and with the reason."""
+    (tmp_path / "file").touch()
+    refused = await run(verb, "--data-dir", tmp_path / "file")
+    assert refused.status in {1, 2}
+    assert f"CRMSYNC_DATA_DIR: {tmp_path / 'file'} cannot be used" in refused.err
     assert "Traceback" not in refused.err
 
 

@@ -44,9 +44,18 @@ def test_an_empty_variable_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     """Printing the settings gives away neither password nor token."""
-    for name in ("HUBSPOT_TOKEN", "BREVO_API_KEY", "DATABASE_URL", "JWT_SECRET"):
+    for name in ("HUBSPOT_TOKEN", "BREVO_API_KEY", "JWT_SECRET"):
         monkeypatch.setenv(f"CRMSYNC_{name}", "hunter2" * 5)
+    monkeypatch.setenv("CRMSYNC_DATABASE_URL", "postgresql://crmsync:hunter2@localhost/crmsync")
     assert "hunter2" not in repr(Settings())
+
+
+def test_secrets_do_not_show_where_they_are_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error names the setting alone."""
+    monkeypatch.setenv("CRMSYNC_DATABASE_URL", "mysql://crmsync:hunter2@localhost/crmsync")
+    with pytest.raises(ValidationError, match="database_url") as raised:
+        Settings()
+    assert "hunter2" not in str(raised.value)
 
 
 def test_a_short_secret_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -176,7 +176,7 @@ async def _simulating(settings: "Settings") -> "AsyncIterator[Settings]":
 
 
 async def _migrate(settings: "Settings") -> None:
-    from crmsync_server.app import postgres
+    from crmsync_server.postgres import postgres
     from crmsync_server.store.migrations import migrate
 
     async with postgres(settings) as url:
@@ -223,7 +223,10 @@ def _signing_secret(settings: "Settings") -> str:
         return settings.jwt_secret.get_secret_value()
     if settings.authenticates:
         _refuse("This server accepts tokens of the issuer whose keys it was given, and no others.")
-    return development_secret(settings.data_dir)
+    try:
+        return development_secret(settings.data_dir)
+    except OSError as error:
+        _refuse(str(error))
 
 
 def _refuse(reason: str) -> NoReturn:
@@ -257,12 +260,11 @@ def _is_of_the_world(error: Exception) -> bool:
     from asyncpg import PostgresError  # type: ignore[import-untyped]  # it ships no types
     from sqlalchemy.exc import DBAPIError
 
+    from crmsync_server.rpc.server import AddressError
     from crmsync_server.store.embedded import EmbeddedPostgresError
 
-    if isinstance(error, (CommandError, PostgresError, DBAPIError, EmbeddedPostgresError, OSError)):
-        return True
-    # What gRPC raises when it cannot listen.
-    return isinstance(error, RuntimeError) and str(error).startswith("Failed to bind")
+    database = (CommandError, PostgresError, DBAPIError, EmbeddedPostgresError)
+    return isinstance(error, (*database, AddressError, OSError))
 
 
 @contextmanager

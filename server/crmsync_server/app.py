@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,11 +19,12 @@ from crmsync.v1 import (
     session_service_pb2_grpc,
     sync_service_pb2_grpc,
 )
-from crmsync_server.crm.adapter import Account, Adapter, Tools
-from crmsync_server.crm.registry import factory, known
+from crmsync_server.adapters import Adapters, accounts
+from crmsync_server.crm.registry import known
+from crmsync_server.postgres import postgres
 from crmsync_server.rpc.auth import Authenticator
 from crmsync_server.rpc.contact import ContactService
-from crmsync_server.rpc.crms import Crms, CrmTraits
+from crmsync_server.rpc.crms import Crms
 from crmsync_server.rpc.keys import Keys, SharedSecret, from_file, from_url
 from crmsync_server.rpc.server import Door, Registration, Server, build_server
 from crmsync_server.rpc.session import SessionService
@@ -32,7 +33,6 @@ from crmsync_server.rpc.sync_messages import watched
 from crmsync_server.rpc.tokens import Claims, OpenAuthenticator, TokenAuthenticator
 from crmsync_server.settings import Settings
 from crmsync_server.store.db import Database, Pool
-from crmsync_server.store.embedded import EmbeddedPostgres
 from crmsync_server.store.listen import Listener
 from crmsync_server.store.migrations import migrate
 from crmsync_server.store.notify import SESSION, WORK, Notifier
@@ -41,13 +41,11 @@ from crmsync_server.sync.hints import Hints
 from crmsync_server.sync.janitor import Janitor
 from crmsync_server.sync.lane import Bench
 from crmsync_server.sync.progress import ProgressHub
-from crmsync_server.sync.quota import AccountQuota
 from crmsync_server.sync.rescue import Rescue
 from crmsync_server.sync.verdict import RetryPolicy
 
 _log = structlog.get_logger()
 
-_NOBODY = ""  # the organization of an adapter that is only asked for its capabilities
 _CONNECTIONS = 100
 
 Hub = ProgressHub[session_service_pb2.WatchSessionResponse]
@@ -114,20 +112,6 @@ def _keys(settings: Settings) -> list[Keys]:
     return keys
 
 
-@asynccontextmanager
-async def postgres(settings: Settings) -> AsyncIterator[str]:
-    """Yield the URL of the database: one's own, or that of an embedded PostgreSQL."""
-    if settings.database_url is not None:
-        yield settings.database_url.get_secret_value()
-        return
-    embedded = EmbeddedPostgres(settings.data_dir)
-    await asyncio.to_thread(embedded.start)
-    try:
-        yield embedded.url
-    finally:
-        await asyncio.to_thread(embedded.stop)
-
-
 def _pool(settings: Settings) -> Pool:
     return Pool(
         size=settings.database_pool_size,
@@ -149,38 +133,13 @@ async def _http_client() -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-def accounts(settings: Settings) -> Mapping[str, Account]:
-    """Return the account at every CRM that the settings hold credentials for, by CRM id."""
-    found = {}
-    if settings.hubspot_token is not None:
-        found["hubspot"] = Account(
-            _NOBODY,
-            "hubspot",
-            settings.hubspot_base_url,
-            {"token": settings.hubspot_token.get_secret_value()},
-            settings.hubspot_options,
-        )
-    if settings.brevo_api_key is not None:
-        list_id = {"list_id": str(settings.brevo_list_id)} if settings.brevo_list_id else {}
-        found["brevo"] = Account(
-            _NOBODY,
-            "brevo",
-            settings.brevo_base_url,
-            {"api_key": settings.brevo_api_key.get_secret_value()},
-            settings.brevo_options | list_id,
-        )
-    return found
-
-
 class _House:
     """What lies between the database and the doors."""
 
     def __init__(self, settings: Settings, database: Database, client: httpx.AsyncClient) -> None:
         self._settings = settings
         self._database = database
-        self._client = client
-        self._accounts = accounts(settings)
-        self._adapters: dict[tuple[str, str], Adapter] = {}
+        self._adapters = Adapters(accounts(settings), database, client, _now)
         self._hub: Hub = ProgressHub(database, watched)
         self._notifier = Notifier(database)
         self._hints = Hints(self._notifier, self._on_work, self._hub.on_session)
@@ -212,7 +171,7 @@ class _House:
 
     def server(self, authenticator: Authenticator) -> Server:
         """Build the gRPC server with every service."""
-        crms = Crms({crm: self._traits(crm) for crm in sorted(known())})
+        crms = Crms({crm: self._adapters.traits(crm) for crm in sorted(known())})
         contacts = ContactService(self._database)
         syncs = SyncService(self._database, crms, _now, self._hints.queued)
         sessions = SessionService(self._database, self._hub.watch, _now, self._hints.sessions)
@@ -248,13 +207,12 @@ class _House:
             lease=self._settings.engine_lease,
         )
         poll_interval = self._settings.engine_poll_interval.total_seconds()
-        return Engine(self._database, self._adapter, bench, poll_interval)
+        return Engine(self._database, self._adapters.of, bench, poll_interval)
 
     def _rescue(self) -> Rescue:
         interval = self._settings.engine_rescue_interval
-        return Rescue(
-            self._database, self._hints, self._policy, interval, _now, self._is_idempotent
-        )
+        idempotent = self._adapters.idempotent
+        return Rescue(self._database, self._hints, self._policy, interval, _now, idempotent)
 
     def _janitor(self) -> Janitor:
         return Janitor(
@@ -262,39 +220,6 @@ class _House:
             _now,
             attempts_retention=self._settings.attempts_retention,
             sessions_retention=self._settings.sessions_retention,
-        )
-
-    def _adapter(self, org_id: str, crm: str) -> Adapter | None:
-        """Return the adapter of an organization's account, None without credentials."""
-        account = self._accounts.get(crm)
-        if account is None:
-            return None
-        key = (org_id, crm)
-        if key not in self._adapters:
-            quota = AccountQuota(self._database, org_id, crm)
-            tools = Tools(self._client, _now, quota)
-            owned = Account(org_id, crm, account.base_url, account.secrets, account.options)
-            adapter = factory(crm)(owned, tools)
-            quota.limit(adapter.capabilities.limits)
-            self._adapters[key] = adapter
-        return self._adapters[key]
-
-    def _is_idempotent(self, org_id: str, crm: str) -> bool:
-        adapter = self._adapter(org_id, crm)
-        return adapter is None or adapter.capabilities.idempotent
-
-    def _traits(self, crm: str) -> CrmTraits:
-        adapter = self._adapter(_NOBODY, crm)
-        if adapter is None:
-            return CrmTraits(enabled=False, requires_email=False, records_per_second=1.0)
-        able = adapter.capabilities
-        calls = min(
-            (limit.calls / limit.period.total_seconds() for limit in able.limits), default=10.0
-        )
-        return CrmTraits(
-            enabled=True,
-            requires_email=able.requires_email,
-            records_per_second=calls * able.max_batch,
         )
 
 

@@ -15,12 +15,16 @@ def development_secret(data_dir: Path) -> str:
     """Return the data directory's secret, made on the first call; only its owner can read it.
 
     Raises:
-        OSError: it cannot be read or made.
+        OSError: it cannot be read or made; the text names the setting.
     """
     path = data_dir.expanduser() / _NAME
-    if not path.exists():
-        _make(path)
-    return path.read_text(encoding="ascii")
+    try:
+        if not path.exists():
+            _make(path)
+        return path.read_text(encoding="ascii")
+    except OSError as error:
+        message = f"CRMSYNC_DATA_DIR: {data_dir} cannot be used ({error.strerror})"
+        raise OSError(message) from error
 
 
 def _make(path: Path) -> None:

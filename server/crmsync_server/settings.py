@@ -33,6 +33,13 @@ def _listenable(told: str) -> str:
     raise ValueError(message)
 
 
+def _postgres(told: SecretStr) -> SecretStr:
+    if told.get_secret_value().startswith(("postgresql://", "postgres://")):
+        return told
+    message = "must be postgresql://user:password@host:port/database"
+    raise ValueError(message)
+
+
 def _options(told: object) -> object:
     """Read a JSON object of texts; what is no text was not read from the environment."""
     try:
@@ -46,6 +53,7 @@ def _options(told: object) -> object:
 
 
 Address = Annotated[str, AfterValidator(_listenable)]
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_postgres)]
 Duration = Annotated[timedelta, BeforeValidator(_seconds), Field(gt=timedelta(0))]
 # Not decoded by the library: its error would name neither the variable nor what is right.
 Options = Annotated[dict[str, str], NoDecode, BeforeValidator(_options)]
@@ -71,16 +79,20 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix=_PREFIX, env_ignore_empty=True, frozen=True, use_attribute_docstrings=True
+        env_prefix=_PREFIX,
+        env_ignore_empty=True,
+        frozen=True,
+        hide_input_in_errors=True,  # it may be a secret
+        use_attribute_docstrings=True,
     )
 
     # --- the database ---
 
-    database_url: SecretStr | None = None
+    database_url: DatabaseUrl | None = None
     """Your own PostgreSQL, 15 or newer, as `postgresql://user:password@host:port/database`; its
     user owns the database and is no superuser. Unset: an embedded PostgreSQL in the data
     directory."""
-    database_direct_url: SecretStr | None = None
+    database_direct_url: DatabaseUrl | None = None
     """The same database past its pooler, for LISTEN. Unset: the database's URL."""
     database_prepared_statements: bool = True
     """Whether statements stay prepared on their connections. Set to false behind a PgBouncer in
@@ -204,7 +216,8 @@ def _kind(field: FieldInfo) -> str:
     }
     if get_origin(field.annotation) is dict:
         return names[dict]
-    kinds = [kind for kind in get_args(field.annotation) if kind in names]
+    arguments = [getattr(kind, "__origin__", kind) for kind in get_args(field.annotation)]
+    kinds = [kind for kind in arguments if kind in names]
     return names[kinds[0] if kinds else field.annotation]
 
 

@@ -22,6 +22,10 @@ _OVERALL = ""
 _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
 
+class AddressError(RuntimeError):
+    """An address cannot be listened on; the text names it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Door:
     """Where a server listens, and what it lets through.
@@ -59,10 +63,17 @@ class Server:
         """Listen, and return the port.
 
         Raises:
-            RuntimeError: the address cannot be listened on.
+            AddressError: the address cannot be listened on.
         """
         await self._health.set(_OVERALL, _NOT_SERVING)
-        port = self._server.add_insecure_port(self._address)
+        try:
+            port = self._server.add_insecure_port(self._address)
+        except RuntimeError as error:  # it says no more than that it failed
+            message = (
+                f"Cannot bind to {self._address}: another program listens there, "
+                "or it is no address of this machine."
+            )
+            raise AddressError(message) from error
         await self._server.start()
         for name in (*self._services, _OVERALL):
             await self._health.set(name, _SERVING)
