@@ -262,6 +262,14 @@ async def test_a_repeated_update_is_made_once(stub: ContactServiceStub) -> None:
     assert await update(stub, change, request_id=request_id) == changed
 
 
+async def test_a_request_id_is_the_same_in_either_case(stub: ContactServiceStub) -> None:
+    """It is a UUID, not a text."""
+    request = pb.CreateContactRequest(contact=ADA, request_id=str(uuid4()))
+    first = await stub.CreateContact(request)
+    request.request_id = request.request_id.upper()
+    assert await stub.CreateContact(request) == first
+
+
 async def test_a_request_id_serves_one_request(stub: ContactServiceStub) -> None:
     """Another content or another method is refused, with the method it served."""
     request = pb.CreateContactRequest(contact=ADA, request_id=str(uuid4()))

@@ -1,6 +1,7 @@
 """Doing a request once: a repeat of its request_id gets the first answer."""
 
 from collections.abc import Awaitable, Callable
+from copy import deepcopy
 from hashlib import blake2b
 from typing import Protocol, TypeVar
 from uuid import UUID
@@ -55,7 +56,9 @@ async def once(
 
 
 def _named(request: NamedRequest, kind: type[Message]) -> requests.Request:
-    content = request.SerializeToString(deterministic=True)
+    unnamed = deepcopy(request)
+    unnamed.request_id = ""  # a UUID is the same in either case
+    content = unnamed.SerializeToString(deterministic=True)
     return requests.Request(
         request_id=UUID(request.request_id),
         # Every rpc has a response of its own: its name is the method's.
