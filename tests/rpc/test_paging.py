@@ -3,6 +3,8 @@
 import base64
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
 from uuid import uuid4
 
 import grpc
@@ -14,9 +16,10 @@ from hypothesis import strategies as st
 from crmsync.v1 import contact_service_pb2 as pb
 from crmsync.v1.contact_pb2 import Contact
 from crmsync.v1.contact_service_pb2_grpc import ContactServiceStub
-from crmsync_server.rpc.paging import page_size
+from crmsync_server.rpc.auth import admit
+from crmsync_server.rpc.paging import page_size, page_token
 from crmsync_server.store.db import Database
-from tests.rpc.contacts import ORG, OTHER, create, listed, refusal, serving
+from tests.rpc.contacts import ORG, OTHER, OrganizationIsToken, create, listed, refusal, serving
 
 FIELDS = ("last_message_time", "create_time", "update_time", "name", "email")
 ORDERS = ["", *(f"{field}{way}" for field in FIELDS for way in ("", " asc", " desc"))]
@@ -275,6 +278,18 @@ async def test_pages_of_long_contacts_stay_within_the_limit_of_clients(
     assert 1 <= len(page.contacts) < 4
     assert page.total_size == 4
     assert await names(stub, request) == ["0", "1", "2", "3"]
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"])
+async def test_a_forged_token_with_a_moment_out_of_range_is_refused(
+    stub: ContactServiceStub, moment: str
+) -> None:
+    """Postgres could not be given it."""
+    outside_a_call: Any = SimpleNamespace(invocation_metadata=tuple)
+    await admit(OrganizationIsToken(), "/crmsync.v1.ContactService/ListContacts", outside_a_call)
+    request = pb.ListContactsRequest(order_by="create_time")
+    request.page_token = page_token(request, [f"={moment}", str(uuid4())])
+    assert await refused(stub, request) == "INVALID_PAGE_TOKEN"
 
 
 @pytest.mark.parametrize(("asked", "given_"), [(0, 50), (1, 1), (1000, 1000), (1001, 1000)])

@@ -1,7 +1,7 @@
 """What a ListContacts asks for, and the cursor that its page tokens hold."""
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -32,12 +32,12 @@ def position_of(request: ListContactsRequest, search: Search) -> Position | None
     cursor = cursor_of(request)
     if cursor is None:
         return None
-    parse: Callable[[str], SortValue] = str if search.field in _TEXTS else datetime.fromisoformat
+    parse: Callable[[str], SortValue] = str if search.field in _TEXTS else _moment
     try:
         value, contact_id = cursor
         sort_value = parse(value.removeprefix(_PRESENT)) if value else None
         return Position(sort_value, UUID(contact_id))
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise InvalidPageTokenError from error
 
 
@@ -47,3 +47,8 @@ def cursor(row: sa.Row[Any]) -> Sequence[str]:
     if isinstance(value, datetime):
         value = value.isoformat()
     return ["" if value is None else _PRESENT + value, str(row.id)]
+
+
+def _moment(text: str) -> datetime:
+    """Read a moment; OverflowError when it is none in UTC, which is what Postgres is given."""
+    return datetime.fromisoformat(text).astimezone(UTC)
