@@ -211,6 +211,18 @@ async def test_a_stream_has_one_request_id(stub: ContactServiceStub) -> None:
     assert refused.metadata == {"acknowledged": "2", "request_id": request_id}
 
 
+async def test_a_stream_may_repeat_its_request_id_in_another_case(
+    stub: ContactServiceStub,
+) -> None:
+    """It is a UUID, not a text."""
+    request_id = str(uuid4())
+    requests = [
+        pb.ImportContactsRequest(contacts=people(1), request_id=request_id),
+        pb.ImportContactsRequest(contacts=people(1, 1), request_id=request_id.upper()),
+    ]
+    assert (await stub.ImportContacts(iter(requests))).created == 2
+
+
 async def test_a_broken_import_goes_on_to_the_same_totals(stub: ContactServiceStub) -> None:
     """What was acknowledged is kept, and the rest comes in messages of another size."""
     for caller in (None, OTHER):
@@ -257,7 +269,7 @@ async def test_a_finished_import_answers_what_it_answered(stub: ContactServiceSt
 async def test_of_two_streams_of_one_import_no_record_counts_twice(
     stub: ContactServiceStub,
 ) -> None:
-    """The one that falls behind is told to go on after the other."""
+    """The one that falls behind is told to go on after the other, and how far that one came."""
     request_id = str(uuid4())
     behind = stub.ImportContacts(None)
     await behind.write(pb.ImportContactsRequest(request_id=request_id))
@@ -266,7 +278,9 @@ async def test_of_two_streams_of_one_import_no_record_counts_twice(
     await behind.write(pb.ImportContactsRequest(contacts=people(3)))
     with pytest.raises(grpc.aio.AioRpcError) as failure:
         await behind
-    assert refusal(failure).code is grpc.StatusCode.UNAVAILABLE
+    refused = refusal(failure)
+    assert refused.code is grpc.StatusCode.UNAVAILABLE
+    assert refused.metadata == {"acknowledged": "3", "request_id": request_id}
     assert await imported(stub, [], request_id=request_id) == first
 
 

@@ -67,6 +67,8 @@ class Import:
         except Exception as error:
             if not self._begun:
                 raise
+            if isinstance(error, _OvertakenError):
+                await self._catch_up()
             acknowledged = self._progress.received
             raise ImportInterruptedError(told(error), acknowledged, self._request_id) from error
         return _response(self._progress)
@@ -74,7 +76,7 @@ class Import:
     async def _take(self, message: ImportContactsRequest) -> None:
         if not self._begun:
             await self._begin(message.request_id)
-        elif message.request_id not in {"", self._request_id}:
+        elif message.request_id.lower() not in {"", self._request_id.lower()}:
             rule = "must be unset, or that of the first message"
             raise InvalidRequestError([Violation("request_id", "request_id.same", rule)])
         if (count := len(message.contacts)) > _MAX_CONTACTS:
@@ -85,13 +87,17 @@ class Import:
     async def _begin(self, request_id: str) -> None:
         self._request_id = request_id
         if request_id:
-            async with self._database.org(self._org_id) as connection:
-                self._progress, self._ended = await imports.begin(
-                    connection, self._org_id, UUID(request_id)
-                )
+            await self._catch_up()
         self._begun = True
         acknowledged = str(self._progress.received)
         await self._context.send_initial_metadata(((_ACKNOWLEDGED, acknowledged),))
+
+    async def _catch_up(self) -> None:
+        """Begin the import, or read how far all its streams have brought it."""
+        async with self._database.org(self._org_id) as connection:
+            self._progress, self._ended = await imports.begin(
+                connection, self._org_id, UUID(self._request_id)
+            )
 
     async def _take_in(self, contacts: Sequence[Contact]) -> None:
         contents, rejections = _sorted_out(contacts, self._progress.received)
@@ -125,7 +131,7 @@ class Import:
                 before=self._progress,
                 more=more,
             ):
-                raise _overtaken()
+                raise _OvertakenError
         return self._progress.plus(more)
 
     async def _finish(self) -> None:
@@ -134,12 +140,11 @@ class Import:
         async with self._database.org(self._org_id) as connection:
             request_id = UUID(self._request_id)
             if not await imports.finish(connection, self._org_id, request_id, self._progress):
-                raise _overtaken()
+                raise _OvertakenError
 
 
-def _overtaken() -> UnavailableError:
-    message = "Another stream of the same import went on meanwhile; resume after it."
-    return UnavailableError(message)
+class _OvertakenError(UnavailableError):
+    """Another stream of the same import went on meanwhile; resume after it."""
 
 
 def _sorted_out(contacts: Sequence[Contact], offset: int) -> tuple[list[Content], list[Rejection]]:
