@@ -42,10 +42,8 @@ def test_every_violation_is_listed_with_its_path_its_rule_and_what_would_be_righ
         Violation("contact.email", "string.email", "must be a valid email address"),
         Violation("contact.name", "string.max_len", "must be at most 200 characters"),
         Violation("contact.tags", "repeated.unique", "must not hold an item twice"),
-        Violation("contact.tags[2]", "string.min_len", "must be at least 1 characters"),
-        Violation(
-            'contact.properties[""]', "string.min_len", "the key must be at least 1 characters"
-        ),
+        Violation("contact.tags[2]", "string.min_len", "must not be empty"),
+        Violation('contact.properties[""]', "string.min_len", "the key must not be empty"),
         Violation(
             'contact.properties["a \\"b\\""]', "string.max_len", "must be at most 4000 characters"
         ),
@@ -72,6 +70,10 @@ def test_every_violation_is_listed_with_its_path_its_rule_and_what_would_be_righ
             ),
             {"page_size", "order_by", "search"},
         ),
+        (
+            contact_service_pb2.CreateContactRequest(contact=Contact(first_name=" ", phone="\t")),
+            {"contact"},
+        ),
     ],
 )
 def test_rules_that_no_proto_declares_are_checked_with_the_others(
@@ -83,6 +85,19 @@ def test_rules_that_no_proto_declares_are_checked_with_the_others(
     assert {one.field for one in caught.value.violations} == fields
 
 
+def test_a_mask_that_names_another_field_is_told_those_that_can_be_changed() -> None:
+    """Nobody has to look them up."""
+    contact, mask = Contact(id=UUID), FieldMask(paths=["shoe_size"])
+    request = contact_service_pb2.UpdateContactRequest(contact=contact, update_mask=mask)
+    with pytest.raises(InvalidRequestError) as caught:
+        _check(request)
+    [violation] = caught.value.violations
+    assert violation.description == (
+        "must be one of email, name, first_name, last_name, phone, company, tags, notes, avatar,"
+        " domain_id, properties and properties.key"
+    )
+
+
 @pytest.mark.parametrize(
     ("request_", "violation"),
     [
@@ -91,6 +106,29 @@ def test_rules_that_no_proto_declares_are_checked_with_the_others(
             Violation("contact", "required", "must be set"),
         ),
         (pb.GetSessionRequest(), Violation("session_id", "string.uuid_empty", A_UUID)),
+        (
+            pb.ListSessionsRequest(kind=99),  # type: ignore[arg-type]  # no member, on purpose
+            Violation(
+                "kind",
+                "enum.defined_only",
+                "must be one of SESSION_KIND_QUEUE_CONTACT, SESSION_KIND_BULK_QUEUE_CONTACTS,"
+                " SESSION_KIND_QUEUE_ALL_CONTACTS",
+            ),
+        ),
+        (
+            sync_service_pb2.BulkQueueContactsRequest(crm="brevo"),
+            Violation("contact_ids", "repeated.min_items", "must not be empty"),
+        ),
+        (
+            contact_service_pb2.ListContactsRequest(tags=["x"] * 11),
+            Violation("tags", "repeated.max_items", "must hold at most 10 items"),
+        ),
+        (
+            contact_service_pb2.CreateContactRequest(
+                contact=Contact(name="x", properties={f"p{place}": "" for place in range(101)})
+            ),
+            Violation("contact.properties", "map.max_pairs", "must hold at most 100 entries"),
+        ),
         (
             sync_service_pb2.BulkQueueContactsRequest(crm="brevo", contact_ids=[UUID, "7"]),
             Violation("contact_ids[1]", "string.uuid", A_UUID),

@@ -45,9 +45,14 @@ def request_violations(request: Message) -> Iterator[Violation]:
 
 def without_identity(contact: Contact | Content) -> Iterator[Violation]:
     """Yield a violation when nothing tells who the contact is."""
-    if not (
-        contact.email or contact.phone or contact.name or contact.first_name or contact.last_name
-    ):
+    known_by = (
+        contact.email,
+        contact.phone,
+        contact.name,
+        contact.first_name,
+        contact.last_name,
+    )
+    if not any(text and not text.isspace() for text in known_by):
         told = "needs at least one of email, phone, name, first_name and last_name"
         yield Violation("contact", "contact.identity", told)
 
@@ -68,11 +73,11 @@ def _of_update(request: UpdateContactRequest) -> Iterator[Violation]:
 
 def _unknown(mask: FieldMask) -> Iterator[Violation]:
     """Yield a violation for each path that no caller can write."""
+    told = f"must be one of {', '.join(Content._fields)} and {PROPERTY}key"
     for place, path in enumerate(mask.paths):
         if path in Content._fields or path.removeprefix(PROPERTY) not in {"", path}:
             continue
-        field = f"update_mask.paths[{place}]"
-        yield Violation(field, "field_mask.writable", f"'{path}' is no field that can be changed")
+        yield Violation(f"update_mask.paths[{place}]", "field_mask.writable", told)
 
 
 def _of_order(order_by: str) -> Iterator[Violation]:

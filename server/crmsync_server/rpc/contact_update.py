@@ -41,6 +41,6 @@ def _masked(before: Content, given: Content, paths: list[str]) -> Content:
 
 def _broken_by(after: Content) -> Iterator[Violation]:
     if len(after.properties) > _MAX_PROPERTIES:
-        told = f"map must be at most {_MAX_PROPERTIES} entries, with those it has already"
+        told = f"must hold at most {_MAX_PROPERTIES} entries, with those it has already"
         yield Violation("contact.properties", "map.max_pairs", told)
     yield from without_identity(after)

@@ -36,7 +36,7 @@ def violations(message: Message, prefix: str = "") -> list[Violation]:
     if protovalidate.collect_violations(message, fail_fast=True):
         hopeless = _items(message) > _MOST_ITEMS
         broken = protovalidate.collect_violations(message, fail_fast=hopeless)
-        found = [_told(one, prefix) for one in broken]
+        found = [_told(one, message, prefix) for one in broken]
     # Few valid messages hold a zero byte, so few are searched for the texts that do.
     if b"\0" in message.SerializeToString():
         found += islice(_nul_violations(message, prefix), _MOST_ITEMS)
@@ -117,14 +117,40 @@ def _is_map(field: FieldDescriptor) -> bool:
     return bool(field.message_type and field.message_type.GetOptions().map_entry)
 
 
-def _told(broken: protovalidate.Violation, prefix: str) -> Violation:
+def _told(broken: protovalidate.Violation, message: Message, prefix: str) -> Violation:
     told = broken.proto
-    description = _PLAINER.get(told.rule_id, told.message)
+    elements = told.field.elements if told.field else ()
+    description = _description(broken, message, elements)
     return Violation(
-        field=_path(told.field.elements if told.field else (), prefix),
+        field=_path(elements, prefix),
         rule=told.rule_id,
         description=f"the key {description}" if told.for_key else description,
     )
+
+
+def _description(broken: protovalidate.Violation, message: Message, elements: Any) -> str:  # noqa: ANN401 - protovalidate's own message type
+    """Say what would be right."""
+    told = broken.proto
+    match told.rule_id:
+        case "enum.defined_only":
+            return f"must be one of {', '.join(_members(message, elements))}"
+        case "map.max_pairs":
+            return f"must hold at most {broken.rule_value} entries"
+        case "repeated.max_items":
+            return f"must hold at most {broken.rule_value} items"
+        case "string.min_len" | "repeated.min_items" if broken.rule_value == 1:
+            return "must not be empty"
+    return _PLAINER.get(told.rule_id, told.message)
+
+
+def _members(message: Message, elements: Any) -> list[str]:  # noqa: ANN401 - protovalidate's own message type
+    """Return the names in the enum of the field at a path, but for that of the unset value."""
+    descriptor: Any = message.DESCRIPTOR  # its stubs allow for fields of other kinds at each step
+    *outer, last = [element.field_name for element in elements]
+    for name in outer:
+        descriptor = descriptor.fields_by_name[name].message_type
+    members = descriptor.fields_by_name[last].enum_type.values
+    return [member.name for member in members if member.number]
 
 
 def _path(elements: Any, prefix: str) -> str:  # noqa: ANN401 - protovalidate's own message type
