@@ -127,6 +127,13 @@ async def test_the_sandbox_can_be_served_along(data_dir: Path) -> None:
         assert states[-1].progress.synced == 1
 
 
+async def test_a_socket_is_named_by_its_path(data_dir: Path, tmp_path: Path) -> None:
+    """It has no port to tell."""
+    place = f"unix:{tmp_path / 's'}"
+    async with started("serve", "--data-dir", data_dir, "--grpc", place) as process:
+        assert await address(process) == place
+
+
 async def test_without_authentication_only_loopback_is_served(data_dir: Path) -> None:
     """Anything else is refused before a port is opened, with what to do instead."""
     refused = await run("serve", "--data-dir", data_dir, "--grpc", "0.0.0.0:50051")
@@ -263,7 +270,19 @@ async def test_a_token_is_signed_with_the_secret_of_the_settings(data_dir: Path)
             assert raised.value.code() is grpc.StatusCode.UNAUTHENTICATED
 
 
-@pytest.mark.parametrize("told", [("--role", "boss"), ("--ttl", "soon"), ("--ttl", "-1")])
+@pytest.mark.parametrize(
+    "told",
+    [
+        ("--role", "boss"),
+        ("--ttl", "soon"),
+        ("--ttl", "-1"),
+        ("--org", "*"),
+        ("--org", ""),
+        ("--org", " "),
+        ("--org", "a/b"),
+        ("--subject", "a\nb"),
+    ],
+)
 async def test_a_token_that_makes_no_sense_is_refused(
     data_dir: Path, told: tuple[str, str]
 ) -> None:

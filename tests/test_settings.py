@@ -61,7 +61,16 @@ def test_secrets_do_not_show_where_they_are_wrong(monkeypatch: pytest.MonkeyPatc
 def test_a_short_secret_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever sees one HS256 token can guess a short secret at leisure."""
     monkeypatch.setenv("CRMSYNC_JWT_SECRET", "short")
-    with pytest.raises(ValidationError, match="jwt_secret"):
+    with pytest.raises(ValidationError, match=r"jwt_secret\n.*32 characters or more"):
+        Settings()
+
+
+def test_a_file_of_keys_that_is_missing_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """At the start: a server without keys would refuse every caller."""
+    monkeypatch.setenv("CRMSYNC_JWKS_FILE", str(tmp_path / "missing.json"))
+    with pytest.raises(ValidationError, match=r"jwks_file\n.*does not point to a file"):
         Settings()
 
 

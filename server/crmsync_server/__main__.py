@@ -89,7 +89,7 @@ def token(
     from pydantic import TypeAdapter, ValidationError
 
     from crmsync_server.rpc.auth import Caller, Role
-    from crmsync_server.rpc.tokens import Claims, mint
+    from crmsync_server.rpc.tokens import Claims, is_org_id, is_subject, mint
     from crmsync_server.settings import Duration
 
     settings = _settings(data_dir=data_dir)
@@ -100,6 +100,10 @@ def token(
     roles = {str(known): known for known in Role}
     if unknown := sorted(set(role or []) - set(roles)):
         _refuse(f"--role takes one of {', '.join(roles)}: not {', '.join(unknown)}.")
+    if not is_org_id(org):
+        _refuse("--org takes 1 to 64 printable characters without a slash, and no asterisk alone.")
+    if not is_subject(subject):
+        _refuse("--subject takes at most 256 printable characters.")
     caller = Caller(org, subject, frozenset(roles[name] for name in role or ["admin"]))
     claims = Claims(
         audience=settings.jwt_audience,
@@ -150,8 +154,9 @@ async def _serve(settings: "Settings", *, simulated: bool) -> None:
 
 
 def _welcome(settings: "Settings", running: "Serving") -> str:
-    host = settings.grpc_address.rpartition(":")[0]
-    where = f"{host}:{running.port}" if host else settings.grpc_address
+    where = settings.grpc_address
+    if not where.startswith("unix:"):
+        where = f"{where.rpartition(':')[0]}:{running.port}"
     access = "" if settings.authenticates else ", without authentication and so on loopback only"
     return f"crmsync listens on {where} (gRPC, plaintext){access}"
 

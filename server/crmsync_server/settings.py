@@ -10,12 +10,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, get_args, get_origin
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, FilePath, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 _PREFIX = "CRMSYNC_"
 _LAST_PORT = 65535
+_SHORTEST_SECRET = 32  # characters; a shorter one can be guessed from a token
 
 
 def _seconds(told: object) -> object:
@@ -40,6 +41,13 @@ def _postgres(told: SecretStr) -> SecretStr:
     raise ValueError(message)
 
 
+def _long(told: SecretStr) -> SecretStr:
+    if len(told.get_secret_value()) >= _SHORTEST_SECRET:
+        return told
+    message = f"must have {_SHORTEST_SECRET} characters or more"
+    raise ValueError(message)
+
+
 def _options(told: object) -> object:
     """Read a JSON object of texts; what is no text was not read from the environment."""
     try:
@@ -53,6 +61,7 @@ def _options(told: object) -> object:
 
 
 Address = Annotated[str, AfterValidator(_listenable)]
+SigningSecret = Annotated[SecretStr, AfterValidator(_long)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_postgres)]
 Duration = Annotated[timedelta, BeforeValidator(_seconds), Field(gt=timedelta(0))]
 # Not decoded by the library: its error would name neither the variable nor what is right.
@@ -120,12 +129,12 @@ class Settings(BaseSettings):
 
     # --- access ---
 
-    jwt_secret: SecretStr | None = Field(default=None, min_length=32)
+    jwt_secret: SigningSecret | None = None
     """The secret of HS256 tokens, 32 characters or more."""
     jwks_url: str | None = Field(default=None, pattern="^https?://")
     """Where the keys of RS256 and ES256 tokens are published."""
-    jwks_file: Path | None = None
-    """The same keys in a file."""
+    jwks_file: FilePath | None = None
+    """The same keys in a file, which is there when the server starts."""
     jwt_audience: str | None = None
     """The audience (`aud`) that a token must name. Unset: any, or none."""
     jwt_issuer: str | None = None

@@ -58,7 +58,7 @@ async def _refused(header: str | None, authenticator: Authenticator = AUTHENTICA
         (f"Bearer {_unsigned()}", "algorithm accepted here: HS256"),
         (f"Bearer {_token(algorithm='HS512')}", "algorithm accepted here: HS256"),
         (f"Bearer {_token(secret='another ' + SECRET)}", "signature that does not match"),
-        (f"Bearer {_token(exp=None)}", "lacks a claim"),
+        (f"Bearer {_token(exp=None)}", "lacks the claim `exp`"),
         (f"Bearer {_token(exp=1)}", "has expired"),
         (f"Bearer {_token(exp='soon')}", "no valid JWT"),
         (f"Bearer {_token(nbf=2**33)}", "not valid yet"),
@@ -72,12 +72,24 @@ async def test_a_token_that_does_not_hold_is_refused_with_what_is_wrong(
 
 
 @pytest.mark.parametrize(
-    "org_id", [None, "", "*", "a/b", "a\nb", "a\0b", "\ud800", "o" * 65, 7, ["acme"]]
+    "org_id", [None, "", " ", "*", "a/b", "a\nb", "a\0b", "\ud800", "o" * 65, 7, ["acme"]]
 )
 async def test_a_token_must_name_an_organization_that_can_be_one(org_id: object) -> None:
     """Above all not the name that stands for all organizations."""
     failure = await _refused(f"Bearer {_token(org_id=org_id)}")
     assert "`org_id` must name an organization" in failure.message
+
+
+@pytest.mark.parametrize("subject", ["a\0da", "a\nda", "\ud800", " ", "s" * 257])
+async def test_a_token_must_name_its_caller_printably(subject: str) -> None:
+    """The name is stored with what the caller does, and read by people."""
+    failure = await _refused(f"Bearer {_token(sub=subject)}")
+    assert "`sub` must be a text" in failure.message
+
+
+async def test_a_token_need_not_name_its_caller() -> None:
+    """A service's token may say no more than which organization it works for."""
+    assert (await AUTHENTICATOR.authenticate(_token())).subject == ""
 
 
 async def test_two_authorizations_are_refused() -> None:
@@ -92,8 +104,8 @@ async def test_two_authorizations_are_refused() -> None:
 @pytest.mark.parametrize(
     ("claims", "message"),
     [
-        ({}, "lacks a claim"),
-        ({"aud": "crmsync"}, "lacks a claim"),
+        ({}, "lacks the claim `"),
+        ({"aud": "crmsync"}, "lacks the claim `iss`"),
         ({"aud": "other", "iss": "https://issuer"}, "for another audience"),
         ({"aud": "crmsync", "iss": "https://other"}, "from another issuer"),
     ],

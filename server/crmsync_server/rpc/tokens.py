@@ -16,6 +16,7 @@ ANONYMOUS = "anonymous"
 
 _LEEWAY = timedelta(seconds=10)  # between the clocks of the issuer and of this server
 _LONGEST_ORG = 64  # characters
+_LONGEST_SUBJECT = 256  # characters
 _ROLES = {str(role): role for role in Role}
 
 _MISSING = "There is no bearer token; give one in the metadata key `authorization`."
@@ -25,7 +26,6 @@ _FAULTS: dict[type[Exception], str] = {
     jwt.InvalidAudienceError: "is for another audience",
     jwt.InvalidIssuerError: "is from another issuer",
     jwt.InvalidSignatureError: "has a signature that does not match",
-    jwt.MissingRequiredClaimError: "lacks a claim that it must have",
 }
 
 
@@ -87,7 +87,7 @@ class TokenAuthenticator:
     def _caller(self, payload: Mapping[str, Any]) -> Caller:
         return Caller(
             org_id=_org_id(payload.get(self.claims.org), self.claims.org),
-            subject=str(payload.get("sub", "")),
+            subject=_subject(payload.get("sub", "")),
             roles=_roles(payload.get(self.claims.roles)),
         )
 
@@ -126,21 +126,41 @@ def mint(secret: str, caller: Caller, lifetime: timedelta, claims: Claims | None
     return jwt.encode(told, secret, algorithm="HS256")
 
 
-def _org_id(told: object, claim: str) -> str:
+def is_org_id(told: object) -> bool:
+    """Tell whether an organization may be called so."""
     # "*" means all organizations to the store, and "/" separates names in its hints.
-    if (
-        not isinstance(told, str)
-        or not 1 <= len(told) <= _LONGEST_ORG
-        or not told.isprintable()
-        or told == "*"
-        or "/" in told
-    ):
+    return _is_name(told, _LONGEST_ORG) and told != "*" and "/" not in str(told)
+
+
+def is_subject(told: object) -> bool:
+    """Tell whether a token may name a caller so; one without a name is nobody in particular."""
+    return told == "" or _is_name(told, _LONGEST_SUBJECT)
+
+
+def _is_name(told: object, longest: int) -> bool:
+    if not isinstance(told, str) or not told.strip():
+        return False
+    return len(told) <= longest and told.isprintable()
+
+
+def _org_id(told: object, claim: str) -> str:
+    if not is_org_id(told):
         message = (
             f"The token's claim `{claim}` must name an organization by 1 to {_LONGEST_ORG} "
-            "printable characters without a slash, and not by an asterisk."
+            "printable characters without a slash, and not by an asterisk or spaces alone."
         )
         raise UnauthenticatedError(message)
-    return told
+    return str(told)
+
+
+def _subject(told: object) -> str:
+    if not is_subject(told):
+        message = (
+            f"The token's claim `sub` must be a text of at most {_LONGEST_SUBJECT} "
+            "printable characters."
+        )
+        raise UnauthenticatedError(message)
+    return str(told)
 
 
 def _roles(told: object) -> frozenset[Role]:
@@ -150,5 +170,7 @@ def _roles(told: object) -> frozenset[Role]:
 
 
 def _fault(error: Exception) -> str:
+    if isinstance(error, jwt.MissingRequiredClaimError):
+        return f"The token lacks the claim `{error.claim}`."
     faults = (fault for kind, fault in _FAULTS.items() if isinstance(error, kind))
     return f"The token {next(faults, 'is no valid JWT')}."
