@@ -305,6 +305,23 @@ async def test_the_sandbox_says_where_each_crm_is() -> None:
         assert (await ended(process)).status == 0
 
 
+async def test_a_server_delivers_to_the_sandbox_with_what_it_prints(data_dir: Path) -> None:
+    """The lines that it prints are all the settings that a server needs."""
+    async with started("sandbox", "--hubspot-port", 0, "--brevo-port", 0) as sandbox:
+        assert sandbox.stdout
+        lines = [(await sandbox.stdout.readline()).decode().strip() for _ in range(8)]
+        exports = [line.removeprefix("export ") for line in lines if line.startswith("export ")]
+        env = dict(export.split("=", 1) for export in exports)
+        serve = ("serve", "--data-dir", data_dir, "--grpc", "127.0.0.1:0")
+        async with (
+            started(*serve, env=env) as process,
+            CrmsyncClient(await address(process)) as client,
+        ):
+            session = await open_session(client)
+            states = [state async for state in client.watch_session(session)]
+            assert states[-1].progress.synced == 1
+
+
 def processor_seconds() -> float:
     """Return what the processes that this one has waited for, and theirs, have used."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)

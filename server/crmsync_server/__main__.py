@@ -7,9 +7,8 @@ Each verb imports what it needs when it is called: a token is minted without loa
 
 import asyncio
 import os
-import signal
-from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -17,9 +16,11 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from crmsync_server.development import development_secret
+from crmsync_server.stopping import told_to_stop
 
 if TYPE_CHECKING:
     from crmsync_server.app import Serving
+    from crmsync_server.sandbox.server import Sandbox
     from crmsync_server.settings import Settings
 
 _FAILED = 1
@@ -142,7 +143,7 @@ async def _serve(settings: "Settings", *, simulated: bool) -> None:
     from crmsync_server.app import authenticator_of, serving
 
     secret = None if settings.authenticates else development_secret(settings.data_dir)
-    with _told_to_stop() as stop:
+    with told_to_stop() as stop:
         async with AsyncExitStack() as stack:
             if simulated:
                 settings = await stack.enter_async_context(_simulating(settings))
@@ -196,11 +197,24 @@ async def _migrate(settings: "Settings") -> None:
 async def _sandbox(hubspot_port: int, brevo_port: int) -> None:
     from crmsync_server.sandbox.server import Sandbox
 
-    with _told_to_stop() as stop:
+    with told_to_stop() as stop:
         async with Sandbox(hubspot_port=hubspot_port, brevo_port=brevo_port) as simulators:
-            for crm, url in simulators.urls.items():
-                typer.echo(f"{crm} is simulated at {url}")
+            typer.echo(_ways_to(simulators))
             await stop.wait()
+
+
+def _ways_to(simulators: "Sandbox") -> str:
+    """Say where each simulated CRM is, and then what leads a server there."""
+    hubspot, brevo = simulators.urls["hubspot"], simulators.urls["brevo"]
+    return f"""\
+hubspot is simulated at {hubspot}
+brevo is simulated at {brevo}
+A server delivers there with:
+export CRMSYNC_HUBSPOT_BASE_URL={hubspot}
+export CRMSYNC_HUBSPOT_TOKEN={simulators.hubspot.settings.token}
+export CRMSYNC_BREVO_BASE_URL={brevo}
+export CRMSYNC_BREVO_API_KEY={simulators.brevo.settings.api_key}
+export CRMSYNC_BREVO_LIST_ID=1"""
 
 
 def _settings(**told: object) -> "Settings":
@@ -270,25 +284,6 @@ def _is_of_the_world(error: Exception) -> bool:
 
     database = (CommandError, PostgresError, DBAPIError, EmbeddedPostgresError)
     return isinstance(error, (*database, AddressError, OSError))
-
-
-@contextmanager
-def _told_to_stop() -> Iterator[asyncio.Event]:
-    """Yield what SIGTERM and Ctrl-C set; after the first, Ctrl-C interrupts at once."""
-    loop = asyncio.get_running_loop()
-    told = asyncio.Event()
-
-    def tell() -> None:
-        told.set()
-        loop.remove_signal_handler(signal.SIGINT)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, tell)
-    try:
-        yield told
-    finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
 
 
 if __name__ == "__main__":
