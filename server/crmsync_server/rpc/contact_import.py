@@ -12,6 +12,7 @@ from crmsync.v1.contact_service_pb2 import (
     RejectedContact,
 )
 from crmsync_server.errors import (
+    CrmsyncError,
     ImportInterruptedError,
     InvalidRequestError,
     TooManyItemsError,
@@ -67,11 +68,18 @@ class Import:
         except Exception as error:
             if not self._begun:
                 raise
-            if isinstance(error, _OvertakenError):
-                await self._catch_up()
+            cause = await self._cause(error)
             acknowledged = self._progress.received
-            raise ImportInterruptedError(told(error), acknowledged, self._request_id) from error
+            raise ImportInterruptedError(cause, acknowledged, self._request_id) from error
         return _response(self._progress)
+
+    async def _cause(self, error: Exception) -> CrmsyncError:
+        """Return what the caller is told, with what is kept noted as it is now."""
+        if not isinstance(error, _OvertakenError):
+            return told(error)
+        await self._catch_up()
+        message = "Another stream of the same import went on meanwhile; resume after it."
+        return UnavailableError(message)
 
     async def _take(self, message: ImportContactsRequest) -> None:
         if not self._begun:
@@ -143,8 +151,8 @@ class Import:
                 raise _OvertakenError
 
 
-class _OvertakenError(UnavailableError):
-    """Another stream of the same import went on meanwhile; resume after it."""
+class _OvertakenError(Exception):
+    """Another stream of the same import went on meanwhile."""
 
 
 def _sorted_out(contacts: Sequence[Contact], offset: int) -> tuple[list[Content], list[Rejection]]:
