@@ -96,7 +96,7 @@ class Visitor:
             ),
             {"ids": mine},
         )
-        expired = await queue.lock_expired(connection, size=5)
+        expired = await queue.lock_expired(connection, ORG, CRM, size=5)
         if expired:
             outcome = AttemptOutcome.LEASE_EXPIRED
             ended = [_ended(row, SyncStatus.QUEUED, outcome) for row in expired]

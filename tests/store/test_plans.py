@@ -94,6 +94,7 @@ async def test_a_finish_finds_each_record_by_its_key(busy: Database) -> None:
             "skip_reasons": [None] * 100,
             "retry_counts": [0] * 100,
             "due_times": [await connection.scalar(sa.text("SELECT now()"))] * 100,
+            "clock": await connection.scalar(sa.text("SELECT now()")),
         }
         nodes = list(await explain(connection, "queue/finish", parameters))
     assert_by_index(iter(nodes), "contact_syncs_pkey")
@@ -110,8 +111,11 @@ async def test_lanes_are_found_without_reading_the_queue(busy: Database) -> None
 async def test_expired_leases_are_found_among_those_under_way(busy: Database) -> None:
     """Not among all that waits."""
     async with busy.everyone() as connection:
-        nodes = await explain(connection, "queue/lock_expired", {"size": 500})
-    assert_by_index(nodes, "contact_syncs_lease_idx")
+        lane = {"org_id": ORG, "crm": CRM}
+        found = await explain(connection, "queue/expired_lanes", {})
+        locked = await explain(connection, "queue/lock_expired", {**lane, "size": 500})
+    assert_by_index(found, "contact_syncs_lease_idx")
+    assert_by_index(locked, "contact_syncs_lease_idx")
 
 
 async def test_statistics_count_only_what_is_under_way(busy: Database) -> None:
@@ -134,7 +138,7 @@ async def test_leases_are_renewed_and_records_held_by_their_keys(busy: Database)
         }
         renewed = await explain(connection, "queue/renew", under_way)
         now = await connection.scalar(sa.text("SELECT now()"))
-        ticket = {"ticket": "import-1", "check_time": now}
+        ticket = {"ticket": "import-1", "check_time": now, "clock": now}
         held = await explain(connection, "queue/hold", under_way | ticket)
     assert_by_index(renewed, "contact_syncs_pkey")
     assert_by_index(held, "contact_syncs_pkey")

@@ -253,7 +253,7 @@ async def test_a_late_finish_that_waits_for_a_rescue_changes_nothing(database: D
     contact_id, _, row = await one_under_way(database)
     await run(database, expire)
     async with database.org(ORG) as rescue:
-        [expired] = await queue.lock_expired(rescue, size=10)
+        [expired] = await queue.lock_expired(rescue, ORG, CRM, size=10)
         await queue.finish(rescue, ORG, CRM, [again(expired, AttemptOutcome.LEASE_EXPIRED)])
         async with meanwhile(database, finishing(synced(row))) as finish:
             pass
@@ -267,7 +267,7 @@ async def test_a_rescue_leaves_alone_what_is_being_finished(database: Database) 
     await run(database, expire)
     async with database.org(ORG) as finish:
         await queue.finish(finish, ORG, CRM, [synced(row)])
-        assert not await run(database, lambda c: queue.lock_expired(c, size=10))
+        assert not await run(database, lambda c: queue.lock_expired(c, ORG, CRM, size=10))
     assert await status(database, contact_id) == "COMPLETE"
 
 

@@ -180,7 +180,7 @@ class QueueMachine(Drive):
     @rule()
     @precondition(lambda self: self.expired)
     def rescue(self) -> None:
-        """Rescue what is expired."""
+        """Rescue what is expired, but for what is held under a ticket: that is asked about."""
         rescue = Rescue(
             self.world.database,
             Hints(Notifier(self.world.database), lambda _: None, lambda _: None),
@@ -190,12 +190,13 @@ class QueueMachine(Drive):
             lambda *_: True,
         )
         self.world.run(rescue.turn())
-        for key in self.expired:
+        lost = {key for key in self.expired if self.before.standings[key].ticket is None}
+        for key in lost:
             row = self.before.standings[key]
             given_up = row.rescue_count >= POLICY.max_rescues
             status = SyncStatus.ERROR if given_up else SyncStatus.QUEUED
             self.model.finish(key, row.attempt, status, due=True)
-        self.expired.clear()
+        self.expired -= lost
 
     @rule(org_id=orgs, crm=crms)
     def claim_from_a_paused_lane(self, org_id: str, crm: str) -> None:

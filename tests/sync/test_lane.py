@@ -100,7 +100,8 @@ async def test_a_retry_waits_as_long_as_the_crm_wishes(shop: Shop) -> None:
     [contact_id], _ = await shop.stock()
     after = now() + HOUR
     await shop.lane(Scripted(answers=[answering(lambda _: Retry("X", "", after=after))])).deliver()
-    assert (await shop.standing(contact_id)).due_time == after
+    # Kept by the database's clock.
+    assert abs((await shop.standing(contact_id)).due_time - after) < timedelta(seconds=1)
 
 
 @pytest.mark.parametrize(("idempotent", "status"), [(True, "QUEUED"), (False, "ERROR")])

@@ -32,6 +32,8 @@ class Pool:
         size: connections kept open.
         overflow: connections opened beyond that when all are busy, and closed after use.
         timeout: seconds to wait for a connection before sqlalchemy.exc.TimeoutError.
+        patience: seconds to wait for the answer to a statement before TimeoutError; a connection
+            that went silent must not be waited for without end.
         prepared_statements: whether statements stay prepared on a connection; a PgBouncer in
             transaction mode needs them off.
     """
@@ -39,6 +41,7 @@ class Pool:
     size: int = 10
     overflow: int = 10
     timeout: float = 30.0
+    patience: float = 120.0
     prepared_statements: bool = True
 
 
@@ -117,7 +120,8 @@ def _engine(url: str, pool: Pool) -> AsyncEngine:
     # The driver reads the URL itself: it knows every parameter that libpq does.
     engine = create_async_engine(
         "postgresql+asyncpg://",
-        connect_args={"dsn": url} | ({} if pool.prepared_statements else unnamed),
+        connect_args={"dsn": url, "command_timeout": pool.patience}
+        | ({} if pool.prepared_statements else unnamed),
         isolation_level="AUTOCOMMIT",
         pool_size=pool.size,
         max_overflow=pool.overflow,

@@ -1,6 +1,6 @@
 """Lanes: the deliveries of one organization at one CRM, their pauses and their pace."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -11,7 +11,14 @@ async def pause(
     connection: AsyncConnection, org_id: str, crm: str, *, until: datetime, code: str, message: str
 ) -> None:
     """Keep a lane from delivering until then, and remember why."""
-    parameters = {"org_id": org_id, "crm": crm, "until": until, "code": code, "message": message}
+    parameters = {
+        "org_id": org_id,
+        "crm": crm,
+        "until": until,
+        "clock": datetime.now(UTC),
+        "code": code,
+        "message": message,
+    }
     await connection.execute(statement("lane/pause"), parameters)
 
 

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -152,6 +152,7 @@ async def finish(
                 "org_id": org_id,
                 "crm": crm,
                 "slot": slot(),
+                "clock": datetime.now(UTC),
                 "contact_ids": [one.contact_id for one in batch],
                 "attempts": [one.attempt for one in batch],
                 "statuses": [one.status for one in batch],
@@ -195,9 +196,17 @@ async def renew(
     await connection.execute(statement("queue/renew"), parameters)
 
 
-async def lock_expired(connection: AsyncConnection, *, size: int) -> Sequence[sa.Row[Any]]:
-    """Lock deliveries whose lease is over, of any organization, until they are finished."""
-    return (await connection.execute(statement("queue/lock_expired"), {"size": size})).all()
+async def expired_lanes(connection: AsyncConnection) -> Sequence[sa.Row[Any]]:
+    """Return the lanes (org_id, crm), of any organization, in which a lease is over."""
+    return (await connection.execute(statement("queue/expired_lanes"))).all()
+
+
+async def lock_expired(
+    connection: AsyncConnection, org_id: str, crm: str, *, size: int
+) -> Sequence[sa.Row[Any]]:
+    """Lock a lane's deliveries whose lease is over, until they are finished."""
+    parameters = {"org_id": org_id, "crm": crm, "size": size}
+    return (await connection.execute(statement("queue/lock_expired"), parameters)).all()
 
 
 async def due_lanes(connection: AsyncConnection) -> Sequence[sa.Row[Any]]:
@@ -222,6 +231,7 @@ async def hold(
             "attempts": [attempt for _, attempt in accepted],
             "ticket": ticket.name,
             "check_time": ticket.check_time,
+            "clock": datetime.now(UTC),
             "lease": ticket.lease,
         },
     )

@@ -6,7 +6,8 @@ without losing what it knows: the worker that waits is never cancelled itself.
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from datetime import datetime
+from dataclasses import fields
+from datetime import datetime, timedelta
 from typing import Any
 
 from structlog.typing import FilteringBoundLogger
@@ -15,6 +16,9 @@ from crmsync_server.crm.adapter import Adapter, CredentialsRefusedError, Deliver
 from crmsync_server.crm.outcomes import Outcome, Postponed, Unknown
 
 Answer = Sequence[Outcome]
+
+_TO_OBEY = 5.0  # seconds that a cancelled call gets to end
+_TEXTS = ("crm_contact_id", "code", "message", "request_id", "ticket")
 
 
 class Calls:
@@ -28,7 +32,13 @@ class Calls:
         self._clock = clock
         self._log = log
         self._under_way: set[asyncio.Task[Answer]] = set()
+        self._abandoned: set[asyncio.Task[Answer]] = set()
         self._given_up = False
+
+    @property
+    def under_way(self) -> int:
+        """Return how many calls wait for the CRM."""
+        return len(self._under_way)
 
     async def push(self, batch: Sequence[Delivery]) -> Answer:
         """Push a batch; one outcome for each delivery. Raises CredentialsRefusedError."""
@@ -40,6 +50,8 @@ class Calls:
 
     async def settle(self, ticket: str, batch: Sequence[Delivery]) -> Answer | None:
         """Ask about a ticket; None when that could not be done, and is to be tried again."""
+        if self._given_up:
+            return None
         try:
             answer = await self._answer(self._adapter.settle(ticket, batch), len(batch))
         except CredentialsRefusedError as error:
@@ -66,10 +78,14 @@ class Calls:
         finally:
             call.cancel()
             self._under_way.discard(call)
-        if not in_time:
-            await asyncio.wait([call])
-            return f"the CRM did not answer within {timeout}"
-        return self._read(call, count)
+        if call.done():
+            return self._read(call, count) if in_time else _late(timeout)
+        await asyncio.wait([call], timeout=_TO_OBEY)
+        if not call.done():
+            self._log.error("the adapter does not stop")
+            self._abandoned.add(call)
+            call.add_done_callback(self._abandoned.discard)
+        return _late(timeout)
 
     def _read(self, call: asyncio.Task[Answer], count: int) -> Answer | str:
         if call.cancelled():
@@ -79,8 +95,25 @@ class Calls:
                 raise error
             self._log.error("the adapter failed", exc_info=error)
             return "the adapter failed; the server's log says how"
-        answer = call.result()
-        if len(answer) != count:
-            self._log.error("the adapter lost outcomes", sent=count, got=len(answer))
+        answer: object = call.result()  # an adapter may be anybody's code
+        if not isinstance(answer, Sequence) or len(answer) != count:
+            self._log.error("the adapter lost outcomes", sent=count, got=repr(answer)[:200])
             return "the adapter did not account for the batch"
-        return answer
+        return [outcome if _is_sound(outcome) else self._unreadable(outcome) for outcome in answer]
+
+    def _unreadable(self, outcome: object) -> Outcome:
+        self._log.error("the adapter answered what is no outcome", outcome=repr(outcome)[:200])
+        return Unknown("the adapter's outcome cannot be read; the server's log has it")
+
+
+def _late(timeout: timedelta) -> str:
+    return f"the CRM did not answer within {timeout}"
+
+
+def _is_sound(outcome: object) -> bool:
+    """Tell whether this is an outcome whose parts are of their types, so that it can be kept."""
+    if not isinstance(outcome, Outcome):
+        return False
+    parts = [getattr(outcome, field.name) for field in fields(outcome)]
+    texts = all(isinstance(getattr(outcome, name, ""), str) for name in _TEXTS)
+    return texts and all(part.tzinfo is not None for part in parts if isinstance(part, datetime))

@@ -22,6 +22,7 @@ _log = structlog.get_logger()
 
 _BATCHES_PER_CRM = 32
 _AFTER_FAULT = 1.0
+_LAST_WORDS = 15.0  # seconds to write down what became of calls that were given up
 
 Adapters = Callable[[str, str], Adapter | None]
 
@@ -108,10 +109,11 @@ class _Crew:
         """See to it that somebody works."""
         if settling:
             self._begin_settling()
-        elif self._workers:
-            self._asked_again = True
-        else:
+        elif len(self._workers) <= self._lane.calls_under_way:
+            # All wait for the CRM, or there is none: what has just become due must not wait too.
             self._hire()
+        else:
+            self._asked_again = True
 
     async def stop(self, grace: float) -> None:
         self._stopping = True
@@ -119,7 +121,10 @@ class _Crew:
         late = (await asyncio.wait(tasks, timeout=grace))[1] if tasks else ()
         if late:
             self._lane.give_up()
-            await asyncio.wait(late)
+            late = (await asyncio.wait(late, timeout=_LAST_WORDS))[1]
+        for task in late:
+            _log.error("a worker does not stop; its records wait for their lease")
+            task.cancel()
 
     def _hire(self) -> None:
         if self._stopping or len(self._workers) >= self._lane.adapter.capabilities.concurrency:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from crmsync_server.store import partitions, request, session
-from crmsync_server.store.db import Database
+from crmsync_server.store.db import FAULTS, Database
 from crmsync_server.sync.duty import Duty
 
 _log = structlog.get_logger()
@@ -42,9 +42,12 @@ class Janitor:
         await self._duty.stop()
 
     async def turn(self) -> float:
-        """Tidy up once; return the seconds to the next time."""
-        async with self._database.everyone() as connection:
-            kept = await partitions.keep(connection, self._clock().date(), self._attempts_retention)
+        """Tidy up once; return the seconds to the next time.
+
+        A day whose partition cannot be made now, because somebody reads the history for long, is
+        kept in the default partition until it can.
+        """
+        kept = await self._keep_partitions()
         async with self._database.everyone() as connection:
             requests = await request.purge(connection)
         ended = await self._purge_sessions()
@@ -56,6 +59,15 @@ class Janitor:
             sessions=ended,
         )
         return _INTERVAL.total_seconds()
+
+    async def _keep_partitions(self) -> partitions.Kept:
+        try:
+            async with self._database.everyone() as connection:
+                today = self._clock().date()
+                return await partitions.keep(connection, today, self._attempts_retention)
+        except FAULTS:
+            _log.warning("the history's partitions were not kept up", exc_info=True)
+            return partitions.Kept()
 
     async def _purge_sessions(self) -> int:
         async def some() -> int:

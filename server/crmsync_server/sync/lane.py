@@ -4,9 +4,10 @@ Claim, push, judge, finish. Whatever happens between claim and finish, the batch
 what could not be judged is given back, and what even that cannot reach is rescued by its lease.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -29,13 +30,14 @@ from crmsync_server.sync.hints import Hints
 from crmsync_server.sync.pace import Pace
 from crmsync_server.sync.recorder import Recorder
 from crmsync_server.sync.renewal import renewing
-from crmsync_server.sync.verdict import RetryPolicy, judge, release
+from crmsync_server.sync.verdict import LEAST_WAIT, RetryPolicy, judge, release
 
 _log = structlog.get_logger()
 
 _FINISH_BATCH = 200
 _REFUSED_PAUSE = timedelta(minutes=1)
 _HELD_LEASE = timedelta(hours=6)
+_PATIENCE = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +77,17 @@ class Lane:
         self._recorder = Recorder(self._write)
         self._log = _log.bind(org_id=org_id, crm=crm)
         self._calls = Calls(adapter, bench.clock, self._log)
+        self._refused = False
 
     async def deliver(self) -> int:
         """Claim one batch and bring it to its end; return how many were claimed."""
-        traits = self.adapter.capabilities
         async with self._bench.database.org(self.org_id) as connection:
             rows = await queue.claim(
                 connection,
                 self.org_id,
                 self.crm,
-                size=traits.max_batch,
+                # One record is enough to find out whether the credentials are good again.
+                size=1 if self._refused else self.adapter.capabilities.max_batch,
                 lease=self._bench.lease,
                 owner=self._bench.owner,
             )
@@ -107,6 +110,11 @@ class Lane:
             await queue.drop_ticket(connection, self.org_id, self.crm, ticket)
         return max(1, len(rows))
 
+    @property
+    def calls_under_way(self) -> int:
+        """Return how many calls wait for the CRM."""
+        return self._calls.under_way
+
     def give_up(self) -> None:
         """Wait for the CRM no longer; what is under way ends as unknown, and is written down."""
         self._calls.give_up()
@@ -118,13 +126,15 @@ class Lane:
             await self._record(list(zip(rows, outcomes, strict=True)))
 
     async def _end(self, rows: Sequence[sa.Row[Any]]) -> None:
-        try:
-            async with renewing(lambda: self._renew(rows), self._bench.renewal):
+        # Renewed until it is written down: nobody else must take what is already answered.
+        async with renewing(lambda: self._renew(rows), self._bench.renewal):
+            try:
                 judged = await self._push(rows)
-        except CredentialsRefusedError as error:
-            await self._refused(rows, str(error))
-        else:
-            await self._record(judged)
+            except CredentialsRefusedError as error:
+                await self._give_back(rows, str(error))
+            else:
+                self._refused = False
+                await self._record(judged)
 
     async def _push(self, rows: Sequence[sa.Row[Any]]) -> Judged:
         """Push what needs pushing; every row gets its outcome."""
@@ -165,12 +175,7 @@ class Lane:
             await self._recorder.record(finished[start : start + _FINISH_BATCH])
 
     async def _write(self, finished: Sequence[queue.Finished]) -> None:
-        # What a CRM answered is worth waiting for a database that restarts: forgotten, it would be
-        # delivered again. Written twice it changes nothing, the attempts have ended then.
-        patience = self._bench.lease.total_seconds()
-        async for attempt in stamina.retry_context(on=FAULTS, attempts=None, timeout=patience):
-            with attempt:
-                await self._write_once(finished)
+        await _patiently(lambda: self._write_once(finished))
 
     async def _write_once(self, finished: Sequence[queue.Finished]) -> None:
         async with self._bench.database.org(self.org_id) as connection:
@@ -193,16 +198,16 @@ class Lane:
         for row, outcome in accepted:
             tickets.setdefault(outcome, []).append(row)
         for outcome, rows in tickets.items():
-            async with self._bench.database.org(self.org_id) as connection:
-                await queue.hold(
-                    connection,
-                    self.org_id,
-                    self.crm,
-                    [(row.contact_id, row.attempt) for row in rows],
-                    queue.Ticket(outcome.ticket, outcome.check_time, _HELD_LEASE),
-                )
+            await _patiently(partial(self._hold_once, outcome, rows))
 
-    async def _refused(self, rows: Sequence[sa.Row[Any]], message: str) -> None:
+    async def _hold_once(self, outcome: Accepted, rows: Sequence[sa.Row[Any]]) -> None:
+        held = [(row.contact_id, row.attempt) for row in rows]
+        ticket = queue.Ticket(outcome.ticket, outcome.check_time, _HELD_LEASE)
+        async with self._bench.database.org(self.org_id) as connection:
+            await queue.hold(connection, self.org_id, self.crm, held, ticket)
+
+    async def _give_back(self, rows: Sequence[sa.Row[Any]], message: str) -> None:
+        self._refused = True
         self._log.error("the CRM refuses the credentials, the lane waits", message=message)
         until = self._bench.clock() + _REFUSED_PAUSE
         code = "CREDENTIALS_REFUSED"
@@ -213,15 +218,36 @@ class Lane:
         if not postponed:
             return
         longest = max(postponed, key=lambda outcome: outcome.until)
+        try:
+            await _patiently(lambda: self._pause_once(longest))
+        except FAULTS:
+            # The outcomes that are to be written next matter more.
+            self._log.exception("the lane could not be paused")
+
+    async def _pause_once(self, why: Postponed) -> None:
+        until = max(why.until, self._bench.clock() + LEAST_WAIT)
         async with self._bench.database.org(self.org_id) as connection:
             await lanes.pause(
                 connection,
                 self.org_id,
                 self.crm,
-                until=longest.until,
-                code=longest.code,
-                message=longest.message,
+                until=until,
+                code=why.code,
+                message=why.message,
             )
+
+
+async def _patiently(write: Callable[[], Awaitable[None]]) -> None:
+    """Write what a CRM answered, however long the database is away.
+
+    Forgotten it would be delivered again; written twice it changes nothing, the attempts have
+    ended then.
+    """
+    async for attempt in stamina.retry_context(
+        on=FAULTS, attempts=None, timeout=_PATIENCE, wait_initial=0.1, wait_max=1.0, wait_jitter=0.2
+    ):
+        with attempt:
+            await write()
 
 
 def _delivery(row: sa.Row[Any]) -> Delivery:

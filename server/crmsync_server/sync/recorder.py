@@ -7,6 +7,7 @@ one session would wait for each other's commit anyway.
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from typing import cast
 
 from crmsync_server.store.queue import Finished
 
@@ -32,17 +33,20 @@ class Recorder:
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((batch, written))
         if len(self._writers) < _WRITERS:
-            writer = asyncio.create_task(self._write_all(), name="record")
-            self._writers.add(writer)
-            writer.add_done_callback(self._writers.discard)
+            self._writers.add(asyncio.create_task(self._write_all(), name="record"))
         await written
 
     async def _write_all(self) -> None:
-        while self._waiting:
-            taken = self._take()
-            fault = await self._fault_of([one for batch, _ in taken for one in batch])
-            for _, written in taken:
-                _settle(written, fault)
+        try:
+            while self._waiting:
+                taken = self._take()
+                fault = await self._fault_of([one for batch, _ in taken for one in batch])
+                for _, written in taken:
+                    _settle(written, fault)
+        finally:
+            # At once, not by a callback: whoever was woken above may record again before that ran,
+            # and would count on a writer that looks at nothing any more.
+            self._writers.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
     def _take(self) -> Sequence[tuple[Batch, asyncio.Future[None]]]:
         taken = [self._waiting.popleft()]

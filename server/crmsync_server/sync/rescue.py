@@ -1,6 +1,5 @@
 """Rescue: what a dead server was working on goes back to the queue, and is counted."""
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -53,26 +52,30 @@ class Rescue:
 
     async def turn(self) -> float:
         """Rescue everything that is expired now; return the seconds to the next look."""
-        while await self._rescue_some() == _BATCH:
-            continue
+        async with self._database.everyone() as connection:
+            found = await queue.expired_lanes(connection)
+        for lane in found:
+            await self._rescue_lane(lane.org_id, lane.crm)
         return self._interval.total_seconds()
 
-    async def _rescue_some(self) -> int:
-        lanes: dict[tuple[str, str], list[sa.Row[Any]]] = defaultdict(list)
-        receipts: list[tuple[str, str, queue.Receipt]] = []
-        async with self._database.everyone() as connection:
-            expired = await queue.lock_expired(connection, size=_BATCH)
-            for row in expired:
-                lanes[row.org_id, row.crm].append(row)
-            for (org_id, crm), rows in sorted(lanes.items()):
-                idempotent = self._idempotent(org_id, crm)
-                ended = self._ended(rows, idempotent=idempotent)
-                receipt = await queue.finish(connection, org_id, crm, ended)
-                receipts.append((org_id, crm, receipt))
-        for org_id, crm, receipt in receipts:
-            _log.warning("rescued deliveries", org_id=org_id, crm=crm, count=receipt.finished)
-            self._hints.moved(org_id, receipt)
-            self._hints.queued(org_id, crm)
+    async def _rescue_lane(self, org_id: str, crm: str) -> None:
+        try:
+            while await self._rescue_some(org_id, crm) == _BATCH:
+                continue
+        except Exception:  # noqa: BLE001 - one lane's fault must not keep the others waiting
+            _log.exception("a lane was not rescued, will try again", org_id=org_id, crm=crm)
+
+    async def _rescue_some(self, org_id: str, crm: str) -> int:
+        idempotent = self._idempotent(org_id, crm)
+        async with self._database.org(org_id) as connection:
+            expired = await queue.lock_expired(connection, org_id, crm, size=_BATCH)
+            if not expired:
+                return 0
+            ended = self._ended(expired, idempotent=idempotent)
+            receipt = await queue.finish(connection, org_id, crm, ended)
+        _log.warning("rescued deliveries", org_id=org_id, crm=crm, count=receipt.finished)
+        self._hints.moved(org_id, receipt)
+        self._hints.queued(org_id, crm)
         return len(expired)
 
     def _ended(self, rows: Sequence[sa.Row[Any]], *, idempotent: bool) -> list[queue.Finished]:

@@ -20,6 +20,9 @@ from crmsync_server.crm.outcomes import (
 from crmsync_server.store.queue import Finished
 from crmsync_server.store.states import AttemptOutcome, SyncStatus
 
+# A CRM that asks to wait until a moment that is over would be asked again without end.
+LEAST_WAIT = timedelta(seconds=1)
+
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
@@ -72,7 +75,8 @@ def judge(
         case Rejected(code, message, request_id):
             return _error(row, AttemptOutcome.REJECTED, Fault(code, message, request_id))
         case Postponed(until, code, message):
-            return _later(row, AttemptOutcome.POSTPONED, until, Fault(code, message))
+            due = max(until, now + LEAST_WAIT)
+            return _later(row, AttemptOutcome.POSTPONED, due, Fault(code, message))
         case Retry(code, message, after, request_id):
             fault = Fault(code, message, request_id)
             due = max(now + policy.wait(row.retry_count), after or now)

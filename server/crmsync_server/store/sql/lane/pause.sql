@@ -1,6 +1,11 @@
--- Keep a lane from delivering until a time; a pause that lasts longer already stays.
+-- Keep a lane from delivering until a time, told by the server's :clock and kept by the database's; a
+-- pause that lasts longer already stays.
 INSERT INTO lanes AS l (org_id, crm, paused_until, pause_code, pause_message)
-VALUES (:org_id, :crm, :until, :code, :message)
+VALUES (
+    :org_id, :crm,
+    now() + (CAST(:until AS timestamptz) - CAST(:clock AS timestamptz)),
+    :code, :message
+)
 ON CONFLICT (org_id, crm) DO UPDATE SET
     paused_until = excluded.paused_until,
     pause_code = excluded.pause_code,

@@ -10,13 +10,20 @@
 -- goes back to the queue ends the items of cancelled sessions, shared or not; whose session is
 -- cancelled is only visible here when the standings were locked before (lock.sql).
 --
+-- Times come by the server's :clock and are kept by the database's, the only one that all replicas
+-- share: a pause must not be over for the database before it has begun.
+--
 -- org_id and crm travel with the rows of a materialized CTE and are joined from there. As constants
 -- they would be index conditions on their own, and before the first ANALYZE the planner takes a
 -- whole organization for one row and scans it once for each record (measured: 600 ms, not 2).
 -- For the same reason PROCESSING is told by its lease: the status would invite the planner to search
 -- the lane's part of contact_syncs_lease_idx for each record, instead of the primary key.
 WITH input AS MATERIALIZED (
-    SELECT :org_id AS org_id, :crm AS crm, i.*
+    SELECT
+        :org_id AS org_id, :crm AS crm,
+        i.contact_id, i.attempt, i.status, i.outcome, i.crm_contact_id, i.error_code,
+        i.error_message, i.request_id, i.skip_reason, i.retry_count,
+        now() + (i.due_time - CAST(:clock AS timestamptz)) AS due_time
     FROM unnest(
         CAST(:contact_ids AS uuid []),
         CAST(:attempts AS integer []),

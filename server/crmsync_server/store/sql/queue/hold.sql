@@ -1,5 +1,6 @@
 -- Keep deliveries that the CRM accepted for later under their ticket, and the ticket with the time
--- to ask again. The lease is long: what is held is looked after through its ticket.
+-- to ask again, by the database's clock. The lease is long: what is held is looked after through its
+-- ticket.
 WITH accepted AS MATERIALIZED (
     SELECT :org_id AS org_id, :crm AS crm, i.*
     FROM unnest(CAST(:contact_ids AS uuid []), CAST(:attempts AS integer [])) AS i (
@@ -29,7 +30,9 @@ held AS (
 )
 
 INSERT INTO tickets AS t (org_id, crm, ticket, check_time)
-SELECT :org_id, :crm, :ticket, :check_time
+SELECT
+    :org_id, :crm, :ticket,
+    now() + (CAST(:check_time AS timestamptz) - CAST(:clock AS timestamptz))
 FROM held
 HAVING count(*) > 0
 ON CONFLICT (org_id, crm, ticket) DO UPDATE SET check_time = excluded.check_time

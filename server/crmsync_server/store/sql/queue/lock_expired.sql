@@ -1,14 +1,21 @@
--- The deliveries whose server died or hung: their lease is over. Locked until they are finished as
--- LEASE_EXPIRED in the same transaction; one that is being finished right now is left alone.
+-- A lane's deliveries whose server died or hung: their lease is over. Locked until they are finished as
+-- LEASE_EXPIRED in the same transaction; one that is being finished right now is left alone, and so
+-- is one that is held under a ticket: that will be asked about, however late.
 SELECT
-    cs.org_id,
-    cs.crm,
     cs.contact_id,
     cs.attempt,
     cs.retry_count,
     cs.rescue_count
 FROM contact_syncs AS cs
-WHERE cs.processing_status = 'PROCESSING' AND cs.lease_until < now()
+WHERE cs.org_id = :org_id
+    AND cs.crm = :crm
+    AND cs.processing_status = 'PROCESSING'
+    AND cs.lease_until < now()
+    AND NOT EXISTS (
+        SELECT
+        FROM tickets AS t
+        WHERE t.org_id = cs.org_id AND t.crm = cs.crm AND t.ticket = cs.ticket
+    )
 ORDER BY cs.contact_id
 LIMIT :size
-FOR UPDATE SKIP LOCKED
+FOR UPDATE OF cs SKIP LOCKED
