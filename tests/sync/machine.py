@@ -236,6 +236,9 @@ class QueueMachine(Drive):
         assert not self.world.statement("SELECT 1 FROM contact_syncs WHERE lease_until IS NOT NULL")
 
     def _drain(self) -> None:
+        for pick in range(len(self.tickets)):
+            self.settle(pick, "synced")
+            self.holds()
         for one in self._live():
             self._expire(one.key)
         self.rescue()

@@ -22,7 +22,7 @@ from crmsync_server.crm.outcomes import (
 )
 from crmsync_server.store import queue
 from crmsync_server.store.db import Database
-from crmsync_server.sync.verdict import RetryPolicy, judge, release
+from crmsync_server.sync.verdict import LEAST_WAIT, RetryPolicy, judge, release
 from tests.sync.model import Key
 
 Result = TypeVar("Result")
@@ -111,7 +111,9 @@ def finished(one: Claim, ending: str, *, soon: bool) -> queue.Finished:
     if ending == "released":
         return release(one.row, _when(soon=soon), "RELEASED", "the server stops")
     outcome = _outcome(ending, _when(soon=soon))
-    return judge(one.row, outcome, POLICY, _when(soon=soon), idempotent=True)
+    # A moment ago, so that what is postponed until now is due now.
+    judged = _when(soon=soon) - LEAST_WAIT
+    return judge(one.row, outcome, POLICY, judged, idempotent=True)
 
 
 def _when(*, soon: bool) -> datetime:
