@@ -55,6 +55,10 @@ class NoOp:
         """Confirm every delivery; no ticket is ever given."""
         return await self.push(batch) if ticket else []
 
+    async def read_back(self, batch: Sequence[Delivery]) -> Sequence[Synced | None]:
+        """Hold nothing that could be read."""
+        return [None] * len(batch)
+
     async def check(self) -> Standing:
         """Accept any credentials."""
         return Standing(valid=True, message="")

@@ -11,6 +11,7 @@ from crmsync_server.rpc.crms import CrmTraits
 from crmsync_server.settings import Settings
 from crmsync_server.store.db import Database
 from crmsync_server.sync.quota import AccountQuota
+from crmsync_server.sync.tokens import AccountTokens
 
 _NOBODY = ""  # the organization of an adapter that is only asked for its capabilities
 _UNLIMITED = 10.0  # calls per second that a CRM without limits is reckoned with
@@ -64,7 +65,7 @@ class Adapters:
         key = (org_id, crm)
         if key not in self._built:
             quota = AccountQuota(self._database, org_id, crm)
-            tools = Tools(self._client, self._clock, quota)
+            tools = Tools(self._client, self._clock, quota, AccountTokens(self._clock))
             owned = Account(org_id, crm, account.base_url, account.secrets, account.options)
             adapter = factory(crm)(owned, tools)
             quota.limit(adapter.capabilities.limits)

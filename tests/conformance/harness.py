@@ -15,7 +15,7 @@ from crmsync_server.crm.outcomes import Accepted, Outcome
 from crmsync_server.sandbox.faults import FaultSettings, ScriptedFault
 from crmsync_server.sandbox.server import Sandbox
 from crmsync_server.sandbox.simulator import Simulator
-from tests.crm.support import SECRET, Allowance
+from tests.crm.support import SECRET, Purse, Rations
 
 _SETTLED_WITHIN_SECONDS = 20
 
@@ -76,7 +76,7 @@ class Harness:
         options = {"timeout_seconds": "1", **self.options}
         url = base_url or self.sandbox.urls[self.crm]
         secrets = {"token": SECRET, "api_key": SECRET}
-        tools = Tools(client or self.client, lambda: datetime.now(UTC), Allowance())
+        tools = Tools(client or self.client, _now, Rations(), Purse(_now))
         return type(self).build(Account("org-1", self.crm, url, secrets, options), tools)
 
     def held(self) -> dict[str, Held]:
@@ -114,3 +114,7 @@ class Harness:
         settled = await adapter.settle(ticket, [batch[n] for n in at])
         for n, outcome in zip(at, settled, strict=True):
             outcomes[n] = outcome
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 import httpx
 
 from crmsync_server.crm.brevo import BrevoAdapter, build
-from tests.crm.support import Allowance, ScriptedCrm, account
+from tests.crm.support import Rations, ScriptedCrm, account
 
 ATTRIBUTES = [
     {"name": "FIRSTNAME", "category": "normal", "type": "text"},
@@ -42,6 +42,6 @@ def body(request: httpx.Request) -> dict[str, object]:
     return found
 
 
-def adapter(crm: ScriptedCrm, quota: Allowance | None = None, **options: str) -> BrevoAdapter:
+def adapter(crm: ScriptedCrm, quota: Rations | None = None, **options: str) -> BrevoAdapter:
     """Return the adapter of an account with a list."""
     return build(account("brevo", list_id="7", **options), crm.tools(quota))

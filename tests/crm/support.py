@@ -1,19 +1,26 @@
 """What adapter tests share: deliveries, a clock that stands, a quota and a scripted CRM."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
 import httpx
 
-from crmsync_server.crm.adapter import Account, Delivery, QuotaExhaustedError, Tools
+from crmsync_server.crm.adapter import (
+    Account,
+    Allowance,
+    Delivery,
+    QuotaExhaustedError,
+    Token,
+    Tools,
+)
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 SECRET = "shh-this-is-the-secret"
 
 
-class Allowance:
+class Rations:
     """A quota that allows a number of calls, then none until a known time."""
 
     def __init__(self, calls: int = 10_000, until: datetime = NOW) -> None:
@@ -21,6 +28,8 @@ class Allowance:
         self.left = calls
         self.until = until
         self.taken: list[str] = []
+        self.told: list[Allowance] = []
+        self.refusals: list[tuple[str, datetime]] = []
 
     async def take(self, bucket: str, calls: int = 1) -> None:
         """Take calls, or say that there are none."""
@@ -28,6 +37,32 @@ class Allowance:
             raise QuotaExhaustedError(bucket, self.until)
         self.left -= calls
         self.taken.append(bucket)
+
+    def learn(self, told: Allowance) -> None:
+        """Remember what a reply's headers told."""
+        self.told.append(told)
+
+    def refused(self, bucket: str, until: datetime) -> None:
+        """Remember a 429."""
+        self.refusals.append((bucket, until))
+
+
+class Purse:
+    """Keeps one access token in memory, as the store does for all replicas."""
+
+    def __init__(self, clock: Callable[[], datetime] = lambda: NOW) -> None:
+        """Begin without a token."""
+        self._clock = clock
+        self._token: Token | None = None
+
+    async def current(
+        self, renew: Callable[[str], Awaitable[Token]], *, refused: str = ""
+    ) -> Token:
+        """Return the token, renewed when it has expired or was refused."""
+        held = self._token
+        if held is None or held.expire_time <= self._clock() or held.value == refused:
+            self._token = held = await renew(held.refresh_token if held else "")
+        return held
 
 
 class ScriptedCrm:
@@ -43,10 +78,10 @@ class ScriptedCrm:
         self.requests.append(request)
         return self._respond(request)
 
-    def tools(self, quota: Allowance | None = None) -> Tools:
+    def tools(self, quota: Rations | None = None) -> Tools:
         """Return tools whose client speaks to this CRM alone."""
         client = httpx.AsyncClient(transport=httpx.MockTransport(self))
-        return Tools(client=client, clock=lambda: NOW, quota=quota or Allowance())
+        return Tools(client, lambda: NOW, quota or Rations(), Purse())
 
     @property
     def paths(self) -> list[str]:

@@ -19,7 +19,7 @@ from crmsync_server.crm.outcomes import (
     Unknown,
 )
 from tests.crm.brevo_script import body, brevo_crm
-from tests.crm.support import NOW, Allowance, ScriptedCrm, account, deliveries, delivery
+from tests.crm.support import NOW, Rations, ScriptedCrm, account, deliveries, delivery
 
 CREATED = httpx.Response(201, json={"id": 12})
 UPDATED = httpx.Response(204)
@@ -237,7 +237,7 @@ async def test_one_address_twice_is_delivered_in_order() -> None:
 async def test_quota_that_runs_out_halfway_postpones_the_rest() -> None:
     """What was delivered before counts."""
     crm = brevo_crm({"POST": CREATED})
-    quota = Allowance(calls=8, until=NOW + timedelta(minutes=1))
+    quota = Rations(calls=8, until=NOW + timedelta(minutes=1))
     adapter = build(account("brevo"), crm.tools(quota))
     outcomes = await adapter.push(deliveries(10))
     assert sum(isinstance(outcome, Synced) for outcome in outcomes) == 3
@@ -246,7 +246,7 @@ async def test_quota_that_runs_out_halfway_postpones_the_rest() -> None:
 
 async def test_a_check_spends_nothing_of_the_hundred_calls() -> None:
     """It reads a contact instead of the account."""
-    quota = Allowance()
+    quota = Rations()
     crm = brevo_crm({"GET": httpx.Response(200, json={"contacts": [], "count": 0})})
     assert (await build(account("brevo"), crm.tools(quota)).check()).valid
     assert quota.taken == ["contacts_hourly", "contacts"]

@@ -17,7 +17,7 @@ from crmsync_server.crm.outcomes import (
     Unknown,
 )
 from tests.crm.brevo_script import Answer, adapter, brevo_crm
-from tests.crm.support import NOW, SECRET, Allowance, ScriptedCrm, deliveries, delivery
+from tests.crm.support import NOW, SECRET, Rations, ScriptedCrm, deliveries, delivery
 
 TICKET = Ticket("78", NOW - timedelta(seconds=10), timedelta(seconds=3)).encode()
 REPORT = "https://files.test/reports/invalid.csv"
@@ -47,7 +47,7 @@ async def settle(answers: Mapping[str, Answer], *batch: Delivery) -> list[Outcom
 async def test_an_import_at_work_is_asked_after_once_and_later_again(status: str) -> None:
     """One question per settle, from the bucket of a hundred an hour, and twice the wait."""
     crm = brevo_crm({"GET": httpx.Response(200, json={"status": status})})
-    quota = Allowance()
+    quota = Rations()
     (outcome,) = await adapter(crm, quota).settle(TICKET, [delivery(1)])
     assert isinstance(outcome, Accepted)
     assert outcome.check_time == NOW + timedelta(seconds=6)

@@ -10,7 +10,7 @@ from crmsync_server.crm.adapter import Account
 from crmsync_server.crm.http import caller
 from crmsync_server.crm.outcomes import Outcome, Postponed, Retry, Unknown
 from crmsync_server.crm.replies import Reply
-from tests.crm.support import NOW, SECRET, Allowance, ScriptedCrm, account
+from tests.crm.support import NOW, SECRET, Rations, ScriptedCrm, account
 
 
 def failing(fault: Exception, cause: Exception | None = None) -> ScriptedCrm:
@@ -22,7 +22,7 @@ def failing(fault: Exception, cause: Exception | None = None) -> ScriptedCrm:
     return ScriptedCrm(respond)
 
 
-async def call(crm: ScriptedCrm, quota: Allowance | None = None) -> Reply | Outcome:
+async def call(crm: ScriptedCrm, quota: Rations | None = None) -> Reply | Outcome:
     """Make a call."""
     headers = {"authorization": f"Bearer {SECRET}"}
     calls = caller("HubSpot", account("hubspot"), crm.tools(quota), headers)
@@ -57,7 +57,7 @@ async def test_only_what_was_surely_not_sent_applied_nothing(
 
 async def test_quota_is_taken_before_the_call() -> None:
     """In the order of the buckets; none is left untaken."""
-    quota = Allowance()
+    quota = Rations()
     crm = ScriptedCrm(lambda _: httpx.Response(200, json={"a": 1}))
     reply = await call(crm, quota)
     assert isinstance(reply, Reply)
@@ -69,7 +69,7 @@ async def test_a_call_without_quota_is_not_made() -> None:
     """It is postponed until the allowance is back."""
     crm = ScriptedCrm(lambda _: httpx.Response(200))
     until = NOW + timedelta(hours=1)
-    found = await call(crm, Allowance(1, until))
+    found = await call(crm, Rations(1, until))
     assert isinstance(found, Postponed)
     assert found.until == until
     assert crm.requests == []

@@ -16,7 +16,7 @@ from crmsync_server.crm.outcomes import (
     Synced,
 )
 from tests.crm.hubspot_script import UPDATE, UPSERT, accepted, hubspot, push, refusal, traces
-from tests.crm.support import NOW, Allowance, ScriptedCrm, account, deliveries, delivery
+from tests.crm.support import NOW, Rations, ScriptedCrm, account, deliveries, delivery
 from tests.crm.support import inputs as inputs_of
 
 
@@ -231,7 +231,7 @@ async def test_an_exhausted_quota_postpones_without_a_call() -> None:
     """Quota is taken before every call."""
     crm = ScriptedCrm(accepted)
     until = NOW + timedelta(minutes=3)
-    adapter = hubspot(crm.tools(Allowance(0, until)))
+    adapter = hubspot(crm.tools(Rations(0, until)))
     (outcome,) = await adapter.push([delivery(1)])
     assert isinstance(outcome, Postponed)
     assert outcome.until == until

@@ -61,6 +61,10 @@ class Scripted:
         self.settled.append((ticket, list(batch)))
         return await _next(self.settlements)(batch)
 
+    async def read_back(self, batch: Sequence[Delivery]) -> Sequence[Synced | None]:
+        """Hold nothing that could be read."""
+        return [None] * len(batch)
+
     async def check(self) -> Standing:
         """Find the credentials good."""
         return Standing(valid=True, message="scripted")

@@ -4,7 +4,7 @@ An adapter is built by a factory registered in the entry-point group `crmsync.ad
 the CRM's id. It holds no state that outlives it and knows neither database nor engine.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -12,7 +12,7 @@ from uuid import UUID
 
 import httpx
 
-from crmsync_server.crm.outcomes import Outcome
+from crmsync_server.crm.outcomes import Outcome, Synced
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,7 @@ class Capabilities:
     requires_email: whether a contact without an email can be delivered at all.
     idempotent: whether pushing a contact again after an unknown outcome is safe.
     push_timeout: the longest a push may take; leases are longer than this.
+    read_back: whether the CRM can be asked what it holds, after an unknown outcome.
     """
 
     max_batch: int
@@ -63,15 +64,20 @@ class Capabilities:
     idempotent: bool
     push_timeout: timedelta
     limits: Sequence[Limit] = ()
+    read_back: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What a check of the credentials found; nothing was written to find it."""
+    """What a check of the credentials found; nothing was written to find it.
+
+    reachable: False when the CRM gave no answer, so that valid tells nothing.
+    """
 
     valid: bool
     message: str
     account_id: str = ""
+    reachable: bool = True
 
 
 class CredentialsRefusedError(Exception):
@@ -88,6 +94,20 @@ class QuotaExhaustedError(Exception):
         self.until = until
 
 
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What a reply's headers told of one bucket; None where they said nothing.
+
+    calls: how many are allowed in a period; remaining: how many of them are left;
+    reset: how long until the period begins anew.
+    """
+
+    bucket: str
+    calls: int | None = None
+    remaining: int | None = None
+    reset: timedelta | None = None
+
+
 class Quota(Protocol):
     """The account's shared allowance; every call to the CRM takes from it first."""
 
@@ -95,6 +115,38 @@ class Quota(Protocol):
         """Wait for the calls to be allowed, a few seconds at most.
 
         Raises QuotaExhaustedError when the wait would be longer.
+        """
+
+    def learn(self, told: Allowance) -> None:
+        """Take over what the CRM itself said of a bucket."""
+
+    def refused(self, bucket: str, until: datetime) -> None:
+        """Give way: the CRM answered 429, and wants no call of this bucket before then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """An access token, and what renews it.
+
+    refresh_token: empty where the CRM gives none; a CRM that rotates it gives a new one each time.
+    """
+
+    value: str = field(repr=False)
+    expire_time: datetime
+    refresh_token: str = field(repr=False, default="")
+
+
+class Tokens(Protocol):
+    """Keeps an account's access token for all replicas; one of them renews it at a time."""
+
+    async def current(
+        self, renew: Callable[[str], Awaitable[Token]], *, refused: str = ""
+    ) -> Token:
+        """Return a token that holds for a minute at least, renewed first if need be.
+
+        renew: asks the CRM for a new one, given the refresh token (empty when there is none).
+        refused: the value that the CRM has just refused; it is renewed unless somebody already did.
+        Raises what renew raises.
         """
 
 
@@ -116,11 +168,12 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What an adapter works with: its client, its clock and its share of the quota."""
+    """What an adapter works with: its client, its clock, its share of the quota, its tokens."""
 
     client: httpx.AsyncClient
     clock: Callable[[], datetime]
     quota: Quota
+    tokens: Tokens
 
 
 class Adapter(Protocol):
@@ -141,6 +194,12 @@ class Adapter(Protocol):
         """Ask what became of deliveries that push answered with Accepted.
 
         One outcome for each delivery, in order; Accepted again while the CRM still works.
+        """
+
+    async def read_back(self, batch: Sequence[Delivery]) -> Sequence[Synced | None]:
+        """Ask which of these deliveries, of an earlier unknown outcome, the CRM already holds.
+
+        In order; None where it does not, or cannot tell. Only called where capabilities say so.
         """
 
     async def check(self) -> Standing:

@@ -25,6 +25,7 @@ from crmsync_server.crm.outcomes import (
     Retry,
     Skipped,
     SkipReason,
+    Synced,
     Unknown,
 )
 from crmsync_server.crm.replies import Reply, text
@@ -117,6 +118,10 @@ class BrevoAdapter:
         if isinstance(types, Faulted):
             return settlement.later(types.outcome, len(batch))
         return await settlement.run([row(at, item, types) for at, item in enumerate(batch)])
+
+    async def read_back(self, batch: Sequence[Delivery]) -> Sequence[Synced | None]:
+        """Tell nothing: not declared."""
+        return [None] * len(batch)
 
     async def check(self) -> Standing:
         """Read one contact: the account itself is in the class of 100 calls an hour."""

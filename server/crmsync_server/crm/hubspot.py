@@ -25,7 +25,7 @@ from crmsync_server.crm.hubspot_errors import Result, credentials_error
 from crmsync_server.crm.hubspot_properties import Names, PropertyNames
 from crmsync_server.crm.hubspot_replies import answer
 from crmsync_server.crm.hubspot_writes import CONTACTS, MAX_BATCH, Write, body, calls, path
-from crmsync_server.crm.outcomes import Outcome, Postponed, Skipped, SkipReason, Unknown
+from crmsync_server.crm.outcomes import Outcome, Postponed, Skipped, SkipReason, Synced, Unknown
 from crmsync_server.crm.replies import Reply, text
 
 # The day first: a call that the day forbids must not use up the burst.
@@ -80,6 +80,10 @@ class HubSpot:
     async def settle(self, ticket: str, batch: Sequence[Delivery]) -> Sequence[Outcome]:
         """Answer Unknown: HubSpot applies at once and hands out no tickets."""
         return [Unknown(f"HubSpot knows no ticket {ticket[:40]}") for _ in batch]
+
+    async def read_back(self, batch: Sequence[Delivery]) -> Sequence[Synced | None]:
+        """Tell nothing: not declared."""
+        return [None] * len(batch)
 
     async def check(self) -> Standing:
         """Read the portal's details and one contact; the first alone proves no scope."""

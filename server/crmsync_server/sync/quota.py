@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from crmsync_server.crm.adapter import Limit, QuotaExhaustedError
+from crmsync_server.crm.adapter import Allowance, Limit, QuotaExhaustedError
 from crmsync_server.store import quota
 from crmsync_server.store.db import Database
 
@@ -52,6 +52,12 @@ class AccountQuota:
                 raise QuotaExhaustedError(bucket, await quota.next_time(connection, draw))
         if wait > timedelta(0):
             await asyncio.sleep(wait.total_seconds())
+
+    def learn(self, told: Allowance) -> None:
+        """Take over what the CRM itself said of a bucket."""
+
+    def refused(self, bucket: str, until: datetime) -> None:
+        """Give way after a 429."""
 
 
 def spacing(limit: Limit) -> Spacing:
