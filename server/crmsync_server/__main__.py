@@ -7,7 +7,7 @@ Each verb imports what it needs when it is called: a token is minted without loa
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from ipaddress import ip_address
 from pathlib import Path
@@ -71,7 +71,8 @@ def migrate(*, data_dir: DataDir = None) -> None:
 @cli.command()
 def sandbox(*, hubspot_port: Port = 9101, brevo_port: Port = 9102) -> None:
     """Run the simulated CRMs alone, until SIGTERM or Ctrl-C."""
-    _run(_settings(), _sandbox(hubspot_port, brevo_port))
+    ports = {"hubspot": hubspot_port, "brevo": brevo_port}
+    _run(_settings(), _sandbox(ports))
 
 
 @cli.command()
@@ -194,11 +195,11 @@ async def _migrate(settings: "Settings") -> None:
         typer.echo(f"The database was {before}; it is now at revision {migrated.after}.")
 
 
-async def _sandbox(hubspot_port: int, brevo_port: int) -> None:
+async def _sandbox(ports: Mapping[str, int]) -> None:
     from crmsync_server.sandbox.server import Sandbox
 
     with told_to_stop() as stop:
-        async with Sandbox(hubspot_port=hubspot_port, brevo_port=brevo_port) as simulators:
+        async with Sandbox(ports=ports) as simulators:
             typer.echo(_ways_to(simulators))
             await stop.wait()
 

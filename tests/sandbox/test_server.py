@@ -29,7 +29,7 @@ async def test_a_taken_port_is_an_error_and_leaves_nothing_listening() -> None:
     async with Sandbox() as first:
         taken = httpx.URL(first.urls["brevo"]).port
         assert taken is not None
-        second = Sandbox(brevo_port=taken)
+        second = Sandbox(ports={"brevo": taken})
         with pytest.raises(OSError, match="in use"):
             await second.start()
         assert second.urls == {}

@@ -49,6 +49,7 @@ class Brevo:
     """One Brevo account, in memory."""
 
     name = "brevo"
+    api_path = "/v3"
 
     def __init__(self, settings: BrevoSettings, clock: Clock) -> None:
         """Open an empty account."""

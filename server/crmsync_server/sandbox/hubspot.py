@@ -53,6 +53,7 @@ class HubSpot:
     """One HubSpot portal, in memory."""
 
     name = "hubspot"
+    api_path = ""
 
     def __init__(self, settings: HubSpotSettings, clock: Clock) -> None:
         """Open an empty portal."""

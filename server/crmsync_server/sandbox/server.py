@@ -16,7 +16,7 @@ from crmsync_server.sandbox.gateway import Gateway
 from crmsync_server.sandbox.hubspot import HubSpot, HubSpotSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from types import TracebackType
 
     from crmsync_server.sandbox.simulator import Simulator
@@ -28,25 +28,41 @@ _BACKLOG = 512
 class Sandbox:
     """All simulated CRMs, each on a listener of its own on the loopback interface.
 
-    Use it as an async context manager, or call `start` and `stop`. Port 0 takes a free port;
-    `urls` then says where each CRM's API begins. `hubspot` and `brevo` are the simulators
-    themselves: their `faults`, `calls` and `contacts()` are what `/_sandbox/*` serves.
+    Use it as an async context manager, or call `start` and `stop`; `urls` then says where each
+    CRM's API begins. The attributes named after the CRMs are the simulators themselves, and
+    `simulators` holds them all by name: their `faults`, `calls` and `contacts()` are what
+    `/_sandbox/*` serves.
     """
 
     def __init__(
         self,
         *,
-        hubspot_port: int = 0,
-        brevo_port: int = 0,
         hubspot: HubSpotSettings | None = None,
         brevo: BrevoSettings | None = None,
+        ports: Mapping[str, int] | None = None,
         clock: Clock = utc_now,
     ) -> None:
-        """Set up the CRMs; nothing listens before `start`."""
+        """Set up the CRMs; nothing listens before `start`.
+
+        Args:
+            hubspot: settings of the portal; likewise the account of each further CRM.
+            brevo: settings of the account.
+            ports: where a CRM listens, by its name; 0 and absent take a free port.
+            clock: where the simulators read the time.
+
+        Raises:
+            KeyError: a port is given for a CRM that is not simulated.
+        """
         self.hubspot = HubSpot(hubspot or HubSpotSettings(), clock)
         self.brevo = Brevo(brevo or BrevoSettings(), clock)
+        crms: tuple[Simulator, ...] = (self.hubspot, self.brevo)
+        self.simulators = {crm.name: crm for crm in crms}
         self.urls: dict[str, str] = {}
-        self._ports = {self.hubspot.name: hubspot_port, self.brevo.name: brevo_port}
+        self._ports = dict.fromkeys(self.simulators, 0)
+        for name, port in (ports or {}).items():
+            if name not in self._ports:
+                raise KeyError(name)
+            self._ports[name] = port
         self._listeners: list[_Listener] = []
 
     async def start(self) -> None:
@@ -56,12 +72,11 @@ class Sandbox:
             OSError: a port is taken; nothing is left listening.
         """
         try:
-            hubspot = await self._listen(self.hubspot)
-            brevo = await self._listen(self.brevo)
+            urls = {name: await self._listen(crm) for name, crm in self.simulators.items()}
         except OSError:
             await self.stop()
             raise
-        self.urls = {self.hubspot.name: hubspot, self.brevo.name: f"{brevo}/v3"}
+        self.urls = urls
 
     async def stop(self) -> None:
         """Stop listening; requests that hang are cut off. What is held stays readable."""
@@ -89,7 +104,7 @@ class Sandbox:
         listener = _Listener(crm, self._ports[crm.name])
         await listener.start()
         self._listeners.append(listener)
-        return f"http://{_HOST}:{listener.port}"
+        return f"http://{_HOST}:{listener.port}{crm.api_path}"
 
 
 class _Listener:

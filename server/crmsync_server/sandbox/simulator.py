@@ -26,6 +26,8 @@ class Simulator(Protocol):
     """A CRM that holds contacts in memory."""
 
     name: str
+    api_path: str
+    """Where its API begins on its host: a path without a trailing slash, or empty."""
     faults: FaultDial
     calls: CallLog
 
