@@ -10,11 +10,11 @@ from http import HTTPStatus
 
 from crmsync_server.crm import brevo_import, brevo_single
 from crmsync_server.crm.adapter import Account, Capabilities, Delivery, Limit, Standing, Tools
-from crmsync_server.crm.addresses import deliverable
 from crmsync_server.crm.bisect import Answer, deliver
 from crmsync_server.crm.brevo_calls import ACCOUNT_REFUSED, Brevo, judge, refused
 from crmsync_server.crm.brevo_rows import Row, attribute_types, row
 from crmsync_server.crm.brevo_settle import Settlement
+from crmsync_server.crm.emails import deliverable
 from crmsync_server.crm.fanout import fan_out
 from crmsync_server.crm.guard import Faulted, Guard
 from crmsync_server.crm.http import caller, credential, number

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from crmsync_server.crm.adapter import Delivery
-from crmsync_server.crm.addresses import deliverable
+from crmsync_server.crm.emails import deliverable
 from crmsync_server.crm.replies import mappings, text
 
 # An identifier of the contact, not an attribute that an account may lack.

@@ -17,8 +17,8 @@ from crmsync_server.crm.adapter import (
     Standing,
     Tools,
 )
-from crmsync_server.crm.addresses import deliverable
 from crmsync_server.crm.bisect import Answer, Refused, deliver
+from crmsync_server.crm.emails import deliverable
 from crmsync_server.crm.guard import Faulted, Guard
 from crmsync_server.crm.http import Caller, Fault, caller, credential, number
 from crmsync_server.crm.hubspot_errors import Result, credentials_error
