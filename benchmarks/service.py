@@ -18,6 +18,7 @@ _LOOPBACK = "127.0.0.1"
 _NOWHERE = f"http://{_LOOPBACK}:9"
 # Both CRMs count as usable; their lanes are paused, so that nothing is ever sent to them.
 _SETTINGS = {
+    "CRMSYNC_ALLOWED_NETWORKS": f"{_LOOPBACK}/32",
     "CRMSYNC_HUBSPOT_TOKEN": "benchmark",
     "CRMSYNC_HUBSPOT_BASE_URL": _NOWHERE,
     "CRMSYNC_BREVO_API_KEY": "benchmark",

@@ -103,7 +103,11 @@ async def test_serve_stops_by_ctrl_c_too(data_dir: Path) -> None:
 async def test_a_watcher_of_a_stopping_server_is_told_to_come_back(data_dir: Path) -> None:
     """Its stream ends with UNAVAILABLE, which clients take as a reason to try again."""
     # A CRM that is never reached: its session stays open.
-    env = {"CRMSYNC_HUBSPOT_TOKEN": "t", "CRMSYNC_HUBSPOT_BASE_URL": "http://127.0.0.1:9"}
+    env = {
+        "CRMSYNC_ALLOWED_NETWORKS": "127.0.0.0/8",
+        "CRMSYNC_HUBSPOT_TOKEN": "t",
+        "CRMSYNC_HUBSPOT_BASE_URL": "http://127.0.0.1:9",
+    }
     serve = ("serve", "--data-dir", data_dir, "--grpc", "127.0.0.1:0")
     async with started(*serve, env=env) as process:
         async with CrmsyncClient(await address(process)) as client:
@@ -309,7 +313,7 @@ async def test_a_server_delivers_to_the_sandbox_with_what_it_prints(data_dir: Pa
     """The lines that it prints are all the settings that a server needs."""
     async with started("sandbox", "--hubspot-port", 0, "--brevo-port", 0) as sandbox:
         assert sandbox.stdout
-        lines = [(await sandbox.stdout.readline()).decode().strip() for _ in range(8)]
+        lines = [(await sandbox.stdout.readline()).decode().strip() for _ in range(9)]
         exports = [line.removeprefix("export ") for line in lines if line.startswith("export ")]
         env = dict(export.split("=", 1) for export in exports)
         serve = ("serve", "--data-dir", data_dir, "--grpc", "127.0.0.1:0")

@@ -103,6 +103,20 @@ def test_options_that_are_no_object_of_texts_are_refused(
         Settings()
 
 
+def test_networks_are_a_list_in_cidr_notation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of either version, separated by commas."""
+    monkeypatch.setenv("CRMSYNC_ALLOWED_NETWORKS", "10.0.0.0/8, fd00::/8")
+    assert [str(one) for one in Settings().allowed_networks] == ["10.0.0.0/8", "fd00::/8"]
+
+
+@pytest.mark.parametrize("told", ["10.0.0.0/33", "10.0.0.1/8", "crm.example.com", "10.0.0.0/8;::"])
+def test_a_network_that_is_none_is_refused(told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the name of its setting, and with what would be right."""
+    monkeypatch.setenv("CRMSYNC_ALLOWED_NETWORKS", told)
+    with pytest.raises(ValidationError, match=r"allowed_networks\n.*such as 10.0.0.0/8"):
+        Settings()
+
+
 def test_options_are_read_from_a_json_object(monkeypatch: pytest.MonkeyPatch) -> None:
     """As the adapter takes them."""
     monkeypatch.setenv("CRMSYNC_HUBSPOT_OPTIONS", '{"burst_calls": "100"}')

@@ -9,7 +9,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _FAILED = 1
 _MISUSED = 2
 _INTERRUPTED = 130
+_LOOPBACK = "127.0.0.0/8"
 
 cli = typer.Typer(
     add_completion=False,
@@ -173,6 +174,7 @@ async def _simulating(settings: "Settings") -> "AsyncIterator[Settings]":
     async with Sandbox() as simulators:
         yield settings.model_copy(
             update={
+                "allowed_networks": (*settings.allowed_networks, ip_network(_LOOPBACK)),
                 "hubspot_token": SecretStr(simulators.hubspot.settings.token),
                 "hubspot_base_url": simulators.urls["hubspot"],
                 "brevo_api_key": SecretStr(simulators.brevo.settings.api_key),
@@ -211,6 +213,7 @@ def _ways_to(simulators: "Sandbox") -> str:
 hubspot is simulated at {hubspot}
 brevo is simulated at {brevo}
 A server delivers there with:
+export CRMSYNC_ALLOWED_NETWORKS={_LOOPBACK}
 export CRMSYNC_HUBSPOT_BASE_URL={hubspot}
 export CRMSYNC_HUBSPOT_TOKEN={simulators.hubspot.settings.token}
 export CRMSYNC_BREVO_BASE_URL={brevo}

@@ -11,7 +11,6 @@ from functools import partial
 
 import httpx
 import structlog
-from httpx_aiohttp import AiohttpTransport
 
 from crmsync.v1 import (
     contact_service_pb2_grpc,
@@ -21,6 +20,7 @@ from crmsync.v1 import (
 )
 from crmsync_server.adapters import Adapters, accounts
 from crmsync_server.crm.registry import known
+from crmsync_server.crm.transport import GuardedTransport
 from crmsync_server.postgres import postgres
 from crmsync_server.rpc.auth import Authenticator
 from crmsync_server.rpc.contact import ContactService
@@ -74,7 +74,7 @@ async def serving(settings: Settings, authenticator: Authenticator) -> AsyncIter
         _log.info("database ready", applied=migrated)
         database = Database(url, _pool(settings))
         stack.push_async_callback(database.close)
-        client = await stack.enter_async_context(_http_client())
+        client = await stack.enter_async_context(_http_client(settings))
         house = _House(settings, database, client)
         await house.open(stack, direct_url=_direct_url(settings, url))
         server = house.server(authenticator)
@@ -127,9 +127,10 @@ def _direct_url(settings: Settings, url: str) -> str:
 
 
 @asynccontextmanager
-async def _http_client() -> AsyncIterator[httpx.AsyncClient]:
+async def _http_client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     limits = httpx.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS)
-    async with httpx.AsyncClient(transport=AiohttpTransport(limits=limits)) as client:
+    transport = GuardedTransport(settings.allowed_networks, limits=limits)
+    async with httpx.AsyncClient(transport=transport) as client:
         yield client
 
 

@@ -7,6 +7,7 @@ import json
 import os
 from datetime import timedelta
 from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, get_args, get_origin
 
@@ -60,12 +61,25 @@ def _options(told: object) -> object:
     raise ValueError(message)
 
 
+def _networks(told: object) -> object:
+    """Read networks in CIDR notation, separated by commas."""
+    if not isinstance(told, str):
+        return told
+    try:
+        return tuple(ip_network(one.strip()) for one in told.split(",") if one.strip())
+    except ValueError as error:
+        message = f"must be networks such as 10.0.0.0/8,fd00::/8 ({error})"
+        raise ValueError(message) from error
+
+
 Address = Annotated[str, AfterValidator(_listenable)]
 SigningSecret = Annotated[SecretStr, AfterValidator(_long)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_postgres)]
 Duration = Annotated[timedelta, BeforeValidator(_seconds), Field(gt=timedelta(0))]
 # Not decoded by the library: its error would name neither the variable nor what is right.
 Options = Annotated[dict[str, str], NoDecode, BeforeValidator(_options)]
+Network = IPv4Network | IPv6Network
+Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)]
 
 
 class LogFormat(StrEnum):
@@ -146,6 +160,10 @@ class Settings(BaseSettings):
 
     # --- the CRMs ---
 
+    allowed_networks: Networks = ()
+    """Networks that CRMs may be called in besides public addresses, as `10.0.0.0/8,fd00::/8`: for
+    self-hosted CRMs, and `127.0.0.0/8` for simulated ones. `serve --sandbox` adds that by itself.
+    Unset: none."""
     hubspot_token: SecretStr | None = None
     """The access token of a HubSpot private app. Unset: no deliveries to HubSpot."""
     hubspot_base_url: str = "https://api.hubapi.com"
@@ -225,6 +243,8 @@ def _kind(field: FieldInfo) -> str:
     }
     if get_origin(field.annotation) is dict:
         return names[dict]
+    if get_origin(field.annotation) is tuple:
+        return "list"
     arguments = [getattr(kind, "__origin__", kind) for kind in get_args(field.annotation)]
     kinds = [kind for kind in arguments if kind in names]
     return names[kinds[0] if kinds else field.annotation]

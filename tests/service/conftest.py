@@ -37,6 +37,7 @@ def settings(database_url: str, sandbox: Sandbox, tmp_path: Path) -> Settings:
             "drain_timeout": "5",
             "engine_backoff_base": "0.05",
             "engine_poll_interval": "0.5",
+            "allowed_networks": "127.0.0.0/8",
             "hubspot_token": "sandbox-hubspot-token",
             "hubspot_base_url": sandbox.urls["hubspot"],
             "hubspot_options": {"burst_calls": str(_PLENTY), "timeout_seconds": "1"},

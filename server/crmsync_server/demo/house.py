@@ -159,6 +159,7 @@ def client(running: House) -> CrmsyncClient:
 def _environment(ports: Ports) -> dict[str, str]:
     return {
         **_ENGINE,
+        "CRMSYNC_ALLOWED_NETWORKS": "127.0.0.0/8",
         "CRMSYNC_HUBSPOT_TOKEN": "sandbox-hubspot-token",
         "CRMSYNC_HUBSPOT_BASE_URL": ports.crms["hubspot"],
         "CRMSYNC_HUBSPOT_OPTIONS": json.dumps({"timeout_seconds": _TIMEOUT}),
