@@ -23,6 +23,9 @@ class Delivery:
     attempt: rises with every claim of this contact at this CRM; with contact_id it names
         this delivery for ever (HubSpot's objectWriteTraceId, n8n's delivery id).
     properties: custom properties by the CRM's own name, values as text.
+    blank: which of the fields above (`company`), and of the CRM's own names, are to be cleared
+        at the CRM where their value is empty. An empty value that is not named here says nothing:
+        the CRM keeps what it has.
     """
 
     contact_id: UUID
@@ -35,6 +38,7 @@ class Delivery:
     company: str = ""
     tags: Sequence[str] = ()
     properties: Mapping[str, str] = field(default_factory=dict)
+    blank: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +203,9 @@ class Adapter(Protocol):
     async def read_back(self, batch: Sequence[Delivery]) -> Sequence[Synced | None]:
         """Ask which of these deliveries, of an earlier unknown outcome, the CRM already holds.
 
-        In order; None where it does not, or cannot tell. Only called where capabilities say so.
+        Synced where the CRM holds every value of the delivery, under the id that push would have
+        given. In order; None where it does not, or cannot tell: because of a fault, the quota or
+        refused credentials. Never raises, never writes. Only called where capabilities say so.
         """
 
     async def check(self) -> Standing:

@@ -5,18 +5,21 @@ between what was surely not sent (nothing applied) and what may have arrived (un
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
+from http import HTTPStatus
+from typing import Protocol
 
 import aiohttp
 import httpx
 
-from crmsync_server.crm.adapter import Account, QuotaExhaustedError, Tools
+from crmsync_server.crm.adapter import Account, Allowance, QuotaExhaustedError, Tools
 from crmsync_server.crm.outcomes import Postponed, Retry, Unknown
-from crmsync_server.crm.replies import Reply, read
+from crmsync_server.crm.replies import Reply, read, retry_after
 
 _READ_SECONDS = 30
+_REFUSED_WAIT = timedelta(seconds=10)
 
 Fault = Postponed | Retry | Unknown
 
@@ -36,6 +39,33 @@ _BEFORE_SENDING_AIOHTTP = (
 _UNMAPPED = (aiohttp.ClientError, TimeoutError)
 
 
+class Limits(Protocol):
+    """How a CRM tells of its limits; a caller reads every reply with it, for the quota."""
+
+    def told(self, reply: Reply, buckets: Sequence[str], now: datetime) -> Iterable[Allowance]:
+        """Return what the headers of a reply say of the buckets that its call was taken from."""
+
+    async def refused(
+        self, reply: Reply, buckets: Sequence[str], now: datetime
+    ) -> tuple[str, datetime]:
+        """Return which bucket a 429 means, and until when; buckets holds one at least."""
+
+
+class PlainLimits:
+    """A CRM whose headers tell nothing but Retry-After: its 429 is about the last bucket."""
+
+    def told(self, reply: Reply, buckets: Sequence[str], now: datetime) -> Iterable[Allowance]:
+        """Tell nothing."""
+        del reply, buckets, now
+        return ()
+
+    async def refused(
+        self, reply: Reply, buckets: Sequence[str], now: datetime
+    ) -> tuple[str, datetime]:
+        """Wait as Retry-After says, ten seconds without it."""
+        return buckets[-1], retry_after(reply.headers, now) or now + _REFUSED_WAIT
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """One account's calls to its CRM.
@@ -43,6 +73,8 @@ class Caller:
     vendor: the CRM's name, for messages.
     headers: sent with every call; they hold the credentials.
     read_timeout: the longest silence of the CRM while it answers.
+    limits: reads the CRM's limits from its replies.
+    hidden: what no reply may repeat, besides the account's secrets: an access token.
     """
 
     vendor: str
@@ -50,6 +82,8 @@ class Caller:
     tools: Tools
     headers: Mapping[str, str] = field(repr=False)
     read_timeout: timedelta
+    limits: Limits = field(repr=False, default_factory=PlainLimits)
+    hidden: Sequence[str] = field(repr=False, default=())
 
     @property
     def total_timeout(self) -> timedelta:
@@ -79,7 +113,17 @@ class Caller:
             headers=dict(self.headers),
             timeout=timeouts(self.read_timeout),
         )
-        return await self._send(request)
+        reply = await self._send(request)
+        if isinstance(reply, Reply) and buckets:
+            await self._learn(reply, buckets)
+        return reply
+
+    async def _learn(self, reply: Reply, buckets: Sequence[str]) -> None:
+        quota, now = self.tools.quota, self.tools.clock()
+        for told in self.limits.told(reply, buckets, now):
+            quota.learn(told)
+        if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
+            quota.refused(*await self.limits.refused(reply, buckets, now))
 
     async def _send(self, request: httpx.Request) -> Reply | Fault:
         try:
@@ -88,7 +132,8 @@ class Caller:
                 response = await self.tools.client.send(request, follow_redirects=False)
         except (httpx.RequestError, *_UNMAPPED) as fault:
             return self._fault(fault)
-        return read(response, [secret for secret in self.account.secrets.values() if secret])
+        secrets = (*self.account.secrets.values(), *self.hidden)
+        return read(response, [secret for secret in secrets if secret])
 
     def _fault(self, fault: Exception) -> Fault:
         # Only the kind of the fault is told: its text may repeat a header or an address.
@@ -122,6 +167,13 @@ def was_not_sent(fault: Exception) -> bool:
     if isinstance(cause, aiohttp.ClientError):
         return isinstance(cause, _BEFORE_SENDING_AIOHTTP)
     return isinstance(fault, _BEFORE_SENDING)
+
+
+def gave_no_answer(found: Reply | Fault) -> bool:
+    """Tell whether a call says nothing of the account: no reply, a 429 or a fault of the CRM."""
+    if not isinstance(found, Reply):
+        return True
+    return found.status == HTTPStatus.TOO_MANY_REQUESTS or found.status >= HTTPStatus(500)
 
 
 def credential(account: Account, name: str) -> str:

@@ -15,6 +15,7 @@ import httpx
 MESSAGE_LIMIT = 500
 _LONGEST_WAIT = timedelta(hours=24)
 _HIDDEN = "[hidden]"
+_DIGITS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,12 @@ def seconds(value: str | None) -> timedelta | None:
         return max(timedelta(0), min(timedelta(seconds=float(value or "")), _LONGEST_WAIT))
     except (ValueError, OverflowError):
         return None
+
+
+def count(value: str | None) -> int | None:
+    """Read a header that holds a whole number from 0 on; None when it does not."""
+    words = (value or "").strip()
+    return int(words) if words.isascii() and words.isdecimal() and len(words) < _DIGITS else None
 
 
 def http_date(value: str | None) -> datetime | None:
