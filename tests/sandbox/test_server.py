@@ -150,7 +150,8 @@ async def test_ten_thousand_contacts_are_listed_whole() -> None:
             calls = sandbox.urls["brevo"].removesuffix("/v3") + "/_sandbox/calls"
             while (await client.get(calls)).json()["records_created"] < 10_000:
                 continue
-        for url in sandbox.urls.values():
-            listed = await client.get(url.removesuffix("/v3") + "/_sandbox/contacts")
+        for name in ("hubspot", "brevo"):
+            url = sandbox.urls[name].removesuffix("/v3")
+            listed = await client.get(url + "/_sandbox/contacts")
             assert len({contact["email"] for contact in listed.json()}) == 10_000
     assert time.process_time() - started < 5

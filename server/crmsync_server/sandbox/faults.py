@@ -45,7 +45,7 @@ class FaultSettings(BaseModel):
     lost_notification_rate: Share = 0
     """Brevo: share of imports whose notifyUrl is never called."""
     unnamed_culprits: bool = False
-    """HubSpot: a failing batch does not say which input failed, and none is applied."""
+    """HubSpot, Mautic: a failing batch does not say which input failed, and none is applied."""
     token_expired: bool = False
     """Credentials are answered with 401."""
     seed: int = 0

@@ -14,6 +14,7 @@ from crmsync_server.sandbox.brevo import Brevo, BrevoSettings
 from crmsync_server.sandbox.clock import Clock, utc_now
 from crmsync_server.sandbox.gateway import Gateway
 from crmsync_server.sandbox.hubspot import HubSpot, HubSpotSettings
+from crmsync_server.sandbox.mautic import Mautic, MauticSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -39,14 +40,16 @@ class Sandbox:
         *,
         hubspot: HubSpotSettings | None = None,
         brevo: BrevoSettings | None = None,
+        mautic: MauticSettings | None = None,
         ports: Mapping[str, int] | None = None,
         clock: Clock = utc_now,
     ) -> None:
         """Set up the CRMs; nothing listens before `start`.
 
         Args:
-            hubspot: settings of the portal; likewise the account of each further CRM.
+            hubspot: settings of the portal.
             brevo: settings of the account.
+            mautic: settings of the instance.
             ports: where a CRM listens, by its name; 0 and absent take a free port.
             clock: where the simulators read the time.
 
@@ -55,7 +58,8 @@ class Sandbox:
         """
         self.hubspot = HubSpot(hubspot or HubSpotSettings(), clock)
         self.brevo = Brevo(brevo or BrevoSettings(), clock)
-        crms: tuple[Simulator, ...] = (self.hubspot, self.brevo)
+        self.mautic = Mautic(mautic or MauticSettings(), clock)
+        crms: tuple[Simulator, ...] = (self.hubspot, self.brevo, self.mautic)
         self.simulators = {crm.name: crm for crm in crms}
         self.urls: dict[str, str] = {}
         self._ports = dict.fromkeys(self.simulators, 0)
