@@ -1,6 +1,7 @@
 """What the conformance suite stands on: a simulated CRM, an adapter for it, and ways to meddle."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,7 +28,7 @@ class Held:
     email: str
     first_name: str
     last_name: str
-    company: str
+    company: str = ""
 
 
 class Emptied(AiohttpTransport):
@@ -48,12 +49,14 @@ class Harness:
     crm: ClassVar[str]
     build: ClassVar[AdapterFactory]
     options: ClassVar[Mapping[str, str]] = {}
+    secrets: ClassVar[Mapping[str, str]] = {"token": SECRET, "api_key": SECRET}
     container: ClassVar[str]
     names: ClassVar[tuple[str, str, str]]
     """How the simulator calls first name, last name and company, inside `container`."""
 
     sandbox: Sandbox
     client: httpx.AsyncClient
+    quota: Rations
 
     @pytest_asyncio.fixture(autouse=True, loop_scope="module")
     async def _client(self, sandbox: Sandbox) -> AsyncIterator[None]:
@@ -62,6 +65,7 @@ class Harness:
         self.simulator.calls.clear()
         self.simulator.faults.clear_script()
         self.turn()
+        self.quota = Rations()
         async with httpx.AsyncClient(transport=AiohttpTransport()) as self.client:
             yield
 
@@ -75,9 +79,19 @@ class Harness:
         """Build the adapter for the simulator, with a time-out that tests can wait for."""
         options = {"timeout_seconds": "1", **self.options}
         url = base_url or self.sandbox.urls[self.crm]
-        secrets = {"token": SECRET, "api_key": SECRET}
-        tools = Tools(client or self.client, _now, Rations(), Purse(_now))
-        return type(self).build(Account("org-1", self.crm, url, secrets, options), tools)
+        tools = Tools(client or self.client, _now, self.quota, Purse(_now))
+        return type(self).build(Account("org-1", self.crm, url, self.secrets, options), tools)
+
+    def unreachable(self) -> Adapter:
+        """Build the adapter for a port that nobody listens on."""
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        return self.adapter(base_url=f"http://127.0.0.1:{port}")
+
+    @property
+    def writes(self) -> int:
+        """How many requests that write have reached the simulator."""
+        return int(self.simulator.calls.as_json()["writes"])
 
     def held(self) -> dict[str, Held]:
         """Return what the CRM holds, by address."""
@@ -95,8 +109,11 @@ class Harness:
 
     def fail_write(self, **fault: object) -> None:
         """Let the next request that writes meet a fault."""
-        method = {"method": "POST"}
-        self.simulator.faults.script(ScriptedFault.model_validate({**method, **fault}))
+        self.fail(**{"method": "POST", **fault})
+
+    def fail(self, **fault: object) -> None:
+        """Let the next request meet a fault; the fault may name its method, path and times."""
+        self.simulator.faults.script(ScriptedFault.model_validate(fault))
 
     async def deliver(self, adapter: Adapter, batch: Sequence[Delivery]) -> list[Outcome]:
         """Push a batch and ask after what was accepted until all of it is settled."""

@@ -4,11 +4,11 @@ A subclass names its CRM and says how the simulator shows a contact. A promise t
 cannot keep is listed in `lacks` with the reason, by the name of its test.
 """
 
-import socket
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
+from unittest.mock import ANY
 
 import httpx
 import pytest
@@ -17,6 +17,7 @@ from crmsync_server.crm.adapter import CredentialsRefusedError
 from crmsync_server.crm.outcomes import Postponed, Rejected, Retry, Skipped, Synced, Unknown
 from tests.conformance.harness import Emptied, Harness, Held
 from tests.crm.support import SECRET, deliveries, delivery
+from tests.eventually import eventually
 
 # Far more than chance needs: a contact that has not ended by then never would.
 _MOST_ROUNDS = 100
@@ -101,13 +102,23 @@ class AdapterConformance(Harness):
         assert isinstance(outcome, Synced)
         assert [one.company for one in self.held().values()] == ["Company 1"]
 
-    async def test_empty_values_clear_what_we_own(self) -> None:
-        """A company removed from our contact is removed from the CRM's."""
+    async def test_empty_values_that_are_to_be_blank_clear_the_crms(self) -> None:
+        """Only what is empty and named is cleared, whether the CRM's id is known or not."""
         adapter = self.adapter()
-        await self.deliver(adapter, [delivery(1)])
-        (outcome,) = await self.deliver(adapter, [replace(delivery(1), attempt=2, company="")])
-        assert isinstance(outcome, Synced)
-        assert [one.company for one in self.held().values()] == [""]
+        (first,) = await self.deliver(adapter, [delivery(1)])
+        assert isinstance(first, Synced)
+        for known in (first.crm_contact_id, None):
+            await self.deliver(adapter, [delivery(1)])
+            cleared = replace(
+                delivery(1, crm_contact_id=known),
+                attempt=2,
+                first_name="",
+                company="",
+                blank=frozenset({"company", "last_name"}),
+            )
+            (outcome,) = await self.deliver(adapter, [cleared])
+            assert isinstance(outcome, Synced)
+            assert list(self.held().values()) == [Held("person1@example.com", "First1", "Last1")]
 
     async def test_an_unknown_property_does_not_keep_a_contact_out(self) -> None:
         """What the CRM has no place for is left out and named; the rest arrives."""
@@ -165,6 +176,26 @@ class AdapterConformance(Harness):
         assert all(timedelta(0) < wait <= timedelta(days=1) for wait in waits)
         assert self.held() == {}
 
+    async def test_a_rate_limit_is_told_to_the_quota(self) -> None:
+        """By a bucket that the adapter declares; other replicas then wait too."""
+        self.turn(throttle_rate=1)
+        adapter = self.adapter()
+        await adapter.push(deliveries(3))
+        declared = {limit.bucket for limit in adapter.capabilities.limits}
+        now = datetime.now(UTC)
+        assert self.quota.refusals
+        assert {bucket for bucket, _ in self.quota.refusals} <= declared
+        assert all(now < until <= now + timedelta(days=1) for _, until in self.quota.refusals)
+
+    async def test_limits_in_headers_are_told_to_the_quota(self) -> None:
+        """How many calls the account has, and how many are left."""
+        adapter = self.adapter()
+        await self.deliver(adapter, [delivery(1)])
+        declared = {limit.bucket for limit in adapter.capabilities.limits}
+        assert self.quota.told
+        assert {told.bucket for told in self.quota.told} <= declared
+        assert all(told.calls and told.remaining is not None for told in self.quota.told)
+
     async def test_a_fault_of_the_crm_is_tried_again(self) -> None:
         """A 503 applied nothing; the next push delivers."""
         adapter = self.adapter()
@@ -195,10 +226,7 @@ class AdapterConformance(Harness):
 
     async def test_an_unreachable_crm_is_tried_again(self) -> None:
         """Nothing was sent, so nothing is unknown."""
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        adapter = self.adapter(base_url=f"http://127.0.0.1:{port}")
-        (outcome,) = await adapter.push([delivery(1)])
+        (outcome,) = await self.unreachable().push([delivery(1)])
         assert isinstance(outcome, Retry)
 
     async def test_an_empty_answer_is_no_success(self) -> None:
@@ -236,6 +264,69 @@ class AdapterConformance(Harness):
         assert synced == {one.email for one in batch} - rejected
         assert sorted(contact["email"] for contact in self.simulator.contacts()) == sorted(synced)
 
+    # --- reading back ---------------------------------------------------------
+
+    async def test_an_unknown_outcome_is_settled_by_reading_back(self) -> None:
+        """What was applied although no answer came is found, under the id that push gives."""
+        adapter = self.adapter()
+        assert adapter.capabilities.read_back
+        self.fail_write(kind="drop", applied=True)
+        (outcome,) = await self.deliver(adapter, [delivery(1)])
+        assert isinstance(outcome, Unknown)
+        again = replace(delivery(1), attempt=2)
+
+        async def found() -> Synced:
+            (synced,) = await adapter.read_back([again])
+            assert synced is not None
+            return synced
+
+        synced = await eventually(found)
+        assert await self.deliver(adapter, [again]) == [replace(synced, request_id=ANY)]
+
+    async def test_reading_back_finds_nothing_that_was_not_applied(self) -> None:
+        """The connection was lost before the CRM did anything."""
+        adapter = self.adapter()
+        self.fail_write(kind="drop")
+        (outcome,) = await self.deliver(adapter, [delivery(1)])
+        assert isinstance(outcome, Unknown)
+        assert await adapter.read_back([delivery(1)]) == [None]
+
+    async def test_reading_back_compares_every_value(self) -> None:
+        """A contact that is there with another name was not delivered; the others have theirs."""
+        adapter = self.adapter()
+        batch = deliveries(4)
+        outcomes = await self.deliver(adapter, batch)
+        assert {type(outcome) for outcome in outcomes} == {Synced}
+        batch[1] = replace(batch[1], first_name="Ann")
+        batch[2] = replace(batch[2], company="", blank=frozenset({"company"}))
+        batch.insert(0, delivery(5))
+        before = self.writes
+        found = await adapter.read_back(batch)
+        assert [synced is not None for synced in found] == [False, True, False, False, True]
+        assert self.writes == before
+
+    async def test_reading_back_keeps_to_what_was_delivered(self) -> None:
+        """Values that we do not deliver, and empty ones, are the CRM's own affair."""
+        adapter = self.adapter()
+        await self.deliver(adapter, [delivery(1)])
+        (synced,) = await adapter.read_back([replace(delivery(1), company="", phone="")])
+        assert synced is not None
+
+    @pytest.mark.parametrize(
+        "dial", [{"throttle_rate": 1}, {"server_error_rate": 1}, {"drop_rate": 1}]
+    )
+    async def test_reading_back_through_a_fault_tells_nothing(self, dial: dict[str, int]) -> None:
+        """Neither is it taken for delivered, nor is anything raised."""
+        adapter = self.adapter()
+        await self.deliver(adapter, deliveries(2))
+        self.turn(**dial)
+        assert list(await adapter.read_back(deliveries(2))) == [None, None]
+
+    async def test_reading_back_with_refused_credentials_tells_nothing(self) -> None:
+        """The next push finds out, and pauses the lane."""
+        self.turn(token_expired=True)
+        assert list(await self.adapter().read_back(deliveries(2))) == [None, None]
+
     # --- credentials ----------------------------------------------------------
 
     async def test_refused_credentials_raise_and_hide_the_secret(self) -> None:
@@ -246,12 +337,45 @@ class AdapterConformance(Harness):
             await adapter.push([delivery(1)])
         assert SECRET not in f"{raised.value!r} {adapter!r}"
 
-    async def test_a_check_tells_good_credentials_from_bad_without_writing(self) -> None:
-        """The simulator counts no write."""
+    async def test_a_check_tells_good_credentials_from_bad(self) -> None:
+        """Both are answers, so the CRM was reached; no text repeats the secret."""
         adapter = self.adapter()
-        assert (await adapter.check()).valid
+        good = await adapter.check()
+        assert (good.valid, good.reachable) == (True, True)
         self.turn(token_expired=True)
-        standing = await adapter.check()
-        assert not standing.valid
-        assert SECRET not in repr(standing)
-        assert self.simulator.calls.as_json()["writes"] == 0
+        bad = await adapter.check()
+        assert (bad.valid, bad.reachable) == (False, True)
+        assert bad.message
+        assert SECRET not in repr((good, bad))
+
+    @pytest.mark.parametrize(
+        "dial",
+        [
+            {"throttle_rate": 1},
+            {"server_error_rate": 1},
+            {"server_error_rate": 1, "server_error_statuses": [500]},
+            {"drop_rate": 1},
+            {"hang_rate": 1},
+        ],
+    )
+    async def test_a_check_tells_a_crm_that_gave_no_answer(self, dial: dict[str, object]) -> None:
+        """Then nothing is said against the credentials."""
+        self.turn(**dial)
+        standing = await self.adapter().check()
+        assert (standing.valid, standing.reachable) == (False, False)
+        assert standing.message
+
+    async def test_a_check_tells_a_crm_that_is_not_there(self) -> None:
+        """Nobody listens at its address."""
+        standing = await self.unreachable().check()
+        assert (standing.valid, standing.reachable) == (False, False)
+
+    @pytest.mark.parametrize(
+        "dial", [{}, {"token_expired": True}, {"server_error_rate": 1}, {"throttle_rate": 1}]
+    )
+    async def test_checking_credentials_writes_nothing(self, dial: dict[str, object]) -> None:
+        """Whatever is found out about them."""
+        self.turn(**dial)
+        await self.adapter().check()
+        assert self.simulator.calls.as_json()["total"]
+        assert self.writes == 0

@@ -6,7 +6,6 @@ from crmsync_server.crm import brevo
 from tests.conformance.suite import AdapterConformance
 from tests.crm.support import SECRET, delivery
 
-_KEEPS = "empty values are left out: an import could not tell them from unknown ones"
 _NAMES = "Brevo's replies and reports always name the row"
 
 
@@ -18,7 +17,6 @@ class TestBrevoSingly(AdapterConformance):
     container = "attributes"
     names = ("FIRSTNAME", "LASTNAME", "COMPANY")
     lacks: ClassVar = {
-        "test_empty_values_clear_what_we_own": _KEEPS,
         "test_unnamed_culprits_do_not_sink_their_batch": _NAMES,
     }
 

@@ -1,7 +1,6 @@
 """HubSpot keeps the promises of every adapter, and its own."""
 
 from dataclasses import replace
-from typing import ClassVar
 
 from crmsync_server.crm import hubspot
 from crmsync_server.crm.hubspot_writes import CONTACTS
@@ -17,10 +16,6 @@ class TestHubSpot(AdapterConformance):
     build = staticmethod(hubspot.build)
     container = "properties"
     names = ("firstname", "lastname", "company")
-    lacks: ClassVar = {
-        "test_empty_values_keep_the_crms": "HubSpot supports no partial upsert by email, so the "
-        "whole owned set is sent and an empty value clears",
-    }
 
     async def test_a_merged_contact_is_found_again(self) -> None:
         """A merge retires both record ids; the contact is delivered to the merged record."""

@@ -10,10 +10,13 @@ from tests.crm.support import inputs as inputs_of
 
 UPSERT = "/crm/v3/objects/contacts/batch/upsert"
 UPDATE = "/crm/v3/objects/contacts/batch/update"
+READ = "/crm/v3/objects/contacts/batch/read"
 
 
 def accepted(request: httpx.Request) -> httpx.Response:
-    """Answer as HubSpot does when all is well, in another order than asked."""
+    """Answer as HubSpot does when all is well and new, in another order than asked."""
+    if request.url.path == READ:
+        return httpx.Response(207, json={"status": "COMPLETE", "results": [], "errors": []})
     results = [
         {"id": f"{index + 501}", "objectWriteTraceId": entry["objectWriteTraceId"]}
         for index, entry in enumerate(inputs_of(request))

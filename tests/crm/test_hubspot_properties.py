@@ -97,10 +97,4 @@ async def test_custom_properties_never_replace_the_owned_ones() -> None:
     properties = {"Email": "x@x.com", "hs_object_id": "1", "firstname": "No", "tier": "gold"}
     extra = Delivery(delivery(1).contact_id, 1, None, "a@x.com", "Ana", properties=properties)
     await push(crm, extra)
-    assert sent(crm.requests[-1]) == {
-        "tier": "gold",
-        "firstname": "Ana",
-        "lastname": "",
-        "phone": "",
-        "company": "",
-    }
+    assert sent(crm.requests[-1]) == {"tier": "gold", "firstname": "Ana"}

@@ -5,19 +5,22 @@ Brevo's other identifiers need not be asked for.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from http import HTTPStatus
 
 from crmsync_server.crm import brevo_import, brevo_single
 from crmsync_server.crm.adapter import Account, Capabilities, Delivery, Limit, Standing, Tools
 from crmsync_server.crm.bisect import Answer, deliver
+from crmsync_server.crm.brevo_back import found_back
 from crmsync_server.crm.brevo_calls import ACCOUNT_REFUSED, Brevo, judge, refused
+from crmsync_server.crm.brevo_limits import CONTACTS, CONTACTS_HOURLY, OTHER, AccountLimits
 from crmsync_server.crm.brevo_rows import Row, attribute_types, row
 from crmsync_server.crm.brevo_settle import Settlement
 from crmsync_server.crm.emails import deliverable
 from crmsync_server.crm.fanout import fan_out
 from crmsync_server.crm.guard import Faulted, Guard
-from crmsync_server.crm.http import caller, credential, number
+from crmsync_server.crm.http import caller, credential, gave_no_answer, number
 from crmsync_server.crm.outcomes import (
     Outcome,
     Postponed,
@@ -34,6 +37,7 @@ _IMPORT_BATCH = 5_000
 _SINGLE_BATCH = 100
 # How long a push may start calls; each may take its whole time, and reads attributes before.
 _STARTING = timedelta(seconds=90)
+_HOUR = timedelta(hours=1)
 _ATTRIBUTES_AGE = timedelta(minutes=10)
 _SAME_ADDRESS_WAIT = timedelta(minutes=1)
 _Types = Mapping[str, str]
@@ -51,22 +55,21 @@ def build(account: Account, tools: Tools) -> "BrevoAdapter":
     """
     headers = {"api-key": credential(account, "api_key")}
     list_id = number(account, "list_id", 0) or None
-    calls = Brevo(caller("Brevo", account, tools, headers), list_id)
+    limits = (
+        Limit(CONTACTS, number(account, "contacts_calls", 10), timedelta(seconds=1)),
+        Limit(CONTACTS_HOURLY, number(account, "contacts_hourly_calls", 36_000), _HOUR),
+        Limit(OTHER, number(account, "other_calls", 100), _HOUR),
+    )
+    account_calls = caller("Brevo", account, tools, headers)
+    calls = Brevo(replace(account_calls, limits=AccountLimits(limits)), list_id)
     capabilities = Capabilities(
         max_batch=_IMPORT_BATCH if list_id else _SINGLE_BATCH,
         concurrency=2,
         requires_email=True,
         idempotent=True,
         push_timeout=_STARTING + 2 * calls.caller.total_timeout,
-        limits=(
-            Limit("contacts", number(account, "contacts_calls", 10), timedelta(seconds=1)),
-            Limit(
-                "contacts_hourly",
-                number(account, "contacts_hourly_calls", 36_000),
-                timedelta(hours=1),
-            ),
-            Limit("other", number(account, "other_calls", 100), timedelta(hours=1)),
-        ),
+        limits=limits,
+        read_back=True,
     )
     return BrevoAdapter(calls, capabilities, number(account, "import_threshold", 50))
 
@@ -120,18 +123,30 @@ class BrevoAdapter:
         return await settlement.run([row(at, item, types) for at, item in enumerate(batch)])
 
     async def read_back(self, batch: Sequence[Delivery]) -> Sequence[Synced | None]:
-        """Tell nothing: not declared."""
-        return [None] * len(batch)
+        """Read the contacts one by one; more than a hundred are not worth so many calls.
+
+        A batch of that size went by import, and goes so again for one call.
+        """
+        sendable = [at for at, delivery in enumerate(batch) if deliverable(delivery.email)]
+        guard = self._guard()
+        found: Mapping[int, Synced] = {}
+        if len(sendable) <= _SINGLE_BATCH:
+            types = await guard.call(self._attribute_types)
+            if not isinstance(types, Faulted):
+                rows = [row(at, batch[at], types) for at in sendable]
+                found = await found_back(self._brevo, guard, rows)
+        return [found.get(at) for at in range(len(batch))]
 
     async def check(self) -> Standing:
         """Read one contact: the account itself is in the class of 100 calls an hour."""
         reply = await self._brevo.contacts("GET", params={"limit": "1"})
         if not isinstance(reply, Reply):
-            return Standing(valid=False, message=reply.message)
+            return Standing(valid=False, message=reply.message, reachable=False)
         if reply.status in ACCOUNT_REFUSED:
             return Standing(valid=False, message=str(refused(reply)))
         if reply.status != HTTPStatus.OK or "count" not in reply.fields:
-            return Standing(valid=False, message=f"Brevo answered {reply.status}: {reply.text}")
+            message = f"Brevo answered {reply.status}: {reply.text}"
+            return Standing(valid=False, message=message, reachable=not gave_no_answer(reply))
         count = text(reply.fields.get("count"))
         return Standing(valid=True, message=f"Brevo account with {count} contacts")
 
@@ -172,16 +187,15 @@ class _Push:
     async def run(self, rows: Sequence[Row]) -> dict[int, Outcome]:
         """Deliver the rows; outcomes by position."""
         first, again = _apart(rows)
-        importable = [row for row in first if not row.former_email]
+        importable = [row for row in first if not _is_for_itself(row)]
         if self._brevo.list_id is None or len(importable) < self._import_threshold:
             return await self._singly(rows)
-        # An import may take a changed address for a second contact; those go one by one.
-        changed = [row for row in first if row.former_email]
+        apart = [row for row in first if _is_for_itself(row)]
         # A row for the same address must not overtake the import: it waits for a later push.
         until = self._brevo.now() + _SAME_ADDRESS_WAIT
         later = Postponed(until, "SAME_ADDRESS", "another import has it", lane=False)
         waiting = dict.fromkeys((row.position for row in again), later)
-        return {**await self._import(importable), **await self._singly(changed), **waiting}
+        return {**await self._import(importable), **await self._singly(apart), **waiting}
 
     async def _import(self, rows: Sequence[Row]) -> dict[int, Outcome]:
         found: dict[int, Outcome] = {}
@@ -205,6 +219,15 @@ class _Push:
 
     async def _send_single(self, row: Row) -> Outcome | Faulted[Outcome]:
         return await self._guard.call(lambda: brevo_single.upsert(self._brevo, row))
+
+
+def _is_for_itself(row: Row) -> bool:
+    """Tell whether a row goes by a call of its own although others are imported.
+
+    An import may take a changed address for a second contact. It clears attributes only if it
+    does so for all its rows, and perhaps then for those that a row does not even mention.
+    """
+    return bool(row.former_email) or row.clears
 
 
 def _apart(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:

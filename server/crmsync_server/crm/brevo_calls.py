@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from http import HTTPStatus
 
 from crmsync_server.crm.adapter import CredentialsRefusedError
+from crmsync_server.crm.brevo_limits import CONTACTS_BUCKETS, OTHER, resets_at
 from crmsync_server.crm.guard import Faulted
 from crmsync_server.crm.http import Caller, Fault
 from crmsync_server.crm.outcomes import Outcome, Postponed, Rejected, Retry, Unknown
@@ -20,7 +21,6 @@ from crmsync_server.crm.replies import (
     http_date,
     mapping,
     retry_after,
-    seconds,
     text,
     texts,
 )
@@ -31,8 +31,6 @@ ACCOUNT_REFUSED = frozenset(
 )
 # A gateway answers these in Brevo's place: it does not know what Brevo did.
 _GATEWAY = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT})
-_DEFAULT_WAIT = timedelta(seconds=10)
-_SHORTEST_WAIT = timedelta(seconds=1)
 _LIST = re.compile(r"\blist[ _-]?ids?\b", re.IGNORECASE)
 # What may pass between Brevo's reading its clock and applying the first row.
 _CLOCK_MARGIN = timedelta(seconds=2)
@@ -60,14 +58,14 @@ class Brevo:
         return await self.caller.call(
             method,
             "/contacts" + path,
-            buckets=("contacts_hourly", "contacts"),
+            buckets=CONTACTS_BUCKETS,
             json=json,
             params=params,
         )
 
     async def process(self, process_id: str) -> Reply | Fault:
         """Ask once after an asynchronous process: one of the account's 100 calls an hour."""
-        return await self.caller.call("GET", f"/processes/{process_id}", buckets=("other",))
+        return await self.caller.call("GET", f"/processes/{process_id}", buckets=(OTHER,))
 
     def now(self) -> datetime:
         """Return the present time."""
@@ -87,7 +85,7 @@ def judge(reply: Reply, brevo: Brevo) -> Outcome | Faulted[Outcome]:
     if reply.status in ACCOUNT_REFUSED:
         raise refused(reply)
     if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
-        return Faulted(Postponed(_reset(reply, brevo.now()), "RATE_LIMIT", words(reply)))
+        return Faulted(Postponed(resets_at(reply, brevo.now()), "RATE_LIMIT", words(reply)))
     code = text(reply.fields.get("code")).upper()
     if reply.status == _TOO_EARLY or code == "ACCOUNT_IN_PROCESS":
         return Retry(code or "TOO_EARLY", words(reply), retry_after(reply.headers, brevo.now()))
@@ -117,11 +115,3 @@ def words(reply: Reply) -> str:
     taken = ", ".join(texts(metadata.get("duplicate_identifiers")))
     message = text(reply.fields.get("message")) or reply.text
     return brief(f"{message} (duplicate identifiers: {taken})" if taken else message)
-
-
-def _reset(reply: Reply, now: datetime) -> datetime:
-    # The header counts the seconds that remain; it is not a moment in time.
-    left = seconds(reply.headers.get("x-sib-ratelimit-reset"))
-    if left is None:
-        return retry_after(reply.headers, now) or now + _DEFAULT_WAIT
-    return now + max(left, _SHORTEST_WAIT)

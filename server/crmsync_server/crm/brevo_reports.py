@@ -68,7 +68,8 @@ async def _content(caller: Caller, url: str) -> str:
 
 def identifiers(rows: Sequence[Row]) -> Identifiers:
     """Return the positions of rows by their identifiers in lower case, the surest kind first."""
-    phones = {text(row.attributes[PHONE]): row.position for row in rows if PHONE in row.attributes}
+    sent = ((text(row.attributes.get(PHONE)), row.position) for row in rows)
+    phones = {phone: position for phone, position in sent if phone}
     bare = {phone.removeprefix("+"): position for phone, position in phones.items()}
     return (
         {row.ext_id: row.position for row in rows},

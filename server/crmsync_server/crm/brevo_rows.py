@@ -7,6 +7,7 @@ carries what the account has a place for, and notes what it leaves out.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from crmsync_server.crm.adapter import Delivery
 from crmsync_server.crm.emails import deliverable
@@ -15,11 +16,22 @@ from crmsync_server.crm.replies import mappings, text
 # An identifier of the contact, not an attribute that an account may lack.
 PHONE = "SMS"
 _IDENTIFIERS = frozenset({"EMAIL", "EXT_ID", PHONE})
+# What a delivery's fields are called at Brevo, and those that have no attribute there.
+_FIELDS = {
+    "first_name": "FIRSTNAME",
+    "last_name": "LASTNAME",
+    "phone": PHONE,
+    "company": "COMPANY",
+}
+_NOT_HERE = frozenset({"email", "tags"})
 _WRITABLE = frozenset({"", "normal", "category", "transactional"})
 _INTERNATIONAL = re.compile(r"\+[1-9]\d{6,14}")
 _PHONE_PUNCTUATION = re.compile(r"[\s().\-/]")
 _TRUE = frozenset({"true", "yes", "1"})
 _FALSE = frozenset({"false", "no", "0"})
+
+
+Value = str | float | bool | list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +40,7 @@ class Row:
 
     position: where the delivery stands in the batch.
     email: trimmed and in lower case.
+    attributes: an empty text clears the attribute.
     former_email: the address of the earlier delivery, when it has changed since.
     note: what was left out, for people to read.
     """
@@ -35,9 +48,14 @@ class Row:
     position: int
     email: str
     ext_id: str
-    attributes: Mapping[str, str | float | bool]
+    attributes: Mapping[str, Value]
     former_email: str = ""
     note: str = ""
+
+    @property
+    def clears(self) -> bool:
+        """Whether it clears an attribute."""
+        return "" in self.attributes.values()
 
 
 def attribute_types(body: Mapping[str, object]) -> Mapping[str, str]:
@@ -50,15 +68,15 @@ def attribute_types(body: Mapping[str, object]) -> Mapping[str, str]:
 
 
 def row(position: int, delivery: Delivery, types: Mapping[str, str]) -> Row:
-    """Return the row of a delivery; empty values are left out, so that they erase nothing.
+    """Return the row of a delivery; empty values are left out, unless they are to clear Brevo's.
 
     types: the account's attributes, from attribute_types.
     """
     wanted = _wanted(delivery)
-    kept: dict[str, str | float | bool] = {}
+    kept: dict[str, Value] = {}
     left_out: list[str] = []
     for name, value in wanted.items():
-        fit = _phone(value) if name == PHONE else _typed(value, types.get(name))
+        fit = _fitting(name, value, types)
         if fit is None:
             left_out.append(name)
         else:
@@ -77,14 +95,27 @@ def row(position: int, delivery: Delivery, types: Mapping[str, str]) -> Row:
 def _wanted(delivery: Delivery) -> dict[str, str]:
     # Consent is Brevo's to keep (emailBlacklisted, smsBlacklisted): no row ever carries it.
     custom = {name.upper(): value for name, value in delivery.properties.items()}
-    owned = {
-        "FIRSTNAME": delivery.first_name,
-        "LASTNAME": delivery.last_name,
-        PHONE: delivery.phone,
-        "COMPANY": delivery.company,
-    }
     usable = {name: value for name, value in custom.items() if name not in _IDENTIFIERS}
-    return {name: value for name, value in {**usable, **owned}.items() if value.strip()}
+    owned = {name: str(getattr(delivery, field)) for field, name in _FIELDS.items()}
+    wanted = {**dict.fromkeys(sorted(_blank(delivery)), ""), **usable, **owned}
+    blank = _blank(delivery)
+    return {
+        name: value if value.strip() else ""
+        for name, value in wanted.items()
+        if value.strip() or name in blank
+    }
+
+
+def _blank(delivery: Delivery) -> set[str]:
+    names = {_FIELDS.get(name, name).upper() for name in delivery.blank - _NOT_HERE}
+    return names - (_IDENTIFIERS - {PHONE})
+
+
+def _fitting(name: str, value: str, types: Mapping[str, str]) -> Value | None:
+    """Return a value as Brevo takes it; None when there is no such attribute, or no such value."""
+    if not value:
+        return "" if name == PHONE or name in types else None
+    return _phone(value) if name == PHONE else _typed(value, types.get(name))
 
 
 def _phone(value: str) -> str | None:
@@ -94,7 +125,7 @@ def _phone(value: str) -> str | None:
     return bare if _INTERNATIONAL.fullmatch(bare) else None
 
 
-def _typed(value: str, kind: str | None) -> str | float | bool | None:
+def _typed(value: str, kind: str | None) -> Value | None:
     """Return a value as the attribute's type; None when there is no such attribute or value."""
     match kind:
         case None:
@@ -104,6 +135,10 @@ def _typed(value: str, kind: str | None) -> str | float | bool | None:
         case "boolean":
             lowered = value.strip().lower()
             return lowered in _TRUE if lowered in _TRUE | _FALSE else None
+        case "date":
+            return _date(value)
+        case "multiple-choice":
+            return [choice.strip() for choice in value.split(";") if choice.strip()]
         case _:
             return value
 
@@ -111,6 +146,14 @@ def _typed(value: str, kind: str | None) -> str | float | bool | None:
 def _float(value: str) -> float | None:
     try:
         return float(value)
+    except ValueError:
+        return None
+
+
+def _date(value: str) -> str | None:
+    """Return the day of an ISO date or time."""
+    try:
+        return datetime.fromisoformat(value.strip()).date().isoformat()
     except ValueError:
         return None
 
@@ -125,7 +168,9 @@ def holds(row: Row, contact: Mapping[str, object]) -> bool:
 
 
 def _comparable(value: object) -> str:
-    # Brevo shows phones without the plus, and whole floats without the point.
+    # Brevo shows phones without the plus, whole floats without the point, and no cleared values.
+    if value is None:
+        return ""
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return value.removeprefix("+") if isinstance(value, str) else str(value)

@@ -72,10 +72,31 @@ class Settlement:
         if not isinstance(seen, set):
             return self.later(seen, len(rows))
         found.update({r.position: _synced(r) for r in unnamed if r.email in seen})
-        missing = [row for row in rows if row.position not in found]
-        singly = await fan_out(missing, lambda row: self._guard.call(lambda: self._look_up(row)))
-        found.update({row.position: o for row, o in zip(missing, singly, strict=True)})
+        found.update(await self._singly([row for row in rows if row.position not in found]))
         return [found[row.position] for row in rows]
+
+    async def _singly(self, rows: Sequence[Row]) -> dict[int, Outcome]:
+        """Look rows up one by one; what could not be looked up is asked after again later.
+
+        Raises CredentialsRefusedError if that ended the search; the ticket stays good.
+        """
+        unanswered: dict[int, Outcome] = {}
+
+        async def ask(row: Row) -> Outcome | Faulted[Outcome]:
+            answer: Outcome | Faulted[Outcome]
+            answer = await self._guard.call(lambda: self._look_up(row))
+            if isinstance(answer, Faulted):
+                unanswered[row.position] = answer.outcome
+            return answer
+
+        outcomes = await fan_out(rows, ask)
+        found = {row.position: o for row, o in zip(rows, outcomes, strict=True)}
+        if unanswered:
+            self._guard.conclude(())
+            # One wait for all of them, so that they stay together under one ticket.
+            later = self.later(max(unanswered.values(), key=_until), 1)
+            found.update(dict.fromkeys(unanswered, later[0]))
+        return found
 
     async def _modified(self, wanted: set[str]) -> set[str] | Reply | Outcome:
         """Read back the wanted addresses among the contacts modified since the import began."""
@@ -117,6 +138,8 @@ class Settlement:
             verdict = None if reply.status in _LOOKED else judge(reply, self._brevo)
             if isinstance(verdict, Faulted):
                 return verdict
+            if isinstance(verdict, Retry):
+                return Faulted(verdict)
         return Retry("UNACCOUNTED", "Brevo's import completed without this contact")
 
     def _is_delivered(self, row: Row, contact: Mapping[str, object]) -> bool:
@@ -125,6 +148,12 @@ class Settlement:
         return holds(row, contact) or (
             same_address and _modified_time(contact) >= self._ticket.since
         )
+
+
+def _until(outcome: Outcome) -> datetime:
+    if isinstance(outcome, Postponed):
+        return outcome.until
+    return datetime.min.replace(tzinfo=UTC)
 
 
 def _synced(row: Row) -> Synced:

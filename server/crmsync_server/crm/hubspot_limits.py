@@ -38,7 +38,7 @@ def wait(reply: Reply, now: datetime, zone: tzinfo) -> Postponed:
     if reply.status == MIGRATING:
         return Postponed(asked or now + _MIGRATION, "MIGRATING", words)
     if is_daily(reply):
-        return Postponed(_next_midnight(now, zone), "DAILY", words)
+        return Postponed(next_midnight(now, zone), "DAILY", words)
     return Postponed(asked or now + _interval(reply), _policy(reply), words)
 
 
@@ -51,7 +51,8 @@ def _interval(reply: Reply) -> timedelta:
     return milliseconds / 1000 if milliseconds else _BURST
 
 
-def _next_midnight(now: datetime, zone: tzinfo) -> datetime:
+def next_midnight(now: datetime, zone: tzinfo) -> datetime:
+    """Return when the next day begins in a zone."""
     tomorrow = now.astimezone(zone).date() + timedelta(days=1)
     return datetime.combine(tomorrow, time.min, tzinfo=zone).astimezone(UTC)
 

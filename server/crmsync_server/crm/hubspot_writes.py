@@ -7,6 +7,14 @@ from crmsync_server.crm.adapter import Delivery
 
 MAX_BATCH = 100
 CONTACTS = "/crm/v3/objects/contacts"
+# What a delivery's fields are called at HubSpot.
+_FIELDS = {
+    "first_name": "firstname",
+    "last_name": "lastname",
+    "phone": "phone",
+    "company": "company",
+}
+_RESERVED = frozenset({*_FIELDS.values(), "email", "hs_object_id"})
 # An update may turn into an upsert (record gone) and back (address taken), no further.
 _MAX_TURNS = 2
 
@@ -51,6 +59,10 @@ class Write:
         """Return the write aimed at a record that already holds the address."""
         return replace(self, record_id=record_id, keep_email=True, turns=self.turns + 1)
 
+    def found(self, record_id: str) -> "Write":
+        """Return the write aimed at the record that was found to hold the address."""
+        return replace(self, record_id=record_id, keep_email=True)
+
     def again(self) -> "Write":
         """Return the write for a later call of the same push, the same way."""
         return replace(self, turns=self.turns + 1)
@@ -73,30 +85,38 @@ def path(call: Sequence[Write]) -> str:
 def _input(write: Write) -> dict[str, object]:
     entry: dict[str, object] = {
         "id": write.key,
-        "properties": _properties(write),
+        "properties": properties(write),
         "objectWriteTraceId": write.trace_id,
     }
     # batch/update takes record ids only; naming a property there has made HubSpot refuse calls.
     return entry if write.record_id else {**entry, "idProperty": "email"}
 
 
-def _properties(write: Write) -> dict[str, str]:
-    # HubSpot supports no partial upsert by email, so the whole owned set goes every time and
-    # an empty value clears HubSpot's: our contact is the source of truth for what it owns.
-    delivery = write.delivery
-    owned = {
-        "firstname": delivery.first_name,
-        "lastname": delivery.last_name,
-        "phone": delivery.phone,
-        "company": delivery.company,
-    }
-    if write.record_id and not write.keep_email:
-        owned["email"] = write.email
-    reserved = {*owned, "email", "hs_object_id"}
-    custom = {
-        name: value for name, value in write.properties.items() if name.lower() not in reserved
-    }
-    return {**custom, **owned}
+def custom(delivery: Delivery) -> Mapping[str, str]:
+    """Return a delivery's own properties, with those to be cleared of which it has no value."""
+    given = {name.lower() for name in delivery.properties} | _RESERVED | _FIELDS.keys() | {"tags"}
+    cleared = {name: "" for name in sorted(delivery.blank) if name.lower() not in given}
+    return {**delivery.properties, **cleared}
+
+
+def properties(write: Write) -> dict[str, str]:
+    """Return what is sent, by HubSpot's names: values, and empty ones for what is to be cleared."""
+    blank = {_FIELDS.get(name, name).lower() for name in write.delivery.blank}
+    wanted = _wanted(write)
+    sent = {name: value for name, value in wanted.items() if value or name.lower() in blank}
+    moved = write.record_id and not write.keep_email
+    return {**sent, "email": write.email} if moved else sent
+
+
+def is_partial(write: Write) -> bool:
+    """Tell whether a write leaves out something that we own: the CRM is to keep what it has."""
+    return not _wanted(write).keys() <= properties(write).keys()
+
+
+def _wanted(write: Write) -> dict[str, str]:
+    own = {n: value for n, value in write.properties.items() if n.lower() not in _RESERVED}
+    fields = {name: str(getattr(write.delivery, field)) for field, name in _FIELDS.items()}
+    return {name: value if value.strip() else "" for name, value in {**own, **fields}.items()}
 
 
 def calls(writes: Sequence[Write]) -> list[list[Write]]:

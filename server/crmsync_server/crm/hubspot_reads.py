@@ -1,0 +1,138 @@
+"""Asks HubSpot which contacts it has, and what it holds of them."""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from crmsync_server.crm.guard import Faulted
+from crmsync_server.crm.http import Caller
+from crmsync_server.crm.hubspot_errors import credentials_error, is_not_found
+from crmsync_server.crm.hubspot_limits import WAITING
+from crmsync_server.crm.hubspot_writes import CONTACTS, MAX_BATCH, Write, properties
+from crmsync_server.crm.outcomes import Outcome, Postponed, Retry, Synced
+from crmsync_server.crm.replies import Reply, brief, mapping, mappings, text
+
+READ = f"{CONTACTS}/batch/read"
+_EMAILS = ("email", "hs_additional_emails")
+_READ_STATUS = frozenset({HTTPStatus.OK, HTTPStatus.MULTI_STATUS})
+_REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A contact as HubSpot holds it.
+
+    emails: its primary address and its further ones, in lower case.
+    """
+
+    id: str
+    emails: frozenset[str]
+    properties: Mapping[str, object]
+
+    def holds(self, write: Write) -> bool:
+        """Tell whether every value of a write is there, cleared ones included.
+
+        Values are compared as they were sent: a value that HubSpot changes counts as missing.
+        """
+        return write.email in self.emails and all(
+            text(self.properties.get(name.lower())) == value
+            for name, value in properties(write).items()
+            if name != "email"
+        )
+
+
+class Records:
+    """The contacts of one portal."""
+
+    def __init__(
+        self,
+        caller: Caller,
+        buckets: Sequence[str],
+        wait: Callable[[Reply], Awaitable[Postponed]],
+    ) -> None:
+        """Nothing is called yet.
+
+        Args:
+            caller: the portal's.
+            buckets: what each call takes from.
+            wait: reads until when a reply with one of `hubspot_limits.WAITING` asks to wait.
+        """
+        self._caller = caller
+        self._buckets = buckets
+        self._wait = wait
+
+    async def read(
+        self, keys: Iterable[str], names: Iterable[str], *, by_email: bool
+    ) -> list[Record] | Faulted[Outcome]:
+        """Return those that exist, in any order, with these properties; a call for each hundred.
+
+        Args:
+            keys: record ids, or addresses where `by_email`.
+            names: of properties.
+            by_email: whether the keys are addresses, primary or further ones.
+
+        Raises:
+            CredentialsRefusedError: HubSpot refuses the token.
+        """
+        wanted, found = sorted(set(keys)), list[Record]()
+        shown = sorted({*_EMAILS, *(name.lower() for name in names)})
+        by = {"idProperty": "email"} if by_email else {}
+        for start in range(0, len(wanted), MAX_BATCH):
+            inputs = [{"id": key} for key in wanted[start : start + MAX_BATCH]]
+            body = {"inputs": inputs, "properties": shown, **by}
+            reply = await self._caller.call("POST", READ, buckets=self._buckets, json=body)
+            records = await self._records(reply)
+            if isinstance(records, Faulted):
+                return records
+            found += records
+        return found
+
+    async def _records(self, reply: Reply | Outcome) -> list[Record] | Faulted[Outcome]:
+        match reply:
+            case Postponed():
+                return Faulted(reply)
+            case Reply(status=status) if status in _READ_STATUS and "results" in reply.fields:
+                return list(map(_record, _live(reply)))
+            case Reply(status=HTTPStatus.NOT_FOUND) if is_not_found(reply.fields):
+                return []
+            case Reply(status=status) if status in _REFUSED:
+                raise credentials_error(reply)
+            case Reply(status=status) if status in WAITING:
+                return Faulted(await self._wait(reply))
+        said = reply.text if isinstance(reply, Reply) else getattr(reply, "message", "")
+        # Only a question was asked: whatever the fault, nothing was written.
+        return Faulted(Retry("RECORDS_UNREAD", brief(f"HubSpot's records are unknown: {said}")))
+
+
+def _live(reply: Reply) -> Iterable[Mapping[str, object]]:
+    return (one for one in mappings(reply.fields["results"]) if one.get("archived") is not True)
+
+
+def _record(result: Mapping[str, object]) -> Record:
+    held = mapping(result.get("properties"))
+    emails = ";".join(text(held.get(name)) for name in _EMAILS).lower().split(";")
+    return Record(text(result.get("id")), frozenset(e.strip() for e in emails if e.strip()), held)
+
+
+async def found_back(records: Records, writes: Sequence[Write]) -> dict[int, Synced]:
+    """Return the writes that HubSpot already holds, by position.
+
+    Looks for a known record by its id first, as the write did, and then by address. A fault ends
+    the search; what was found before counts. Raises CredentialsRefusedError.
+    """
+    found: dict[int, Synced] = {}
+    names = {name for write in writes for name in properties(write)}
+    by_id = {write.record_id for write in writes if write.record_id}
+    known = await records.read(by_id, names, by_email=False)
+    if isinstance(known, Faulted):
+        return found
+    record_of = {record.id: record for record in known}
+    gone = [write for write in writes if write.record_id not in record_of]
+    others = await records.read({write.email for write in gone}, names, by_email=True)
+    addressed = [] if isinstance(others, Faulted) else others
+    holder_of = {email: record for record in addressed for email in record.emails}
+    for write in writes:
+        record = record_of.get(write.record_id) or holder_of.get(write.email)
+        if record is not None and record.holds(write):
+            found[write.position] = Synced(record.id, note=write.note)
+    return found
