@@ -5,7 +5,7 @@ between what was surely not sent (nothing applied) and what may have arrived (un
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from http import HTTPStatus
@@ -14,7 +14,8 @@ from typing import Protocol
 import aiohttp
 import httpx
 
-from crmsync_server.crm.adapter import Account, Allowance, QuotaExhaustedError, Tools
+from crmsync_server.crm.adapter import Account, Allowance, QuotaExhaustedError, Standing, Tools
+from crmsync_server.crm.addresses import AddressRefusedError
 from crmsync_server.crm.outcomes import Postponed, Retry, Unknown
 from crmsync_server.crm.replies import Reply, read, retry_after
 
@@ -97,9 +98,13 @@ class Caller:
         *,
         buckets: Sequence[str],
         json: object = None,
+        form: Mapping[str, str] | None = None,
         params: Mapping[str, str] | None = None,
     ) -> Reply | Fault:
-        """Take one call from each bucket, then make it; never raises for network or quota."""
+        """Take one call from each bucket, then make it; never raises for network or quota.
+
+        Raises CredentialsRefusedError when the account's address may not be called.
+        """
         try:
             for bucket in buckets:
                 await self.tools.quota.take(bucket)
@@ -109,6 +114,7 @@ class Caller:
             method,
             self.account.base_url + path,
             json=json,
+            data=form,
             params=params,
             headers=dict(self.headers),
             timeout=timeouts(self.read_timeout),
@@ -167,6 +173,14 @@ def was_not_sent(fault: Exception) -> bool:
     if isinstance(cause, aiohttp.ClientError):
         return isinstance(cause, _BEFORE_SENDING_AIOHTTP)
     return isinstance(fault, _BEFORE_SENDING)
+
+
+async def checked(check: Awaitable[Standing]) -> Standing:
+    """Return what a check found; an address that may not be called is one that gives no answer."""
+    try:
+        return await check
+    except AddressRefusedError as refused:
+        return Standing(valid=False, message=str(refused), reachable=False)
 
 
 def gave_no_answer(found: Reply | Fault) -> bool:
