@@ -15,6 +15,7 @@ import pytest
 
 from crmsync_server.crm.adapter import CredentialsRefusedError
 from crmsync_server.crm.outcomes import Postponed, Rejected, Retry, Skipped, Synced, Unknown
+from crmsync_server.crm.transport import GuardedTransport
 from tests.conformance.harness import Emptied, Harness, Held
 from tests.crm.support import SECRET, deliveries, delivery
 from tests.eventually import eventually
@@ -263,6 +264,18 @@ class AdapterConformance(Harness):
         assert rejected == {one.email for one in batch if self.simulator.faults.rejects(one.email)}
         assert synced == {one.email for one in batch} - rejected
         assert sorted(contact["email"] for contact in self.simulator.contacts()) == sorted(synced)
+
+    async def test_a_crm_at_an_address_that_is_not_allowed_is_not_called(self) -> None:
+        """The simulator is inside our own network: the lane pauses, and nothing arrives."""
+        async with httpx.AsyncClient(transport=GuardedTransport()) as client:
+            adapter = self.adapter(client)
+            with pytest.raises(CredentialsRefusedError):
+                await adapter.push([delivery(1)])
+            standing = await adapter.check()
+            if adapter.capabilities.read_back:
+                assert list(await adapter.read_back([delivery(1)])) == [None]
+        assert (standing.valid, standing.reachable) == (False, False)
+        assert self.simulator.calls.as_json()["total"] == 0
 
     # --- reading back ---------------------------------------------------------
 

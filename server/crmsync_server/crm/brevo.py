@@ -20,7 +20,7 @@ from crmsync_server.crm.brevo_settle import Settlement
 from crmsync_server.crm.emails import deliverable
 from crmsync_server.crm.fanout import fan_out
 from crmsync_server.crm.guard import Faulted, Guard
-from crmsync_server.crm.http import caller, credential, gave_no_answer, number
+from crmsync_server.crm.http import caller, checked, credential, gave_no_answer, number
 from crmsync_server.crm.outcomes import (
     Outcome,
     Postponed,
@@ -139,6 +139,9 @@ class BrevoAdapter:
 
     async def check(self) -> Standing:
         """Read one contact: the account itself is in the class of 100 calls an hour."""
+        return await checked(self._standing())
+
+    async def _standing(self) -> Standing:
         reply = await self._brevo.contacts("GET", params={"limit": "1"})
         if not isinstance(reply, Reply):
             return Standing(valid=False, message=reply.message, reachable=False)

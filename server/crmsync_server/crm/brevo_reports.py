@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import aiohttp
 import httpx
 
+from crmsync_server.crm.addresses import AddressRefusedError
 from crmsync_server.crm.brevo_rows import PHONE, Row
 from crmsync_server.crm.http import Caller, timeouts
 from crmsync_server.crm.outcomes import Rejected
@@ -48,7 +49,7 @@ async def _download(caller: Caller, url: str) -> str:
     try:
         async with asyncio.timeout(caller.total_timeout.total_seconds()):
             return await _content(caller, url)
-    except (httpx.HTTPError, aiohttp.ClientError, TimeoutError):
+    except (httpx.HTTPError, aiohttp.ClientError, TimeoutError, AddressRefusedError):
         return ""
 
 
