@@ -28,7 +28,7 @@ from crmsync_server.sync.verdict import RetryPolicy
 
 ORG = "bench"
 CRM = "noop"
-BATCH = 100
+BATCH = 200  # the fastest of 50, 100, 200 and 500
 _POLL = 5.0
 _GRACE = 10.0
 _PATIENCE = 600.0

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crmsync_server.store import contact, queue
+from crmsync_server.store.claimed import Claimed
 from crmsync_server.store.content import Content
 from crmsync_server.store.db import Database
 from crmsync_server.store.ids import new_id, new_ids
@@ -75,6 +75,6 @@ async def enqueue(
 
 async def claim(
     connection: AsyncConnection, size: int = 100, org_id: str = ORG, crm: str = CRM
-) -> Sequence[sa.Row[Any]]:
+) -> Sequence[Claimed]:
     """Claim as a server does."""
-    return await queue.claim(connection, org_id, crm, size=size, lease=LEASE, owner="tests")
+    return await queue.claim(connection, org_id, crm, queue.Terms(size, LEASE, "tests"))

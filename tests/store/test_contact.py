@@ -37,8 +37,8 @@ class Kept:
     async def claim(self, crm: str) -> None:
         """Claim it as the engine does."""
         async with self.database.org(ORG) as connection:
-            lease = timedelta(minutes=1)
-            assert await queue.claim(connection, ORG, crm, size=1, lease=lease, owner="tests")
+            terms = queue.Terms(1, timedelta(minutes=1), "tests")
+            assert await queue.claim(connection, ORG, crm, terms)
 
     async def edit(self) -> None:
         """Change it."""

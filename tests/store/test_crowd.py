@@ -4,7 +4,6 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import pytest
@@ -12,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crmsync_server.store import queue, session
+from crmsync_server.store.claimed import Attempt
 from crmsync_server.store.db import Database
 from crmsync_server.store.invariants import violations
 from crmsync_server.store.states import AttemptOutcome, SyncStatus
@@ -30,7 +30,7 @@ class Visitor:
         self._database = database
         self._ids = ids
         self._random = random.Random(seed)  # noqa: S311 - chooses what to test
-        self._rows: list[sa.Row[Any]] = []
+        self._rows: list[Attempt] = []
         self._sessions: list[UUID] = []
         self._tickets = 0
         self._seed = seed
@@ -113,7 +113,7 @@ class Visitor:
     def _under_way(self) -> list[tuple[UUID, int]]:
         return [(row.contact_id, row.attempt) for row in self._rows]
 
-    def _ended(self, row: sa.Row[Any]) -> queue.Finished:
+    def _ended(self, row: Attempt) -> queue.Finished:
         return _ended(
             row,
             *self._random.choice(
@@ -126,7 +126,7 @@ class Visitor:
         )
 
 
-def _ended(row: sa.Row[Any], status: SyncStatus, outcome: AttemptOutcome) -> queue.Finished:
+def _ended(row: Attempt, status: SyncStatus, outcome: AttemptOutcome) -> queue.Finished:
     return queue.Finished(
         row.contact_id,
         row.attempt,

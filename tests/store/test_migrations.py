@@ -35,8 +35,11 @@ CATALOGUE: Mapping[str, str] = {
         FROM pg_constraint
         JOIN pg_class AS relation ON relation.oid = conrelid
         WHERE contype <> 'n' AND relation.relname = ANY(:tables)""",
+    # How full their pages are filled is the migrations' alone, as it is for tables.
     "indexes": """
-        SELECT relation.relname || '.' || entry.relname, pg_get_indexdef(indexrelid)
+        SELECT
+            relation.relname || '.' || entry.relname,
+            regexp_replace(pg_get_indexdef(indexrelid), ' WITH \\(fillfactor=''[0-9]+''\\)', '')
         FROM pg_index
         JOIN pg_class AS relation ON relation.oid = indrelid
         JOIN pg_class AS entry ON entry.oid = indexrelid

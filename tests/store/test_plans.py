@@ -1,6 +1,6 @@
 """The plans of the engine's statements: by the indexes made for them, analyzed or not."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from crmsync_server.store.claimed import Claimed
 from crmsync_server.store.db import Database
 from crmsync_server.store.statements import statement
 from tests.store import people
@@ -69,7 +70,8 @@ def assert_by_index(nodes: Iterator[Plan], index: str) -> None:
 
 async def test_a_claim_reads_the_head_of_the_queue(busy: Database) -> None:
     """However long it is."""
-    parameters = {"org_id": ORG, "crm": CRM, "size": 100, "lease": people.LEASE, "owner": "tests"}
+    terms = {"size": 100, "lease": people.LEASE, "owner": "tests", "salt": b""}
+    parameters = {"org_id": ORG, "crm": CRM, **terms}
     async with busy.org(ORG) as connection:
         nodes = await explain(connection, "queue/claim", parameters)
     assert_by_index(nodes, "contact_syncs_queue_idx")
@@ -79,26 +81,50 @@ async def test_a_finish_finds_each_record_by_its_key(busy: Database) -> None:
     """And the items that wait for it by theirs."""
     async with busy.org(ORG) as connection:
         rows = await people.claim(connection, 100)
-        parameters = {
-            "org_id": ORG,
-            "crm": CRM,
-            "slot": 0,
-            "contact_ids": [row.contact_id for row in rows],
-            "attempts": [row.attempt for row in rows],
-            "statuses": ["COMPLETE"] * 99 + ["QUEUED"],
-            "outcomes": ["SYNCED"] * 99 + ["RETRY"],
-            "crm_contact_ids": ["1"] * 100,
-            "error_codes": [None] * 100,
-            "error_messages": [None] * 100,
-            "request_ids": [None] * 100,
-            "skip_reasons": [None] * 100,
-            "retry_counts": [0] * 100,
-            "due_times": [await connection.scalar(sa.text("SELECT now()"))] * 100,
-            "clock": await connection.scalar(sa.text("SELECT now()")),
-        }
+        parameters = await _finishing(connection, rows)
         nodes = list(await explain(connection, "queue/finish", parameters))
     assert_by_index(iter(nodes), "contact_syncs_pkey")
-    assert_by_index(iter(nodes), "session_items_pending_idx")
+    assert_by_index(iter(nodes), "session_items_contact_idx")
+
+
+async def test_a_finish_reads_no_item_of_earlier_sessions(database: Database) -> None:
+    """A contact that is queued every hour for years costs what a new one does."""
+    ids = await people.populate(database, 1)
+    nodes: list[Plan] = []
+    for _ in range(20):
+        async with database.org(ORG) as connection:
+            await people.enqueue(connection, ids, people.order(force=True))
+            rows = await people.claim(connection, 1)
+        async with database.org(ORG) as connection:
+            parameters = await _finishing(connection, rows, ended=1)
+            nodes = list(await explain(connection, "queue/finish", parameters))
+    [scan] = [node for node in nodes if node.get("Index Name") == "session_items_contact_idx"]
+    assert (scan["Actual Rows"], scan.get("Rows Removed by Filter", 0)) == (1, 0)
+
+
+async def _finishing(
+    connection: AsyncConnection, rows: Sequence[Claimed], ended: int = 99
+) -> dict[str, object]:
+    """Return the parameters that end so many of the rows, and queue the rest again."""
+    count = len(rows)
+    now = await connection.scalar(sa.text("SELECT now()"))
+    return {
+        "org_id": ORG,
+        "crm": CRM,
+        "slot": 0,
+        "contact_ids": [row.contact_id for row in rows],
+        "attempts": [row.attempt for row in rows],
+        "statuses": ["COMPLETE"] * ended + ["QUEUED"] * (count - ended),
+        "outcomes": ["SYNCED"] * ended + ["RETRY"] * (count - ended),
+        "crm_contact_ids": ["1"] * count,
+        "error_codes": None,
+        "error_messages": None,
+        "request_ids": None,
+        "skip_reasons": None,
+        "retry_counts": [0] * count,
+        "due_times": [now] * count,
+        "clock": now,
+    }
 
 
 async def test_lanes_are_found_without_reading_the_queue(busy: Database) -> None:

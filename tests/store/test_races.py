@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crmsync_server.store import contact, queue, session
+from crmsync_server.store.claimed import Attempt
 from crmsync_server.store.db import Database
 from crmsync_server.store.invariants import violations
 from crmsync_server.store.states import AttemptOutcome, SyncStatus
@@ -56,7 +57,7 @@ async def assert_waiting(database: Database) -> None:
     assert waiting == 1
 
 
-def synced(row: sa.Row[Any]) -> queue.Finished:
+def synced(row: Attempt) -> queue.Finished:
     """End a claimed row's attempt well."""
     return queue.Finished(
         row.contact_id,
@@ -67,7 +68,7 @@ def synced(row: sa.Row[Any]) -> queue.Finished:
     )
 
 
-def again(row: sa.Row[Any], outcome: AttemptOutcome = AttemptOutcome.RETRY) -> queue.Finished:
+def again(row: Attempt, outcome: AttemptOutcome = AttemptOutcome.RETRY) -> queue.Finished:
     """Give a claimed row's attempt back to the queue."""
     return queue.Finished(
         row.contact_id,
@@ -113,7 +114,7 @@ async def state(database: Database, session_id: UUID) -> str:
     return str(row.state)
 
 
-async def one_under_way(database: Database) -> tuple[UUID, UUID, sa.Row[Any]]:
+async def one_under_way(database: Database) -> tuple[UUID, UUID, Attempt]:
     """Queue and claim one contact; return it, its session and the claim."""
     [contact_id] = await people.populate(database, 1)
     session_id = await run(database, enqueueing([contact_id]))

@@ -153,7 +153,7 @@ async def test_what_a_dead_server_left_is_rescued_and_delivered(shop: Shop) -> N
     """Once its lease is over; the attempt is in the history as lost."""
     ids, session_id = await shop.stock(3)
     async with shop.database.org(ORG) as connection:
-        await queue.claim(connection, ORG, CRM, size=3, lease=timedelta(0), owner="dead")
+        await queue.claim(connection, ORG, CRM, queue.Terms(3, timedelta(0), "dead"))
     bench = shop.bench
     rescue = Rescue(
         shop.database, bench.hints, bench.policy, timedelta(seconds=1), now, lambda *_: True

@@ -21,6 +21,7 @@ from crmsync_server.crm.outcomes import (
     Unknown,
 )
 from crmsync_server.store import queue
+from crmsync_server.store.claimed import Claimed
 from crmsync_server.store.db import Database
 from crmsync_server.sync.verdict import LEAST_WAIT, RetryPolicy, judge, release
 from tests.sync.model import Key
@@ -35,7 +36,7 @@ class Claim:
     """One attempt, as the worker that claimed it remembers it."""
 
     key: Key
-    row: sa.Row[Any]
+    row: Claimed
 
     @property
     def attempt(self) -> int:

@@ -10,6 +10,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from crmsync_server.store.claimed import Claimed, Expired
 from crmsync_server.store.statements import statement
 from crmsync_server.store.states import AttemptOutcome, SessionKind, SyncStatus
 
@@ -43,6 +44,20 @@ class Order:
     creator: str
     high: bool = False
     force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How to claim: how many at most, for how long without a sign of life, and in whose name.
+
+    salt: what the CRM gets besides the contact's content (its field mapping): where that changes,
+        what was delivered is no longer what would be.
+    """
+
+    size: int
+    lease: timedelta
+    owner: str
+    salt: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,17 +147,26 @@ async def refusals(
 
 
 async def claim(
-    connection: AsyncConnection, org_id: str, crm: str, *, size: int, lease: timedelta, owner: str
-) -> Sequence[sa.Row[Any]]:
-    """Claim up to size deliveries of a lane under a lease; empty when none is due."""
-    parameters = {"org_id": org_id, "crm": crm, "size": size, "lease": lease, "owner": owner}
-    return (await connection.execute(statement("queue/claim"), parameters)).all()
+    connection: AsyncConnection, org_id: str, crm: str, terms: Terms
+) -> Sequence[Claimed]:
+    """Claim deliveries of a lane under a lease; empty when none is due."""
+    parameters = {
+        "org_id": org_id,
+        "crm": crm,
+        "size": terms.size,
+        "lease": terms.lease,
+        "owner": terms.owner,
+        "salt": terms.salt,
+    }
+    rows = await connection.execute(statement("queue/claim"), parameters)
+    return [Claimed._make(row) for row in rows]
 
 
 async def finish(
     connection: AsyncConnection, org_id: str, crm: str, batch: Sequence[Finished]
 ) -> Receipt:
     """Record what attempts ended in; those that lost their lease meanwhile change nothing."""
+    batch = sorted(batch, key=_place)
     if any(one.status == SyncStatus.QUEUED for one in batch):
         await lock(connection, org_id, crm, [one.contact_id for one in batch])
     row = (
@@ -203,10 +227,11 @@ async def expired_lanes(connection: AsyncConnection) -> Sequence[sa.Row[Any]]:
 
 async def lock_expired(
     connection: AsyncConnection, org_id: str, crm: str, *, size: int
-) -> Sequence[sa.Row[Any]]:
+) -> Sequence[Expired]:
     """Lock a lane's deliveries whose lease is over, until they are finished."""
     parameters = {"org_id": org_id, "crm": crm, "size": size}
-    return (await connection.execute(statement("queue/lock_expired"), parameters)).all()
+    rows = await connection.execute(statement("queue/lock_expired"), parameters)
+    return [Expired._make(row) for row in rows]
 
 
 async def due_lanes(connection: AsyncConnection) -> Sequence[sa.Row[Any]]:
@@ -254,10 +279,11 @@ async def claim_ticket(
 
 async def held(
     connection: AsyncConnection, org_id: str, crm: str, ticket: str
-) -> Sequence[sa.Row[Any]]:
+) -> Sequence[Claimed]:
     """Return the deliveries held under a ticket, in the shape of claim."""
     parameters = {"org_id": org_id, "crm": crm, "ticket": ticket}
-    return (await connection.execute(statement("queue/held"), parameters)).all()
+    rows = await connection.execute(statement("queue/held"), parameters)
+    return [Claimed._make(row) for row in rows]
 
 
 async def renew_ticket(
@@ -272,6 +298,11 @@ async def drop_ticket(connection: AsyncConnection, org_id: str, crm: str, ticket
     """Forget a ticket, unless something is still held under it."""
     parameters = {"org_id": org_id, "crm": crm, "ticket": ticket}
     await connection.execute(statement("queue/drop_ticket"), parameters)
+
+
+def _place(one: Finished) -> bytes:
+    """Return where a standing comes in the order in which all statements lock them."""
+    return one.contact_id.bytes
 
 
 def _unless_empty(column: Sequence[Value | None]) -> Sequence[Value | None] | None:

@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
-import sqlalchemy as sa
 import structlog
 
 from crmsync_server.store import queue
+from crmsync_server.store.claimed import Expired
 from crmsync_server.store.db import Database
 from crmsync_server.sync.duty import Duty
 from crmsync_server.sync.hints import Hints
@@ -78,6 +77,6 @@ class Rescue:
         self._hints.queued(org_id, crm)
         return len(expired)
 
-    def _ended(self, rows: Sequence[sa.Row[Any]], *, idempotent: bool) -> list[queue.Finished]:
+    def _ended(self, rows: Sequence[Expired], *, idempotent: bool) -> list[queue.Finished]:
         now = self._clock()
         return [expire(row, self._policy, now, idempotent=idempotent) for row in rows]

@@ -4,9 +4,6 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
-
-import sqlalchemy as sa
 
 from crmsync_server.crm.outcomes import (
     Outcome,
@@ -17,6 +14,7 @@ from crmsync_server.crm.outcomes import (
     Synced,
     Unknown,
 )
+from crmsync_server.store.claimed import Attempt
 from crmsync_server.store.queue import Finished
 from crmsync_server.store.states import AttemptOutcome, SyncStatus
 
@@ -63,7 +61,7 @@ class Fault:
 
 
 def judge(
-    row: sa.Row[Any], outcome: Outcome, policy: RetryPolicy, now: datetime, *, idempotent: bool
+    row: Attempt, outcome: Outcome, policy: RetryPolicy, now: datetime, *, idempotent: bool
 ) -> Finished:
     """Turn the outcome of a claimed row's attempt into what the queue records.
 
@@ -92,12 +90,12 @@ def judge(
             raise TypeError(text)
 
 
-def release(row: sa.Row[Any], due: datetime, code: str, why: str) -> Finished:
+def release(row: Attempt, due: datetime, code: str, why: str) -> Finished:
     """Give an attempt back to the queue that nothing was sent for."""
     return _later(row, AttemptOutcome.RELEASED, due, Fault(code, why))
 
 
-def expire(row: sa.Row[Any], policy: RetryPolicy, now: datetime, *, idempotent: bool) -> Finished:
+def expire(row: Attempt, policy: RetryPolicy, now: datetime, *, idempotent: bool) -> Finished:
     """End an attempt whose server is gone: back to the queue, or an error after too many.
 
     At once an error where the CRM must not be given a record twice: it may have been sent.
@@ -108,7 +106,7 @@ def expire(row: sa.Row[Any], policy: RetryPolicy, now: datetime, *, idempotent: 
     return _later(row, AttemptOutcome.LEASE_EXPIRED, now, fault)
 
 
-def _done(row: sa.Row[Any], outcome: Synced | Skipped) -> Finished:
+def _done(row: Attempt, outcome: Synced | Skipped) -> Finished:
     match outcome:
         case Synced(crm_contact_id, request_id):
             return Finished(
@@ -131,19 +129,19 @@ def _done(row: sa.Row[Any], outcome: Synced | Skipped) -> Finished:
 
 
 def _again(
-    row: sa.Row[Any], kind: AttemptOutcome, fault: Fault, policy: RetryPolicy, due: datetime
+    row: Attempt, kind: AttemptOutcome, fault: Fault, policy: RetryPolicy, due: datetime
 ) -> Finished:
     if row.retry_count >= policy.max_retries:
         return _error(row, kind, fault)
     return replace(_later(row, kind, due, fault), retry_count=row.retry_count + 1)
 
 
-def _later(row: sa.Row[Any], kind: AttemptOutcome, due: datetime, fault: Fault) -> Finished:
+def _later(row: Attempt, kind: AttemptOutcome, due: datetime, fault: Fault) -> Finished:
     error = _error(row, kind, fault)
     return replace(error, status=SyncStatus.QUEUED, due_time=due)
 
 
-def _error(row: sa.Row[Any], kind: AttemptOutcome, fault: Fault) -> Finished:
+def _error(row: Attempt, kind: AttemptOutcome, fault: Fault) -> Finished:
     return Finished(
         row.contact_id,
         row.attempt,

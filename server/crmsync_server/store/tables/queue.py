@@ -48,6 +48,8 @@ def _columns() -> Sequence[sa.schema.SchemaItem]:
         text("queued_by", default=""),
         time("create_time", default=True),
         time("update_time", default=True),
+        sa.Column("settled_attempt", sa.Integer, nullable=False, server_default="0"),
+        sa.Column("settled_before", sa.Integer, nullable=False, server_default="0"),
     )
 
 
@@ -65,7 +67,7 @@ def _constraints() -> Sequence[sa.Constraint]:
             name="contact_syncs_lease_check",
         ),
         sa.CheckConstraint(
-            "(sync_status = 'PROCESSING') = (claimed_version IS NOT NULL)",
+            "(sync_status = 'PROCESSING') <= (claimed_version IS NOT NULL)",
             name="contact_syncs_claim_check",
         ),
         sa.CheckConstraint(

@@ -63,11 +63,5 @@ def session_items(metadata: sa.MetaData) -> None:
         sa.CheckConstraint(
             "(outcome IS NULL) = (end_time IS NULL)", name="session_items_end_time_check"
         ),
-        sa.Index(
-            "session_items_pending_idx",
-            "org_id",
-            "contact_id",
-            "crm",
-            postgresql_where=sa.text("outcome IS NULL"),
-        ),
+        sa.Index("session_items_contact_idx", "org_id", "contact_id", "crm", "min_attempt"),
     )

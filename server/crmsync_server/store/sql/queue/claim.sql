@@ -59,7 +59,7 @@ UPDATE contact_syncs AS cs SET
     lease_until = now() + CAST(:lease AS interval),
     lease_owner = :owner,
     claimed_version = c.version,
-    claimed_hash = c.content_hash,
+    claimed_hash = c.content_hash || CAST(:salt AS bytea),
     queued_again = FALSE,
     update_time = now()
 FROM due
@@ -68,15 +68,16 @@ WHERE cs.org_id = due.org_id AND cs.contact_id = due.contact_id AND cs.crm = due
 RETURNING
     cs.contact_id,
     cs.attempt,
-    cs.retry_count,
-    cs.rescue_count,
     cs.crm_contact_id,
-    NOT cs.force AND cs.synced_hash IS NOT DISTINCT FROM c.content_hash AS unchanged,
-    c.delete_time IS NOT NULL AS deleted,
     c.email,
     c.first_name,
     c.last_name,
     c.phone,
     c.company,
     c.tags,
-    nullif(c.properties, '{}') AS properties
+    nullif(c.properties, '{}') AS properties,
+    cs.retry_count,
+    cs.rescue_count,
+    NOT cs.force AND cs.synced_hash IS NOT DISTINCT FROM cs.claimed_hash AS unchanged,
+    c.delete_time IS NOT NULL AS deleted,
+    coalesce(cs.error_code IN ('UNKNOWN_OUTCOME', 'LEASE_EXPIRED'), FALSE) AS unsure

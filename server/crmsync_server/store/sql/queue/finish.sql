@@ -2,13 +2,17 @@
 -- hours move together or not at all. An attempt that is no longer the standing's own (its lease
 -- expired and another took over) changes nothing.
 --
--- `fenced` reads the standing after its row lock was granted, so an edit, a queueing or a cancel that
--- committed a moment ago is seen. An edit that began before the standing was made could not tell it:
--- for that the contact's own version is read. One that commits after this snapshot comes after this
--- attempt, and finds the contact at rest. Items are settled by min_attempt: whoever queued
--- before this attempt was claimed committed before, so its item is visible here. An attempt that
--- goes back to the queue ends the items of cancelled sessions, shared or not; whose session is
--- cancelled is only visible here when the standings were locked before (lock.sql).
+-- `fenced` moves the standings first, each in one visit: whoever committed a moment ago, an edit, a
+-- queueing or a cancel, made the row what the update then reads again. An edit that began before the
+-- standing was made could not tell it: for that the contact's own version is read. One that commits
+-- after this snapshot comes after this attempt, and finds the contact at rest. claimed_version and
+-- lease_owner stay, for the history. Batches come in the order of their contacts' ids, the order in
+-- which every other statement locks standings.
+--
+-- Items are settled by min_attempt: whoever queued before this attempt was claimed committed before,
+-- so its item is visible here; up to settled_before none is open any more. An attempt that goes back
+-- to the queue ends the items of cancelled sessions, shared or not; whose session is cancelled is
+-- only visible here when the standings were locked before (lock.sql).
 --
 -- Times come by the server's :clock and are kept by the database's, the only one that all replicas
 -- share: a pause must not be over for the database before it has begun.
@@ -23,6 +27,7 @@ WITH input AS MATERIALIZED (
         :org_id AS org_id, :crm AS crm,
         i.contact_id, i.attempt, i.status, i.outcome, i.crm_contact_id, i.error_code,
         i.error_message, i.request_id, i.skip_reason, i.retry_count,
+        i.status <> 'QUEUED' AS final,
         now() + (i.due_time - CAST(:clock AS timestamptz)) AS due_time
     FROM unnest(
         CAST(:contact_ids AS uuid []),
@@ -42,71 +47,75 @@ WITH input AS MATERIALIZED (
     )
 ),
 
-fenced AS MATERIALIZED (
-    SELECT
-        i.*,
-        cs.claimed_version,
-        cs.claimed_hash,
-        cs.claim_time,
-        cs.lease_owner,
-        cs.cancel_requested,
-        i.status <> 'QUEUED' AS final,
-        CASE
-            WHEN i.status = 'QUEUED' THEN
-                CASE WHEN cs.cancel_requested THEN 'SELECTED' ELSE 'QUEUED' END
-            WHEN
-                (cs.queued_again OR greatest(cs.wanted_version, c.version) > cs.claimed_version)
-                AND NOT cs.cancel_requested
-                THEN 'QUEUED'
-            ELSE i.status
-        END AS next_status
-    FROM input AS i
-    INNER JOIN contact_syncs AS cs
-        ON cs.org_id = i.org_id AND cs.contact_id = i.contact_id AND cs.crm = i.crm
-    INNER JOIN contacts AS c ON c.org_id = i.org_id AND c.id = i.contact_id
-    WHERE cs.lease_until IS NOT NULL AND cs.attempt = i.attempt
-    ORDER BY cs.contact_id
-    FOR UPDATE OF cs
-),
-
-standings AS (
+fenced AS (
     UPDATE contact_syncs AS cs SET
+        (
+            sync_status, processing_status, priority, next_retry_time, retry_count, force
+        ) = (
+            SELECT
+                n.status,
+                CASE n.status
+                    WHEN 'SELECTED' THEN NULL
+                    WHEN 'SKIPPED' THEN 'COMPLETE'
+                    ELSE n.status
+                END,
+                CASE n.status WHEN 'QUEUED' THEN cs.priority ELSE 1 END,
+                CASE WHEN n.status = 'QUEUED' AND NOT i.final THEN i.due_time END,
+                CASE WHEN i.final AND n.status = 'QUEUED' THEN 0 ELSE i.retry_count END,
+                cs.force AND n.status = 'QUEUED' AND (cs.queued_again OR NOT i.final)
+            FROM (
+                SELECT
+                    CASE
+                        WHEN NOT i.final THEN
+                            CASE WHEN cs.cancel_requested THEN 'SELECTED' ELSE 'QUEUED' END
+                        WHEN
+                            (
+                                cs.queued_again
+                                OR greatest(cs.wanted_version, c.version) > cs.claimed_version
+                            )
+                            AND NOT cs.cancel_requested
+                            THEN 'QUEUED'
+                        ELSE i.status
+                    END AS status
+            ) AS n
+        ),
         previous_status = 'PROCESSING',
-        sync_status = f.next_status,
-        processing_status = CASE f.next_status
-            WHEN 'SELECTED' THEN NULL
-            WHEN 'SKIPPED' THEN 'COMPLETE'
-            ELSE f.next_status
-        END,
-        priority = CASE f.next_status WHEN 'QUEUED' THEN cs.priority ELSE 1 END,
-        due_time = CASE WHEN f.final THEN now() ELSE f.due_time END,
-        next_retry_time = CASE WHEN f.next_status = 'QUEUED' AND NOT f.final THEN f.due_time END,
-        retry_count = CASE WHEN f.final AND f.next_status = 'QUEUED' THEN 0 ELSE f.retry_count END,
+        due_time = CASE WHEN i.final THEN now() ELSE i.due_time END,
         rescue_count =
-            CASE f.outcome WHEN 'LEASE_EXPIRED' THEN cs.rescue_count + 1 ELSE cs.rescue_count END,
-        error_code = f.error_code,
-        error_message = f.error_message,
-        error_request_id = f.request_id,
-        skip_reason = f.skip_reason,
-        crm_contact_id = coalesce(f.crm_contact_id, cs.crm_contact_id),
-        synced_time = CASE f.outcome WHEN 'SYNCED' THEN now() ELSE cs.synced_time END,
+            CASE i.outcome WHEN 'LEASE_EXPIRED' THEN cs.rescue_count + 1 ELSE cs.rescue_count END,
+        error_code = i.error_code,
+        error_message = i.error_message,
+        error_request_id = i.request_id,
+        skip_reason = i.skip_reason,
+        crm_contact_id = coalesce(i.crm_contact_id, cs.crm_contact_id),
+        synced_time = CASE i.outcome WHEN 'SYNCED' THEN now() ELSE cs.synced_time END,
         -- After an attempt that may have been applied nobody knows what the CRM holds.
         synced_hash = CASE
-            WHEN f.outcome = 'SYNCED' THEN f.claimed_hash
-            WHEN f.outcome NOT IN ('UNKNOWN', 'LEASE_EXPIRED') THEN cs.synced_hash
+            WHEN i.outcome = 'SYNCED' THEN cs.claimed_hash
+            WHEN i.outcome NOT IN ('UNKNOWN', 'LEASE_EXPIRED') THEN cs.synced_hash
         END,
-        force = cs.force AND f.next_status = 'QUEUED' AND (cs.queued_again OR NOT f.final),
-        claimed_version = NULL,
         claimed_hash = NULL,
         lease_until = NULL,
-        lease_owner = NULL,
         ticket = NULL,
         queued_again = FALSE,
         cancel_requested = FALSE,
+        settled_before = cs.settled_attempt,
+        settled_attempt = CASE WHEN i.final THEN i.attempt ELSE cs.settled_attempt END,
         update_time = now()
-    FROM fenced AS f
-    WHERE cs.org_id = f.org_id AND cs.contact_id = f.contact_id AND cs.crm = f.crm
-    RETURNING cs.contact_id
+    FROM input AS i
+    INNER JOIN contacts AS c ON c.org_id = i.org_id AND c.id = i.contact_id
+    WHERE cs.org_id = i.org_id
+        AND cs.contact_id = i.contact_id
+        AND cs.crm = i.crm
+        AND cs.attempt = i.attempt
+        AND cs.lease_until IS NOT NULL
+    RETURNING
+        i.*,
+        cs.sync_status AS next_status,
+        cs.claimed_version,
+        cs.claim_time,
+        cs.lease_owner,
+        cs.settled_before
 ),
 
 items AS (
@@ -125,6 +134,7 @@ items AS (
     WHERE si.org_id = f.org_id
         AND si.contact_id = f.contact_id
         AND si.crm = f.crm
+        AND si.min_attempt > f.settled_before
         AND si.outcome IS NULL
         AND CASE
             WHEN f.final THEN si.min_attempt <= f.attempt
@@ -170,7 +180,7 @@ locked AS MATERIALIZED (
     SELECT s.id
     FROM sessions AS s
     INNER JOIN tallies AS t ON s.org_id = t.org_id AND s.id = t.session_id
-    WHERE (SELECT count(*) FROM standings) = (SELECT count(*) FROM history)
+    WHERE (SELECT count(*) FROM fenced) = (SELECT count(*) FROM history)
     ORDER BY s.id
     FOR UPDATE OF s
 ),

@@ -14,17 +14,18 @@ WITH held AS MATERIALIZED (
 SELECT
     cs.contact_id,
     cs.attempt,
-    cs.retry_count,
-    cs.rescue_count,
     cs.crm_contact_id,
-    FALSE AS unchanged,
-    FALSE AS deleted,
     c.email,
     c.first_name,
     c.last_name,
     c.phone,
     c.company,
     c.tags,
-    nullif(c.properties, '{}') AS properties
+    nullif(c.properties, '{}') AS properties,
+    cs.retry_count,
+    cs.rescue_count,
+    FALSE AS unchanged,
+    FALSE AS deleted,
+    FALSE AS unsure
 FROM held AS cs
 INNER JOIN contacts AS c ON c.org_id = cs.org_id AND c.id = cs.contact_id

@@ -25,6 +25,7 @@ pending AS MATERIALIZED (
         WHERE other.org_id = si.org_id
             AND other.contact_id = si.contact_id
             AND other.crm = si.crm
+            AND other.min_attempt > cs.settled_attempt
             AND other.outcome IS NULL
             AND other.session_id <> si.session_id
             AND o.state = 'RUNNING'
