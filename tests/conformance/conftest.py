@@ -6,6 +6,7 @@ import pytest_asyncio
 
 from crmsync_server.sandbox.brevo import BrevoSettings
 from crmsync_server.sandbox.hubspot import HubSpotSettings
+from crmsync_server.sandbox.mautic import MauticSettings, MauticSwitches
 from crmsync_server.sandbox.server import Sandbox
 from tests.crm.support import SECRET
 
@@ -15,5 +16,8 @@ async def sandbox() -> AsyncIterator[Sandbox]:
     """Run every simulated CRM, with limits that no test reaches by accident."""
     hubspot = HubSpotSettings(token=SECRET, burst_limit=100_000)
     brevo = BrevoSettings(api_key=SECRET, contacts_per_second=100_000, others_per_hour=100_000)
-    async with Sandbox(hubspot=hubspot, brevo=brevo) as running:
+    mautic = MauticSettings(
+        password=SECRET, client_secret=SECRET, switches=MauticSwitches(hourly_limit=100_000)
+    )
+    async with Sandbox(hubspot=hubspot, brevo=brevo, mautic=mautic) as running:
         yield running
