@@ -22,7 +22,7 @@ from crmsync_server.crm.adapter import (
 from crmsync_server.crm.bisect import deliver
 from crmsync_server.crm.fanout import WORKERS
 from crmsync_server.crm.guard import Faulted, Guard
-from crmsync_server.crm.http import number
+from crmsync_server.crm.http import checked, number
 from crmsync_server.crm.n8n_body import Record, record
 from crmsync_server.crm.n8n_calls import BUCKET, Webhook, webhook
 from crmsync_server.crm.n8n_check import check
@@ -108,10 +108,7 @@ class N8n:
 
     async def check(self) -> Standing:
         """Ask whether the workflow is active; it is not started, and no credentials are sent."""
-        try:
-            return await check(self._webhook)
-        except CredentialsRefusedError as refused:
-            return Standing(valid=False, message=str(refused))
+        return await checked(check(self._webhook))
 
     async def _answer(self, call: Sequence[Record]) -> Answer:
         reply = await self._webhook.deliver(call)

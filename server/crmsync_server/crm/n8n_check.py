@@ -7,7 +7,7 @@ other method with a 404 that names the right ones. Only a delivery would prove t
 from http import HTTPStatus
 
 from crmsync_server.crm.adapter import Standing
-from crmsync_server.crm.http import Fault
+from crmsync_server.crm.http import Fault, gave_no_answer
 from crmsync_server.crm.n8n_calls import Webhook
 from crmsync_server.crm.n8n_replies import words
 from crmsync_server.crm.replies import Reply, text
@@ -19,7 +19,7 @@ _WRONG_METHODS = ("PATCH", "PUT", "DELETE")
 
 
 async def check(webhook: Webhook) -> Standing:
-    """Ask n8n and the path; raises CredentialsRefusedError where the URL leads inside."""
+    """Ask n8n and the path; raises AddressRefusedError."""
     ready = await webhook.readiness()
     if gone := _gone(ready):
         return gone
@@ -57,8 +57,7 @@ def _gone(found: Reply | Fault) -> Standing | None:
     """Return the standing where n8n gave no answer of its own, or is not ready for one."""
     if not isinstance(found, Reply):
         return Standing(valid=False, message=found.message, reachable=False)
-    late = found.status == HTTPStatus.TOO_MANY_REQUESTS
-    if late or found.status >= HTTPStatus.INTERNAL_SERVER_ERROR or _STARTING_UP in found.text:
+    if gave_no_answer(found) or _STARTING_UP in found.text:
         message = f"n8n is not ready ({found.status}): {words(found)}"
         return Standing(valid=False, message=message, reachable=False)
     return None

@@ -15,6 +15,7 @@ from crmsync_server.sandbox.clock import Clock, utc_now
 from crmsync_server.sandbox.gateway import Gateway
 from crmsync_server.sandbox.hubspot import HubSpot, HubSpotSettings
 from crmsync_server.sandbox.mautic import Mautic, MauticSettings
+from crmsync_server.sandbox.n8n import N8n, N8nSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -41,6 +42,7 @@ class Sandbox:
         hubspot: HubSpotSettings | None = None,
         brevo: BrevoSettings | None = None,
         mautic: MauticSettings | None = None,
+        n8n: N8nSettings | None = None,
         ports: Mapping[str, int] | None = None,
         clock: Clock = utc_now,
     ) -> None:
@@ -50,6 +52,7 @@ class Sandbox:
             hubspot: settings of the portal.
             brevo: settings of the account.
             mautic: settings of the instance.
+            n8n: settings of the instance, and its workflows.
             ports: where a CRM listens, by its name; 0 and absent take a free port.
             clock: where the simulators read the time.
 
@@ -59,7 +62,8 @@ class Sandbox:
         self.hubspot = HubSpot(hubspot or HubSpotSettings(), clock)
         self.brevo = Brevo(brevo or BrevoSettings(), clock)
         self.mautic = Mautic(mautic or MauticSettings(), clock)
-        crms: tuple[Simulator, ...] = (self.hubspot, self.brevo, self.mautic)
+        self.n8n = N8n(n8n or N8nSettings(), clock)
+        crms: tuple[Simulator, ...] = (self.hubspot, self.brevo, self.mautic, self.n8n)
         self.simulators = {crm.name: crm for crm in crms}
         self.urls: dict[str, str] = {}
         self._ports = dict.fromkeys(self.simulators, 0)
