@@ -53,6 +53,8 @@ class Harness:
     container: ClassVar[str]
     names: ClassVar[tuple[str, str, str]]
     """How the simulator calls first name, last name and company, inside `container`."""
+    writes_at: ClassVar[str] = "*"
+    """A glob over the paths of requests that write by POST, where others read by POST."""
 
     sandbox: Sandbox
     client: httpx.AsyncClient
@@ -109,7 +111,7 @@ class Harness:
 
     def fail_write(self, **fault: object) -> None:
         """Let the next request that writes meet a fault."""
-        self.fail(**{"method": "POST", **fault})
+        self.fail(**{"method": "POST", "path": self.writes_at, **fault})
 
     def fail(self, **fault: object) -> None:
         """Let the next request meet a fault; the fault may name its method, path and times."""

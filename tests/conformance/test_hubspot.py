@@ -16,6 +16,7 @@ class TestHubSpot(AdapterConformance):
     build = staticmethod(hubspot.build)
     container = "properties"
     names = ("firstname", "lastname", "company")
+    writes_at = "*/batch/up*"
 
     async def test_a_merged_contact_is_found_again(self) -> None:
         """A merge retires both record ids; the contact is delivered to the merged record."""

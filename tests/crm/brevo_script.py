@@ -14,6 +14,8 @@ ATTRIBUTES = [
     {"name": "COMPANY", "category": "normal", "type": "text"},
     {"name": "SCORE", "category": "normal", "type": "float"},
     {"name": "VIP", "category": "normal", "type": "boolean"},
+    {"name": "BORN", "category": "normal", "type": "date"},
+    {"name": "LIKES", "category": "normal", "type": "multiple-choice"},
     {"name": "TOTAL", "category": "calculated", "type": "float"},
 ]
 

@@ -81,7 +81,52 @@ async def test_only_attributes_that_the_account_has_are_sent_as_their_type() -> 
     assert outcome.note == "not sent, Brevo has no place for it: TOTAL, SHOE"
 
 
-@pytest.mark.parametrize(("name", "value"), [("score", "many"), ("vip", "maybe")])
+async def test_dates_and_choices_are_sent_as_brevo_takes_them() -> None:
+    """The day alone, and the choices apart."""
+    content = await sent(
+        replace(delivery(1), properties={"born": "1999-12-31T23:00:00+02:00", "likes": "tea;; jam"})
+    )
+    attributes = content["attributes"]
+    assert isinstance(attributes, dict)
+    assert (attributes["BORN"], attributes["LIKES"]) == ("1999-12-31", ["tea", "jam"])
+
+
+async def test_a_value_is_cleared_only_where_it_is_empty_and_named() -> None:
+    """By our name or Brevo's, in either case; what identifies the contact never is."""
+    blank = frozenset({"company", "LASTNAME", "phone", "score", "vip", "email", "ext_id", "tags"})
+    cleared = replace(
+        delivery(1),
+        first_name="",
+        last_name=" ",
+        company="",
+        phone="",
+        properties={"vip": "yes"},
+        blank=blank,
+    )
+    content = await sent(cleared)
+    assert content["email"] == "person1@example.com"
+    assert content["ext_id"] == str(delivery(1).contact_id)
+    assert content["attributes"] == {
+        "COMPANY": "",
+        "LASTNAME": "",
+        "SMS": "",
+        "SCORE": "",
+        "VIP": True,
+    }
+
+
+async def test_an_attribute_to_be_cleared_must_exist() -> None:
+    """One that the account lacks is noted like any other."""
+    cleared = replace(delivery(1), blank=frozenset({"shoe"}))
+    (outcome,) = await push(brevo_crm({"POST": CREATED}), cleared)
+    assert outcome == Synced(
+        "person1@example.com", note="not sent, Brevo has no place for it: SHOE"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("score", "many"), ("vip", "maybe"), ("born", "once upon a time")]
+)
 async def test_a_value_of_the_wrong_type_is_noted(name: str, value: str) -> None:
     """Brevo would ignore it without a word."""
     extra = replace(delivery(1), properties={name: value})

@@ -1,6 +1,7 @@
 """Brevo's imports: what is sent, and what is not."""
 
 import json
+from dataclasses import replace
 
 import httpx
 
@@ -52,6 +53,28 @@ async def test_changed_addresses_go_one_by_one_beside_the_import() -> None:
     outcomes = await adapter(crm).push([*deliveries(50), moved])
     assert outcomes[50] == Synced("person51@example.com")
     assert isinstance(outcomes[0], Accepted)
+
+
+async def test_contacts_with_a_value_to_be_cleared_go_one_by_one_beside_the_import() -> None:
+    """An import clears for all its rows or for none."""
+    crm = brevo_crm({"POST /contacts/import": STARTED, "POST": httpx.Response(204)})
+    cleared = replace(delivery(51), company="", blank=frozenset({"company"}))
+    outcomes = await adapter(crm).push([*deliveries(50), cleared])
+    assert outcomes[50] == Synced("person51@example.com")
+    assert isinstance(outcomes[0], Accepted)
+    (alone,) = [request for request in crm.requests if request.url.path == "/contacts"]
+    attributes = body(alone)["attributes"]
+    assert isinstance(attributes, dict)
+    assert attributes["COMPANY"] == ""
+
+
+async def test_an_empty_value_in_an_import_is_left_out() -> None:
+    """It says nothing, whatever an import makes of blanks."""
+    crm = brevo_crm({"POST /contacts/import": STARTED})
+    await adapter(crm).push([*deliveries(50)[:49], replace(delivery(50), company="", phone="")])
+    rows = body(crm.requests[-1])["jsonBody"]
+    assert isinstance(rows, list)
+    assert rows[-1]["attributes"].keys() == {"FIRSTNAME", "LASTNAME"}
 
 
 async def test_a_repeated_address_waits_for_the_import() -> None:

@@ -1,6 +1,7 @@
 """Brevo's imports: when is asked, and how every row is accounted for."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 
 import httpx
@@ -256,3 +257,73 @@ async def test_a_fault_while_reading_back_asks_again_later() -> None:
     answers = {"GET /processes/78": completed(), "GET /contacts": httpx.Response(503)}
     (outcome,) = await settle(answers, delivery(1))
     assert isinstance(outcome, Accepted)
+
+
+# --- looking up what the pages do not show ------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("answer", "wait"),
+    [
+        (httpx.Response(429, headers={"x-sib-ratelimit-reset": "900"}), 900),
+        (httpx.Response(425), 5),
+        (httpx.Response(500), 5),
+        (httpx.Response(502), 5),
+        (httpx.Response(200, text="<html>"), None),
+    ],
+)
+async def test_rows_that_could_not_be_looked_up_stay_accepted(
+    answer: httpx.Response, wait: int | None
+) -> None:
+    """They are in the account or not: pushing them again could undo what came later."""
+    answers = {
+        "GET /processes/78": completed(invalid_emails=REPORT),
+        "GET /reports/invalid.csv": httpx.Response(200, content=b"EMAIL\nperson2@example.com\n"),
+        "GET /contacts": page({"email": "person1@example.com"}),
+        "GET": answer,
+    }
+    outcomes = await settle(answers, *deliveries(30))
+    assert isinstance(outcomes[0], Synced)
+    assert isinstance(outcomes[1], Rejected)
+    if wait is None:
+        assert {type(outcome) for outcome in outcomes[2:]} == {Retry}
+        return
+    (held,) = set(outcomes[2:])
+    assert isinstance(held, Accepted)
+    assert Ticket.decode(held.ticket).process_id == "78"
+    assert held.check_time == NOW + timedelta(seconds=wait)
+
+
+async def test_quota_that_runs_out_while_looking_up_settles_what_was_seen() -> None:
+    """The rest stays accepted, under one ticket, until the allowance is back."""
+    missing = httpx.Response(404, json={"code": "document_not_found"})
+    crm = brevo_crm({"GET": missing, "GET /contacts": page(), "GET /processes/78": completed()})
+    until = NOW + timedelta(minutes=5)
+    # Two for the attributes, one for the process, two for the page, and three questions.
+    outcomes = await adapter(crm, Rations(11, until)).settle(TICKET, deliveries(20))
+    held = {outcome for outcome in outcomes if isinstance(outcome, Accepted)}
+    assert {outcome.check_time for outcome in held} == {until}
+    assert len(held) == 1
+    assert {type(outcome) for outcome in outcomes} <= {Accepted, Retry}
+
+
+async def test_a_key_refused_while_looking_up_keeps_the_ticket() -> None:
+    """Nothing is recorded, so nothing is lost: the engine asks again with the new key."""
+    answers = {
+        "GET /processes/78": completed(),
+        "GET /contacts": page({"email": "person1@example.com"}),
+        "GET": httpx.Response(401, json={"message": "Key not found"}),
+    }
+    with pytest.raises(CredentialsRefusedError, match="Key not found"):
+        await settle(answers, *deliveries(3))
+
+
+async def test_a_row_without_a_phone_is_not_the_owner_of_empty_cells() -> None:
+    """A contact whose phone is to be cleared has no phone that a report could name."""
+    cleared = replace(delivery(1), phone="", blank=frozenset({"phone"}))
+    answers = {
+        "GET /processes/78": completed(invalid_emails=REPORT),
+        "GET /reports/invalid.csv": httpx.Response(200, content=b"EMAIL;SMS\nx@y.com;\n"),
+        "GET /contacts": page({"email": "person1@example.com"}),
+    }
+    assert await settle(answers, cleared) == [Synced("person1@example.com")]

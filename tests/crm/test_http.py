@@ -1,13 +1,16 @@
 """Calls: what was surely not sent, what may have arrived, and what is never repeated."""
 
-from datetime import timedelta
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 import aiohttp
 import httpx
 import pytest
 
-from crmsync_server.crm.adapter import Account
-from crmsync_server.crm.http import caller
+from crmsync_server.crm.adapter import Account, Allowance, Standing
+from crmsync_server.crm.addresses import AddressRefusedError
+from crmsync_server.crm.http import caller, checked
 from crmsync_server.crm.outcomes import Outcome, Postponed, Retry, Unknown
 from crmsync_server.crm.replies import Reply
 from tests.crm.support import NOW, SECRET, Rations, ScriptedCrm, account
@@ -73,6 +76,77 @@ async def test_a_call_without_quota_is_not_made() -> None:
     assert isinstance(found, Postponed)
     assert found.until == until
     assert crm.requests == []
+
+
+class Told:
+    """Limits that a CRM tells in two headers."""
+
+    def told(self, reply: Reply, buckets: Sequence[str], now: datetime) -> Iterable[Allowance]:
+        """Return what the header says of the last bucket."""
+        assert now == NOW
+        return [Allowance(buckets[-1], remaining=int(reply.headers["left"]))]
+
+    async def refused(
+        self, reply: Reply, buckets: Sequence[str], now: datetime
+    ) -> tuple[str, datetime]:
+        """Close the first bucket for as long as the header says."""
+        return buckets[0], now + timedelta(seconds=int(reply.headers["wait"]))
+
+
+@pytest.mark.parametrize("status", [200, 404, 429, 500])
+async def test_the_quota_learns_from_every_reply_and_gives_way_to_a_429(status: int) -> None:
+    """As the vendor's own reader understands it; the reply is returned all the same."""
+    crm = ScriptedCrm(lambda _: httpx.Response(status, headers={"left": "7", "wait": "3"}))
+    quota = Rations()
+    calls = caller("HubSpot", account("hubspot"), crm.tools(quota), {})
+    reply = await replace(calls, limits=Told()).call("GET", "/x", buckets=("daily", "burst"))
+    assert isinstance(reply, Reply)
+    assert quota.told == [Allowance("burst", remaining=7)]
+    assert quota.refusals == ([("daily", NOW + timedelta(seconds=3))] if status == 429 else [])
+
+
+@pytest.mark.parametrize(("headers", "wait"), [({}, 10), ({"retry-after": "120"}, 120)])
+async def test_without_a_reader_a_429_closes_the_last_bucket(
+    headers: dict[str, str], wait: int
+) -> None:
+    """For as long as Retry-After says."""
+    quota = Rations()
+    await call(ScriptedCrm(lambda _: httpx.Response(429, headers=headers)), quota)
+    assert quota.told == []
+    assert quota.refusals == [("burst", NOW + timedelta(seconds=wait))]
+
+
+async def test_a_call_that_takes_from_no_bucket_teaches_nothing() -> None:
+    """There is none that a 429 could close."""
+    quota = Rations()
+    crm = ScriptedCrm(lambda _: httpx.Response(429))
+    calls = caller("HubSpot", account("hubspot"), crm.tools(quota), {})
+    assert isinstance(await calls.call("GET", "/x", buckets=()), Reply)
+    assert quota.refusals == []
+
+
+async def test_an_access_token_that_the_crm_repeats_is_hidden() -> None:
+    """Like the account's own secrets; and it is in no repr."""
+    crm = ScriptedCrm(lambda _: httpx.Response(401, json={"message": "bad token tok-123"}))
+    plain = caller("HubSpot", account("hubspot"), crm.tools(), {})
+    calls = replace(plain, hidden=("tok-123", ""))
+    assert "tok-123" not in repr((await calls.call("GET", "/x", buckets=()), calls))
+
+
+async def test_an_address_that_may_not_be_called_is_no_answer_to_a_check() -> None:
+    """It says nothing about the credentials; a call raises it, and the lane pauses."""
+    crm = failing(AddressRefusedError("crm.test leads to no public address"))
+    with pytest.raises(AddressRefusedError):
+        await call(crm)
+
+    async def check() -> Standing:
+        await call(crm)
+        return Standing(valid=True, message="good")
+
+    standing = await checked(check())
+    assert standing == Standing(
+        valid=False, message="crm.test leads to no public address", reachable=False
+    )
 
 
 async def test_a_secret_that_the_crm_repeats_is_hidden() -> None:

@@ -15,7 +15,7 @@ from crmsync_server.crm.outcomes import (
     SkipReason,
     Synced,
 )
-from tests.crm.hubspot_script import UPDATE, UPSERT, accepted, hubspot, push, refusal, traces
+from tests.crm.hubspot_script import READ, UPDATE, UPSERT, accepted, hubspot, push, refusal, traces
 from tests.crm.support import NOW, Rations, ScriptedCrm, account, deliveries, delivery
 from tests.crm.support import inputs as inputs_of
 
@@ -178,14 +178,14 @@ async def test_a_retired_record_id_falls_back_to_the_email(status: int) -> None:
     """After a merge or a deletion the contact is delivered by its address."""
 
     def respond(request: httpx.Request) -> httpx.Response:
-        if request.url.path == UPSERT:
+        if request.url.path != UPDATE:
             return accepted(request)
         gone = {"category": "OBJECT_NOT_FOUND", "message": "gone", "context": {"ids": ["77"]}}
         return refusal(status, **(gone if status == 404 else {"errors": [gone]}))
 
     crm = ScriptedCrm(respond)
     assert await push(crm, delivery(1, crm_contact_id="77")) == [Synced("501")]
-    assert crm.paths == [UPDATE, UPSERT]
+    assert crm.paths == [UPDATE, READ, UPSERT]
 
 
 async def test_two_addresses_of_one_record_go_in_two_calls() -> None:
@@ -216,7 +216,7 @@ async def test_contradicting_answers_end_after_two_turns() -> None:
     crm = ScriptedCrm(respond)
     (outcome,) = await push(crm, delivery(1, crm_contact_id="77"))
     assert isinstance(outcome, Retry)
-    assert crm.paths == [UPDATE, UPSERT, UPDATE]
+    assert crm.paths == [UPDATE, READ, UPSERT, UPDATE]
 
 
 async def test_contacts_without_an_address_are_skipped_without_a_call() -> None:

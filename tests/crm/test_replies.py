@@ -43,6 +43,19 @@ def test_a_retry_after_that_says_nothing_is_none(value: str) -> None:
     assert retry_after(httpx.Headers({"retry-after": value}), NOW) is None
 
 
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [
+        ("190", 190),
+        (" 0 ", 0),
+        *((v, None) for v in ("", None, "-1", "1.5", "1e3", "²", "many", "9" * 5_000)),
+    ],
+)
+def test_a_header_counts_or_says_nothing(value: str | None, number: int | None) -> None:
+    """Only a whole number from 0 on is one."""
+    assert replies.count(value) == number
+
+
 @given(st.text(st.characters(codec="ascii"), max_size=60))
 def test_no_retry_after_makes_a_reader_raise(value: str) -> None:
     """Whatever a proxy writes there."""

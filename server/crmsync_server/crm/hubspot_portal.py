@@ -62,9 +62,11 @@ class Portal:
         """Tell whether a record must be looked for before this write.
 
         HubSpot supports no partial upsert by email, and does not say what one does to the values
-        that it leaves out. An update by record id surely keeps them.
+        that it leaves out. An update by record id surely keeps them. What HubSpot has just sent
+        another way most probably has a record.
         """
-        return not write.record_id and (self._looks_up_all or is_partial(write))
+        unsure = self._looks_up_all or write.turns > 0 or is_partial(write)
+        return unsure and not write.record_id
 
 
 def _write(position: int, delivery: Delivery, names: Names) -> Write:
