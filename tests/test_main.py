@@ -25,6 +25,8 @@ from crmsync_server.__main__ import is_loopback
 from crmsync_server.store.migrations import head
 
 READY_SECONDS = 3.0
+CRMS = ("hubspot", "brevo", "mautic", "n8n")
+ANY_PORTS = [option for crm in CRMS for option in (f"--{crm}-port", 0)]
 SECRET = "a secret for tests, long enough for HS256"
 
 
@@ -298,22 +300,20 @@ async def test_a_token_that_makes_no_sense_is_refused(
 
 async def test_the_sandbox_says_where_each_crm_is() -> None:
     """One line for each, once they answer."""
-    async with started("sandbox", "--hubspot-port", 0, "--brevo-port", 0) as process:
+    async with started("sandbox", *ANY_PORTS) as process:
         assert process.stdout
-        lines = [(await process.stdout.readline()).decode() for _ in range(2)]
-        assert [line.partition(" is simulated at http://127.0.0.1:")[0] for line in lines] == [
-            "hubspot",
-            "brevo",
-        ]
+        lines = [(await process.stdout.readline()).decode() for _ in CRMS]
+        places = [line.partition(" is simulated at http://127.0.0.1:")[0] for line in lines]
+        assert places == list(CRMS)
         process.send_signal(signal.SIGTERM)
         assert (await ended(process)).status == 0
 
 
 async def test_a_server_delivers_to_the_sandbox_with_what_it_prints(data_dir: Path) -> None:
     """The lines that it prints are all the settings that a server needs."""
-    async with started("sandbox", "--hubspot-port", 0, "--brevo-port", 0) as sandbox:
+    async with started("sandbox", *ANY_PORTS) as sandbox:
         assert sandbox.stdout
-        lines = [(await sandbox.stdout.readline()).decode().strip() for _ in range(9)]
+        lines = [(await sandbox.stdout.readline()).decode().strip() for _ in range(14)]
         exports = [line.removeprefix("export ") for line in lines if line.startswith("export ")]
         env = dict(export.split("=", 1) for export in exports)
         serve = ("serve", "--data-dir", data_dir, "--grpc", "127.0.0.1:0")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from crmsync_server.adapters import accounts
 from crmsync_server.settings import Settings, reference
 
 PAGE = Path(__file__).parent.parent / "docs/reference/settings.md"
@@ -121,3 +122,32 @@ def test_options_are_read_from_a_json_object(monkeypatch: pytest.MonkeyPatch) ->
     """As the adapter takes them."""
     monkeypatch.setenv("CRMSYNC_HUBSPOT_OPTIONS", '{"burst_calls": "100"}')
     assert Settings().hubspot_options == {"burst_calls": "100"}
+
+
+MAUTIC = {"mautic_base_url": "https://mautic.example.com"}
+USER = {"mautic_username": "sync", "mautic_password": "secret"}
+APPLICATION = {"mautic_client_id": "1_x", "mautic_client_secret": "secret"}
+
+
+@pytest.mark.parametrize(
+    "told",
+    [{}, {"mautic_username": "sync"}, USER | APPLICATION, USER | {"mautic_client_id": "1_x"}],
+)
+def test_mautic_needs_one_whole_kind_of_credentials(told: dict[str, str]) -> None:
+    """And what is missing is named, without its value."""
+    with pytest.raises(ValidationError, match="needs either CRMSYNC_MAUTIC_USERNAME") as refused:
+        Settings.model_validate(MAUTIC | told)
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("told", [USER, APPLICATION])
+def test_either_kind_of_credentials_leads_to_mautic(told: dict[str, str]) -> None:
+    """The adapter gets those that are set, and no others."""
+    account = accounts(Settings.model_validate(MAUTIC | told))["mautic"]
+    assert account.base_url == "https://mautic.example.com"
+    assert account.secrets == {name.removeprefix("mautic_"): told[name] for name in told}
+
+
+def test_a_mautic_without_an_address_is_no_account() -> None:
+    """Its credentials alone lead nowhere."""
+    assert "mautic" not in accounts(Settings.model_validate(USER))

@@ -70,9 +70,20 @@ def migrate(*, data_dir: DataDir = None) -> None:
 
 
 @cli.command()
-def sandbox(*, hubspot_port: Port = 9101, brevo_port: Port = 9102) -> None:
+def sandbox(
+    *,
+    hubspot_port: Port = 9101,
+    brevo_port: Port = 9102,
+    mautic_port: Port = 9103,
+    n8n_port: Port = 9104,
+) -> None:
     """Run the simulated CRMs alone, until SIGTERM or Ctrl-C."""
-    ports = {"hubspot": hubspot_port, "brevo": brevo_port}
+    ports = {
+        "hubspot": hubspot_port,
+        "brevo": brevo_port,
+        "mautic": mautic_port,
+        "n8n": n8n_port,
+    }
     _run(_settings(), _sandbox(ports))
 
 
@@ -180,6 +191,11 @@ async def _simulating(settings: "Settings") -> "AsyncIterator[Settings]":
                 "brevo_api_key": SecretStr(simulators.brevo.settings.api_key),
                 "brevo_base_url": simulators.urls["brevo"],
                 "brevo_list_id": settings.brevo_list_id or 1,
+                "mautic_base_url": simulators.urls["mautic"],
+                "mautic_username": simulators.mautic.settings.username,
+                "mautic_password": SecretStr(simulators.mautic.settings.password),
+                "mautic_client_id": None,
+                "mautic_client_secret": None,
             }
         )
 
@@ -208,17 +224,20 @@ async def _sandbox(ports: Mapping[str, int]) -> None:
 
 def _ways_to(simulators: "Sandbox") -> str:
     """Say where each simulated CRM is, and then what leads a server there."""
-    hubspot, brevo = simulators.urls["hubspot"], simulators.urls["brevo"]
+    urls = simulators.urls
+    places = "\n".join(f"{crm} is simulated at {url}" for crm, url in urls.items())
     return f"""\
-hubspot is simulated at {hubspot}
-brevo is simulated at {brevo}
+{places}
 A server delivers there with:
 export CRMSYNC_ALLOWED_NETWORKS={_LOOPBACK}
-export CRMSYNC_HUBSPOT_BASE_URL={hubspot}
+export CRMSYNC_HUBSPOT_BASE_URL={urls["hubspot"]}
 export CRMSYNC_HUBSPOT_TOKEN={simulators.hubspot.settings.token}
-export CRMSYNC_BREVO_BASE_URL={brevo}
+export CRMSYNC_BREVO_BASE_URL={urls["brevo"]}
 export CRMSYNC_BREVO_API_KEY={simulators.brevo.settings.api_key}
-export CRMSYNC_BREVO_LIST_ID=1"""
+export CRMSYNC_BREVO_LIST_ID=1
+export CRMSYNC_MAUTIC_BASE_URL={urls["mautic"]}
+export CRMSYNC_MAUTIC_USERNAME={simulators.mautic.settings.username}
+export CRMSYNC_MAUTIC_PASSWORD={simulators.mautic.settings.password}"""
 
 
 def _settings(**told: object) -> "Settings":

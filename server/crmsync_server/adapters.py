@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 
 import httpx
+from pydantic import SecretStr
 
 from crmsync_server.crm.adapter import Account, Adapter, Tools
 from crmsync_server.crm.registry import factory
@@ -37,7 +38,38 @@ def accounts(settings: Settings) -> Mapping[str, Account]:
             {"api_key": settings.brevo_api_key.get_secret_value()},
             settings.brevo_options | list_id,
         )
+    if settings.n8n_webhook_url is not None:
+        found["n8n"] = Account(
+            _NOBODY,
+            "n8n",
+            settings.n8n_webhook_url,
+            {name: secret.get_secret_value() for name, secret in settings.n8n_secrets.items()},
+            settings.n8n_options,
+        )
+    if settings.mautic_base_url is not None:
+        found["mautic"] = Account(
+            _NOBODY,
+            "mautic",
+            settings.mautic_base_url,
+            _mautic_secrets(settings),
+            settings.mautic_options,
+        )
     return found
+
+
+def _mautic_secrets(settings: Settings) -> Mapping[str, str]:
+    known = {
+        "username": settings.mautic_username,
+        "password": settings.mautic_password,
+        "client_id": settings.mautic_client_id,
+        "client_secret": settings.mautic_client_secret,
+        "refresh_token": settings.mautic_refresh_token,
+    }
+    return {
+        name: value.get_secret_value() if isinstance(value, SecretStr) else value
+        for name, value in known.items()
+        if value
+    }
 
 
 class Adapters:

@@ -9,9 +9,16 @@ from datetime import timedelta
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, get_args, get_origin
+from typing import Annotated, Self, get_args, get_origin
 
-from pydantic import AfterValidator, BeforeValidator, Field, FilePath, SecretStr
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    FilePath,
+    SecretStr,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -78,6 +85,7 @@ DatabaseUrl = Annotated[SecretStr, AfterValidator(_postgres)]
 Duration = Annotated[timedelta, BeforeValidator(_seconds), Field(gt=timedelta(0))]
 # Not decoded by the library: its error would name neither the variable nor what is right.
 Options = Annotated[dict[str, str], NoDecode, BeforeValidator(_options)]
+Secrets = Annotated[dict[str, SecretStr], NoDecode, BeforeValidator(_options)]
 Network = IPv4Network | IPv6Network
 Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)]
 
@@ -179,6 +187,32 @@ class Settings(BaseSettings):
     """The Brevo list that contacts are put on. Unset: none."""
     brevo_options: Options = Field(default_factory=dict)
     """The adapter's options as a JSON object of texts."""
+    n8n_webhook_url: str | None = None
+    """The Production URL of an n8n workflow's Webhook node. Unset: no deliveries to n8n."""
+    n8n_secrets: Secrets = Field(default_factory=dict)
+    """What enters the webhook, as a JSON object of texts: `username` and `password`, or
+    `header_name` and `header_value`, or `jwt_secret` or `token`; and `signing_secret`."""
+    n8n_options: Options = Field(default_factory=dict)
+    """The adapter's options as a JSON object of texts: `auth`, `batch_size`, `response`,
+    `receiver_deduplicates`, `calls_per_second`, `health_path`, `test_prefix`."""
+
+    mautic_base_url: str | None = Field(default=None, pattern="^https?://")
+    """Where your Mautic is, as `https://mautic.example.com`. Unset: no deliveries to Mautic. Set: a
+    user's name and password are needed, or an application's id and secret."""
+    mautic_username: str | None = None
+    """The user of Mautic whose name and password are used."""
+    mautic_password: SecretStr | None = None
+    """The password of that user."""
+    mautic_client_id: str | None = None
+    """The id of an OAuth2 application in Mautic."""
+    mautic_client_secret: SecretStr | None = None
+    """The secret of that application."""
+    mautic_refresh_token: SecretStr | None = None
+    """The first refresh token, where a user authorized the application. Unset: it acts for
+    itself."""
+    mautic_options: Options = Field(default_factory=dict)
+    """The adapter's options as a JSON object of texts: `batch_size`, `hourly_calls`,
+    `timeout_seconds`."""
 
     # --- the engine ---
 
@@ -204,6 +238,20 @@ class Settings(BaseSettings):
 
     log_format: LogFormat = LogFormat.CONSOLE
     """How log lines are written: `json` or `console`."""
+
+    @model_validator(mode="after")
+    def _mautic_is_whole(self) -> Self:
+        """Refuse credentials of which a half is missing, or of both kinds."""
+        user = (self.mautic_username, self.mautic_password)
+        application = (self.mautic_client_id, self.mautic_client_secret)
+        given = [kind for kind in (user, application) if any(kind)]
+        if self.mautic_base_url is not None and not (len(given) == 1 and all(given[0])):
+            message = (
+                "CRMSYNC_MAUTIC_BASE_URL needs either CRMSYNC_MAUTIC_USERNAME and _PASSWORD, or "
+                "CRMSYNC_MAUTIC_CLIENT_ID and _CLIENT_SECRET"
+            )
+            raise ValueError(message)
+        return self
 
     @property
     def authenticates(self) -> bool:
