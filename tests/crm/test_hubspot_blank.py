@@ -9,7 +9,7 @@ import pytest
 
 from crmsync_server.crm.adapter import Delivery
 from crmsync_server.crm.hubspot_properties import PROPERTIES
-from crmsync_server.crm.outcomes import Outcome, Postponed, Retry, Synced
+from crmsync_server.crm.outcomes import Outcome, Postponed, Rejected, Retry, Synced
 from tests.crm.hubspot_script import READ, UPDATE, UPSERT, accepted, hubspot, push, refusal
 from tests.crm.support import ScriptedCrm, deliveries, delivery
 from tests.crm.support import inputs as inputs_of
@@ -112,6 +112,28 @@ async def test_a_contact_that_could_not_be_looked_up_is_not_sent(
     assert isinstance(partial, ends)
     assert isinstance(whole, Postponed if status == 429 else Synced)
     assert UPDATE not in crm.paths
+
+
+async def test_an_address_that_cannot_be_looked_up_sinks_no_other() -> None:
+    """It is written as it is, and HubSpot judges the contact itself."""
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        bad = any(entry["id"] == "person2@example.com" for entry in inputs_of(request))
+        if bad and request.url.path in {READ, UPSERT}:
+            return refusal(400, category="VALIDATION_ERROR", message="Invalid input")
+        if request.url.path != READ:
+            return accepted(request)
+        results = [
+            {"id": "70" + str(entry["id"])[6], "properties": {"email": entry["id"]}}
+            for entry in inputs_of(request)
+        ]
+        return httpx.Response(200, json={"results": results})
+
+    crm = ScriptedCrm(respond)
+    outcomes = await push(crm, *(replace(one, company="") for one in deliveries(4)))
+    assert [type(outcome) for outcome in outcomes] == [Synced, Rejected, Synced, Synced]
+    (updated,) = [request for request in crm.requests if request.url.path == UPDATE]
+    assert [entry["id"] for entry in inputs_of(updated)] == ["701", "703", "704"]
 
 
 async def test_a_value_is_cleared_only_where_it_is_empty_and_named() -> None:

@@ -10,6 +10,7 @@ from crmsync_server.crm.guard import Faulted, Guard
 from crmsync_server.crm.hubspot_day import BUCKETS
 from crmsync_server.crm.hubspot_errors import Result
 from crmsync_server.crm.hubspot_portal import Portal
+from crmsync_server.crm.hubspot_reads import Record, holders
 from crmsync_server.crm.hubspot_replies import answer
 from crmsync_server.crm.hubspot_writes import Write, body, calls, path
 from crmsync_server.crm.outcomes import Outcome, Skipped, SkipReason
@@ -44,20 +45,30 @@ class Push:
     ) -> Sequence[Write]:
         """Return the writes, aimed at the records that must be looked for and are there."""
         unsure = {write.position for write in writes if self._portal.must_look_up(write)}
-        emails = {write.email for write in writes if write.position in unsure}
-        if not emails:
-            return writes
-        found = await self._guard.call(lambda: self._portal.records.read(emails, (), by_email=True))
-        if isinstance(found, Faulted):
-            outcomes.update(dict.fromkeys(unsure, found.outcome))
-            return [write for write in writes if write.position not in unsure]
-        ids = {email: record.id for record in found for email in record.emails}
-        return [
-            write.found(ids[write.email])
-            if write.position in unsure and write.email in ids
-            else write
-            for write in writes
-        ]
+        emails = sorted({write.email for write in writes if write.position in unsure})
+        found = dict(zip(emails, await deliver(emails, self._look_up), strict=True))
+        aimed: list[Write] = []
+        for write in writes:
+            match found.get(write.email) if write.position in unsure else None:
+                case None:
+                    aimed.append(write)
+                case Record(id=record_id):
+                    aimed.append(write.found(record_id))
+                case outcome:
+                    outcomes[write.position] = outcome
+        return aimed
+
+    async def _look_up(self, emails: Sequence[str]) -> Answer[Record | Outcome | None]:
+        """Return the record of each address; None where there is none, or it is refused alone."""
+        read = self._portal.records.read
+        answer: list[Record] | Refused[None] | Faulted[Outcome]
+        answer = await self._guard.call(lambda: read(emails, (), by_email=True))
+        if isinstance(answer, Faulted):
+            return Faulted(answer.outcome)
+        if isinstance(answer, Refused):
+            return Refused(None)
+        holder_of = holders(answer)
+        return [holder_of.get(email) for email in emails]
 
     async def _round(
         self, writes: Sequence[Write], outcomes: dict[int, Outcome]

@@ -4,11 +4,12 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
+from crmsync_server.crm.bisect import Refused
 from crmsync_server.crm.guard import Faulted
 from crmsync_server.crm.http import Caller
 from crmsync_server.crm.hubspot_errors import credentials_error, is_not_found
 from crmsync_server.crm.hubspot_limits import WAITING
-from crmsync_server.crm.hubspot_writes import CONTACTS, MAX_BATCH, Write, properties
+from crmsync_server.crm.hubspot_writes import CONTACTS, Write, properties
 from crmsync_server.crm.outcomes import Outcome, Postponed, Retry, Synced
 from crmsync_server.crm.replies import Reply, brief, mapping, mappings, text
 
@@ -63,31 +64,29 @@ class Records:
 
     async def read(
         self, keys: Iterable[str], names: Iterable[str], *, by_email: bool
-    ) -> list[Record] | Faulted[Outcome]:
-        """Return those that exist, in any order, with these properties; a call for each hundred.
+    ) -> list[Record] | Refused[None] | Faulted[Outcome]:
+        """Return those that exist, in any order, with these properties; one call at most.
 
         Args:
-            keys: record ids, or addresses where `by_email`.
+            keys: a hundred record ids at most, or addresses where `by_email`.
             names: of properties.
             by_email: whether the keys are addresses, primary or further ones.
 
         Raises:
             CredentialsRefusedError: HubSpot refuses the token.
         """
-        wanted, found = sorted(set(keys)), list[Record]()
+        inputs = [{"id": key} for key in sorted(set(keys))]
+        if not inputs:
+            return []
         shown = sorted({*_EMAILS, *(name.lower() for name in names)})
         by = {"idProperty": "email"} if by_email else {}
-        for start in range(0, len(wanted), MAX_BATCH):
-            inputs = [{"id": key} for key in wanted[start : start + MAX_BATCH]]
-            body = {"inputs": inputs, "properties": shown, **by}
-            reply = await self._caller.call("POST", READ, buckets=self._buckets, json=body)
-            records = await self._records(reply)
-            if isinstance(records, Faulted):
-                return records
-            found += records
-        return found
+        body = {"inputs": inputs, "properties": shown, **by}
+        reply = await self._caller.call("POST", READ, buckets=self._buckets, json=body)
+        return await self._records(reply)
 
-    async def _records(self, reply: Reply | Outcome) -> list[Record] | Faulted[Outcome]:
+    async def _records(
+        self, reply: Reply | Outcome
+    ) -> list[Record] | Refused[None] | Faulted[Outcome]:
         match reply:
             case Postponed():
                 return Faulted(reply)
@@ -99,6 +98,8 @@ class Records:
                 raise credentials_error(reply)
             case Reply(status=status) if status in WAITING:
                 return Faulted(await self._wait(reply))
+            case Reply(status=HTTPStatus.BAD_REQUEST) if reply.fields:
+                return Refused(None)
         said = reply.text if isinstance(reply, Reply) else getattr(reply, "message", "")
         # Only a question was asked: whatever the fault, nothing was written.
         return Faulted(Retry("RECORDS_UNREAD", brief(f"HubSpot's records are unknown: {said}")))
@@ -114,6 +115,11 @@ def _record(result: Mapping[str, object]) -> Record:
     return Record(text(result.get("id")), frozenset(e.strip() for e in emails if e.strip()), held)
 
 
+def holders(records: Iterable[Record]) -> dict[str, Record]:
+    """Return records by each of their addresses."""
+    return {email: record for record in records for email in record.emails}
+
+
 async def found_back(records: Records, writes: Sequence[Write]) -> dict[int, Synced]:
     """Return the writes that HubSpot already holds, by position.
 
@@ -124,13 +130,12 @@ async def found_back(records: Records, writes: Sequence[Write]) -> dict[int, Syn
     names = {name for write in writes for name in properties(write)}
     by_id = {write.record_id for write in writes if write.record_id}
     known = await records.read(by_id, names, by_email=False)
-    if isinstance(known, Faulted):
+    if not isinstance(known, list):
         return found
     record_of = {record.id: record for record in known}
     gone = [write for write in writes if write.record_id not in record_of]
     others = await records.read({write.email for write in gone}, names, by_email=True)
-    addressed = [] if isinstance(others, Faulted) else others
-    holder_of = {email: record for record in addressed for email in record.emails}
+    holder_of = holders(others if isinstance(others, list) else [])
     for write in writes:
         record = record_of.get(write.record_id) or holder_of.get(write.email)
         if record is not None and record.holds(write):
