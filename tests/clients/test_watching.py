@@ -8,7 +8,8 @@ from datetime import timedelta
 import grpc
 import pytest
 
-from crmsync.v1.session_service_pb2 import Heartbeat, WatchSessionRequest, WatchSessionResponse
+from crmsync.v1.heartbeat_pb2 import Heartbeat
+from crmsync.v1.session_service_pb2 import WatchSessionRequest, WatchSessionResponse
 from crmsync_client import CrmsyncClient, RetryPolicy
 from tests.clients.scripted import (
     ScriptedServer,

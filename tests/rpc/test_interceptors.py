@@ -12,6 +12,7 @@ from google.rpc import error_details_pb2  # type: ignore[import-untyped]  # it s
 from structlog.testing import capture_logs
 
 from crmsync.v1 import session_service_pb2 as pb
+from crmsync.v1.heartbeat_pb2 import Heartbeat
 from crmsync.v1.session_service_pb2_grpc import SessionServiceStub
 from crmsync_server.errors import DrainingError, SessionNotFoundError
 from crmsync_server.rpc.auth import Caller, Role, current_caller
@@ -29,7 +30,7 @@ from tests.rpc.serving import (
     serving,
 )
 
-BEAT = pb.WatchSessionResponse(heartbeat=pb.Heartbeat())
+BEAT = pb.WatchSessionResponse(heartbeat=Heartbeat())
 KINDS = ["unary_unary", "unary_stream", "stream_unary", "stream_stream"]
 
 

@@ -12,6 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 
 from crmsync.v1 import session_service_pb2 as pb
+from crmsync.v1.heartbeat_pb2 import Heartbeat
 from crmsync.v1.session_service_pb2_grpc import SessionServiceStub
 from crmsync_server.rpc.auth import current_caller
 from crmsync_server.rpc.reflection import V1, V1ALPHA
@@ -22,7 +23,7 @@ from tests.rpc.serving import GET, SERVICE, WATCH, Script, all_of, failure_of, s
 
 HEALTH = "grpc.health.v1.Health"
 LOCKED = TokenAuthenticator([], Claims())
-BEAT = pb.WatchSessionResponse(heartbeat=pb.Heartbeat())
+BEAT = pb.WatchSessionResponse(heartbeat=Heartbeat())
 
 Status = health_pb2.HealthCheckResponse
 

@@ -8,6 +8,7 @@ import pytest
 from crmsync.v1 import contact_service_pb2, session_pb2
 from crmsync.v1 import contact_sync_pb2 as standing
 from crmsync.v1 import sync_service_pb2 as pb
+from crmsync.v1.queue_filter_pb2 import QueueFilter
 from crmsync_client import CrmsyncClient
 from crmsync_server.sandbox.faults import FaultSettings, ScriptedFault
 from crmsync_server.sandbox.server import Sandbox
@@ -128,7 +129,7 @@ async def test_queue_all_keeps_to_its_filter(client: CrmsyncClient) -> None:
     domain = new_uuid()
     await create(client, "new@example.com", domain_id=domain)
     await create(client, "other@example.com")
-    chosen = pb.QueueFilter(not_already_synced=True, domain_id=domain, has_email=True)
+    chosen = QueueFilter(not_already_synced=True, domain_id=domain, has_email=True)
     request = pb.QueueAllContactsRequest(crm="hubspot", filter=chosen)
     answer = await client.sync.QueueAllContacts(request)
     assert answer.queued_count == 1

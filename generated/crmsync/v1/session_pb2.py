@@ -25,19 +25,21 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x63rmsync/v1/session.proto\x12\ncrmsync.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd8\x02\n\x07Session\x12\n\n\x02id\x18\x01 \x01(\t\x12%\n\x04kind\x18\x02 \x01(\x0e\x32\x17.crmsync.v1.SessionKind\x12\x0b\n\x03\x63rm\x18\x03 \x01(\t\x12\'\n\x05state\x18\x04 \x01(\x0e\x32\x18.crmsync.v1.SessionState\x12-\n\x08progress\x18\x05 \x01(\x0b\x32\x1b.crmsync.v1.SessionProgress\x12\x0f\n\x07\x63reator\x18\x06 \x01(\t\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cresume_token\x18\n \x01(\t\"\xf7\x01\n\x0fSessionProgress\x12\r\n\x05total\x18\x01 \x01(\x03\x12\x11\n\tcompleted\x18\x02 \x01(\x03\x12\x12\n\npercentage\x18\x03 \x01(\x01\x12\x0f\n\x07pending\x18\x04 \x01(\x03\x12\x0e\n\x06synced\x18\x05 \x01(\x03\x12\x0f\n\x07skipped\x18\x06 \x01(\x03\x12\x0e\n\x06\x65rrors\x18\x07 \x01(\x03\x12\x11\n\tcancelled\x18\x08 \x01(\x03\x12\x1a\n\x12records_per_second\x18\t \x01(\x01\x12=\n\x19\x65stimated_completion_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\x96\x01\n\x0bSessionKind\x12\x1c\n\x18SESSION_KIND_UNSPECIFIED\x10\x00\x12\x1e\n\x1aSESSION_KIND_QUEUE_CONTACT\x10\x01\x12$\n SESSION_KIND_BULK_QUEUE_CONTACTS\x10\x02\x12#\n\x1fSESSION_KIND_QUEUE_ALL_CONTACTS\x10\x03*\xa0\x01\n\x0cSessionState\x12\x1d\n\x19SESSION_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15SESSION_STATE_RUNNING\x10\x01\x12\x1c\n\x18SESSION_STATE_CANCELLING\x10\x02\x12\x1b\n\x17SESSION_STATE_SUCCEEDED\x10\x03\x12\x1b\n\x17SESSION_STATE_CANCELLED\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x63rmsync/v1/session.proto\x12\ncrmsync.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x80\x03\n\x07Session\x12\n\n\x02id\x18\x01 \x01(\t\x12%\n\x04kind\x18\x02 \x01(\x0e\x32\x17.crmsync.v1.SessionKind\x12\x0b\n\x03\x63rm\x18\x03 \x01(\t\x12\'\n\x05state\x18\x04 \x01(\x0e\x32\x18.crmsync.v1.SessionState\x12-\n\x08progress\x18\x05 \x01(\x0b\x32\x1b.crmsync.v1.SessionProgress\x12\x0f\n\x07\x63reator\x18\x06 \x01(\t\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cresume_token\x18\n \x01(\t\x12&\n\x08\x66orecast\x18\x0b \x01(\x0b\x32\x14.crmsync.v1.Forecast\"\xe7\x01\n\x08\x46orecast\x12\x33\n\x0f\x63ompletion_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0c\x63\x61lls_needed\x18\x02 \x01(\x03\x12\x13\n\x0b\x64\x61ily_share\x18\x03 \x01(\x01\x12\x17\n\x0flimiting_bucket\x18\x04 \x01(\t\x12\x13\n\x0b\x64\x61ily_limit\x18\x05 \x01(\x03\x12\x17\n\x0f\x64\x61ily_remaining\x18\x06 \x01(\x03\x12\x34\n\x10\x64\x61ily_reset_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xf7\x01\n\x0fSessionProgress\x12\r\n\x05total\x18\x01 \x01(\x03\x12\x11\n\tcompleted\x18\x02 \x01(\x03\x12\x12\n\npercentage\x18\x03 \x01(\x01\x12\x0f\n\x07pending\x18\x04 \x01(\x03\x12\x0e\n\x06synced\x18\x05 \x01(\x03\x12\x0f\n\x07skipped\x18\x06 \x01(\x03\x12\x0e\n\x06\x65rrors\x18\x07 \x01(\x03\x12\x11\n\tcancelled\x18\x08 \x01(\x03\x12\x1a\n\x12records_per_second\x18\t \x01(\x01\x12=\n\x19\x65stimated_completion_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\xfa\x01\n\x0bSessionKind\x12\x1c\n\x18SESSION_KIND_UNSPECIFIED\x10\x00\x12\x1e\n\x1aSESSION_KIND_QUEUE_CONTACT\x10\x01\x12$\n SESSION_KIND_BULK_QUEUE_CONTACTS\x10\x02\x12#\n\x1fSESSION_KIND_QUEUE_ALL_CONTACTS\x10\x03\x12\x1e\n\x1aSESSION_KIND_RETRY_CONTACT\x10\x04\x12#\n\x1fSESSION_KIND_RETRY_ALL_FAILURES\x10\x05\x12\x1d\n\x19SESSION_KIND_RUN_SCHEDULE\x10\x06*\xa0\x01\n\x0cSessionState\x12\x1d\n\x19SESSION_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15SESSION_STATE_RUNNING\x10\x01\x12\x1c\n\x18SESSION_STATE_CANCELLING\x10\x02\x12\x1b\n\x17SESSION_STATE_SUCCEEDED\x10\x03\x12\x1b\n\x17SESSION_STATE_CANCELLED\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'crmsync.v1.session_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SESSIONKIND']._serialized_start=671
-  _globals['_SESSIONKIND']._serialized_end=821
-  _globals['_SESSIONSTATE']._serialized_start=824
-  _globals['_SESSIONSTATE']._serialized_end=984
+  _globals['_SESSIONKIND']._serialized_start=945
+  _globals['_SESSIONKIND']._serialized_end=1195
+  _globals['_SESSIONSTATE']._serialized_start=1198
+  _globals['_SESSIONSTATE']._serialized_end=1358
   _globals['_SESSION']._serialized_start=74
-  _globals['_SESSION']._serialized_end=418
-  _globals['_SESSIONPROGRESS']._serialized_start=421
-  _globals['_SESSIONPROGRESS']._serialized_end=668
+  _globals['_SESSION']._serialized_end=458
+  _globals['_FORECAST']._serialized_start=461
+  _globals['_FORECAST']._serialized_end=692
+  _globals['_SESSIONPROGRESS']._serialized_start=695
+  _globals['_SESSIONPROGRESS']._serialized_end=942
 # @@protoc_insertion_point(module_scope)

@@ -32,6 +32,12 @@ class _SessionKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SessionKi
     """SyncService.BulkQueueContacts."""
     SESSION_KIND_QUEUE_ALL_CONTACTS: _SessionKind.ValueType  # 3
     """SyncService.QueueAllContacts."""
+    SESSION_KIND_RETRY_CONTACT: _SessionKind.ValueType  # 4
+    """SyncService.RetryContact."""
+    SESSION_KIND_RETRY_ALL_FAILURES: _SessionKind.ValueType  # 5
+    """SyncService.RetryAllFailures."""
+    SESSION_KIND_RUN_SCHEDULE: _SessionKind.ValueType  # 6
+    """A schedule, when it was due or by AdminService.RunSchedule."""
 
 class SessionKind(_SessionKind, metaclass=_SessionKindEnumTypeWrapper):
     """What opened a session."""
@@ -44,6 +50,12 @@ SESSION_KIND_BULK_QUEUE_CONTACTS: SessionKind.ValueType  # 2
 """SyncService.BulkQueueContacts."""
 SESSION_KIND_QUEUE_ALL_CONTACTS: SessionKind.ValueType  # 3
 """SyncService.QueueAllContacts."""
+SESSION_KIND_RETRY_CONTACT: SessionKind.ValueType  # 4
+"""SyncService.RetryContact."""
+SESSION_KIND_RETRY_ALL_FAILURES: SessionKind.ValueType  # 5
+"""SyncService.RetryAllFailures."""
+SESSION_KIND_RUN_SCHEDULE: SessionKind.ValueType  # 6
+"""A schedule, when it was due or by AdminService.RunSchedule."""
 Global___SessionKind: _TypeAlias = SessionKind  # noqa: Y015
 
 class _SessionState:
@@ -96,6 +108,7 @@ class Session(_message.Message):
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
     RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    FORECAST_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The server's id for this session, a UUIDv7."""
     kind: Global___SessionKind.ValueType
@@ -105,7 +118,7 @@ class Session(_message.Message):
     state: Global___SessionState.ValueType
     """Where the session stands."""
     creator: _builtins.str
-    """Who opened it: the subject of the caller's token."""
+    """Who opened it: the subject of the caller's token, or `schedule:` and the id of the schedule."""
     resume_token: _builtins.str
     """Names this state of the session; moves forward with every change. Opaque: hand it to WatchSession to hear only of
     what came later.
@@ -126,6 +139,12 @@ class Session(_message.Message):
     def end_time(self) -> _timestamp_pb2.Timestamp:
         """When its last item got its outcome; set exactly when the state is SUCCEEDED or CANCELLED."""
 
+    @_builtins.property
+    def forecast(self) -> Global___Forecast:
+        """When it will finish and what it takes of the CRM's allowance, as far as that can be told. Unset when it has ended,
+        and for a CRM without known limits and measured rate.
+        """
+
     def __init__(
         self,
         *,
@@ -139,14 +158,71 @@ class Session(_message.Message):
         update_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
         resume_token: _builtins.str = ...,
+        forecast: Global___Forecast | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "progress", b"progress", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "forecast", b"forecast", "progress", b"progress", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "creator", b"creator", "crm", b"crm", "end_time", b"end_time", "id", b"id", "kind", b"kind", "progress", b"progress", "resume_token", b"resume_token", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "creator", b"creator", "crm", b"crm", "end_time", b"end_time", "forecast", b"forecast", "id", b"id", "kind", b"kind", "progress", b"progress", "resume_token", b"resume_token", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Session: _TypeAlias = Session  # noqa: Y015
+
+@_typing.final
+class Forecast(_message.Message):
+    """When a session will finish, and what it takes of what the CRM allows. It reckons with the lane's measured rate, the
+    limits that are known, and what is queued ahead of the session; it is made anew at every reading.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPLETION_TIME_FIELD_NUMBER: _builtins.int
+    CALLS_NEEDED_FIELD_NUMBER: _builtins.int
+    DAILY_SHARE_FIELD_NUMBER: _builtins.int
+    LIMITING_BUCKET_FIELD_NUMBER: _builtins.int
+    DAILY_LIMIT_FIELD_NUMBER: _builtins.int
+    DAILY_REMAINING_FIELD_NUMBER: _builtins.int
+    DAILY_RESET_TIME_FIELD_NUMBER: _builtins.int
+    calls_needed: _builtins.int
+    """How many calls to the CRM the pending items take, at the size of its batches."""
+    daily_share: _builtins.float
+    """calls_needed as a share of a whole day's allowance: 0.25 is a quarter, more than 1 is more than a day. 0 for a CRM
+    without a daily limit.
+    """
+    limiting_bucket: _builtins.str
+    """The allowance that decides when it finishes, such as `daily` or `burst`. Unset when the lane's own speed does."""
+    daily_limit: _builtins.int
+    """How many calls the CRM allows in a day. 0 for a CRM without a daily limit."""
+    daily_remaining: _builtins.int
+    """How many of today's calls are left, as far as is known. 0 for a CRM without a daily limit."""
+    @_builtins.property
+    def completion_time(self) -> _timestamp_pb2.Timestamp:
+        """When the last item is expected to be delivered, waits for the allowance included. Unset while the lane is paused
+        without an end.
+        """
+
+    @_builtins.property
+    def daily_reset_time(self) -> _timestamp_pb2.Timestamp:
+        """When the daily allowance begins anew. Unset for a CRM without a daily limit."""
+
+    def __init__(
+        self,
+        *,
+        completion_time: _timestamp_pb2.Timestamp | None = ...,
+        calls_needed: _builtins.int = ...,
+        daily_share: _builtins.float = ...,
+        limiting_bucket: _builtins.str = ...,
+        daily_limit: _builtins.int = ...,
+        daily_remaining: _builtins.int = ...,
+        daily_reset_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["completion_time", b"completion_time", "daily_reset_time", b"daily_reset_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls_needed", b"calls_needed", "completion_time", b"completion_time", "daily_limit", b"daily_limit", "daily_remaining", b"daily_remaining", "daily_reset_time", b"daily_reset_time", "daily_share", b"daily_share", "limiting_bucket", b"limiting_bucket"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Forecast: _TypeAlias = Forecast  # noqa: Y015
 
 @_typing.final
 class SessionProgress(_message.Message):

@@ -23,11 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from crmsync.v1 import heartbeat_pb2 as crmsync_dot_v1_dot_heartbeat__pb2
 from crmsync.v1 import session_pb2 as crmsync_dot_v1_dot_session__pb2
-from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n crmsync/v1/session_service.proto\x12\ncrmsync.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x18\x63rmsync/v1/session.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"1\n\x11GetSessionRequest\x12\x1c\n\nsession_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\":\n\x12GetSessionResponse\x12$\n\x07session\x18\x01 \x01(\x0b\x32\x13.crmsync.v1.Session\"\xc7\x01\n\x13ListSessionsRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x39\n\x06states\x18\x03 \x03(\x0e\x32\x18.crmsync.v1.SessionStateB\x0f\xbaH\x0c\x92\x01\t\x10\n\"\x05\x82\x01\x02\x10\x01\x12/\n\x04kind\x18\x04 \x01(\x0e\x32\x17.crmsync.v1.SessionKindB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x14\n\x03\x63rm\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18 \"V\n\x14ListSessionsResponse\x12%\n\x08sessions\x18\x01 \x03(\x0b\x32\x13.crmsync.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"4\n\x14\x43\x61ncelSessionRequest\x12\x1c\n\nsession_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"=\n\x15\x43\x61ncelSessionResponse\x12$\n\x07session\x18\x01 \x01(\x0b\x32\x13.crmsync.v1.Session\"R\n\x13WatchSessionRequest\x12\x1c\n\nsession_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1d\n\x0cresume_token\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\"z\n\x14WatchSessionResponse\x12&\n\x07session\x18\x01 \x01(\x0b\x32\x13.crmsync.v1.SessionH\x00\x12*\n\theartbeat\x18\x02 \x01(\x0b\x32\x15.crmsync.v1.HeartbeatH\x00\x42\x0e\n\x05\x65vent\x12\x05\xbaH\x02\x08\x01\":\n\tHeartbeat\x12-\n\tsend_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\xdb\x02\n\x0eSessionService\x12K\n\nGetSession\x12\x1d.crmsync.v1.GetSessionRequest\x1a\x1e.crmsync.v1.GetSessionResponse\x12Q\n\x0cListSessions\x12\x1f.crmsync.v1.ListSessionsRequest\x1a .crmsync.v1.ListSessionsResponse\x12T\n\rCancelSession\x12 .crmsync.v1.CancelSessionRequest\x1a!.crmsync.v1.CancelSessionResponse\x12S\n\x0cWatchSession\x12\x1f.crmsync.v1.WatchSessionRequest\x1a .crmsync.v1.WatchSessionResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n crmsync/v1/session_service.proto\x12\ncrmsync.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1a\x63rmsync/v1/heartbeat.proto\x1a\x18\x63rmsync/v1/session.proto\"1\n\x11GetSessionRequest\x12\x1c\n\nsession_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\":\n\x12GetSessionResponse\x12$\n\x07session\x18\x01 \x01(\x0b\x32\x13.crmsync.v1.Session\"\xc7\x01\n\x13ListSessionsRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x39\n\x06states\x18\x03 \x03(\x0e\x32\x18.crmsync.v1.SessionStateB\x0f\xbaH\x0c\x92\x01\t\x10\n\"\x05\x82\x01\x02\x10\x01\x12/\n\x04kind\x18\x04 \x01(\x0e\x32\x17.crmsync.v1.SessionKindB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x14\n\x03\x63rm\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18 \"V\n\x14ListSessionsResponse\x12%\n\x08sessions\x18\x01 \x03(\x0b\x32\x13.crmsync.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"4\n\x14\x43\x61ncelSessionRequest\x12\x1c\n\nsession_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"=\n\x15\x43\x61ncelSessionResponse\x12$\n\x07session\x18\x01 \x01(\x0b\x32\x13.crmsync.v1.Session\"R\n\x13WatchSessionRequest\x12\x1c\n\nsession_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1d\n\x0cresume_token\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\"z\n\x14WatchSessionResponse\x12&\n\x07session\x18\x01 \x01(\x0b\x32\x13.crmsync.v1.SessionH\x00\x12*\n\theartbeat\x18\x02 \x01(\x0b\x32\x15.crmsync.v1.HeartbeatH\x00\x42\x0e\n\x05\x65vent\x12\x05\xbaH\x02\x08\x01\x32\xdb\x02\n\x0eSessionService\x12K\n\nGetSession\x12\x1d.crmsync.v1.GetSessionRequest\x1a\x1e.crmsync.v1.GetSessionResponse\x12Q\n\x0cListSessions\x12\x1f.crmsync.v1.ListSessionsRequest\x1a .crmsync.v1.ListSessionsResponse\x12T\n\rCancelSession\x12 .crmsync.v1.CancelSessionRequest\x1a!.crmsync.v1.CancelSessionResponse\x12S\n\x0cWatchSession\x12\x1f.crmsync.v1.WatchSessionRequest\x1a .crmsync.v1.WatchSessionResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -52,24 +52,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WATCHSESSIONREQUEST'].fields_by_name['resume_token']._serialized_options = b'\272H\004r\002\030@'
   _globals['_WATCHSESSIONRESPONSE'].oneofs_by_name['event']._loaded_options = None
   _globals['_WATCHSESSIONRESPONSE'].oneofs_by_name['event']._serialized_options = b'\272H\002\010\001'
-  _globals['_GETSESSIONREQUEST']._serialized_start=136
-  _globals['_GETSESSIONREQUEST']._serialized_end=185
-  _globals['_GETSESSIONRESPONSE']._serialized_start=187
-  _globals['_GETSESSIONRESPONSE']._serialized_end=245
-  _globals['_LISTSESSIONSREQUEST']._serialized_start=248
-  _globals['_LISTSESSIONSREQUEST']._serialized_end=447
-  _globals['_LISTSESSIONSRESPONSE']._serialized_start=449
-  _globals['_LISTSESSIONSRESPONSE']._serialized_end=535
-  _globals['_CANCELSESSIONREQUEST']._serialized_start=537
-  _globals['_CANCELSESSIONREQUEST']._serialized_end=589
-  _globals['_CANCELSESSIONRESPONSE']._serialized_start=591
-  _globals['_CANCELSESSIONRESPONSE']._serialized_end=652
-  _globals['_WATCHSESSIONREQUEST']._serialized_start=654
-  _globals['_WATCHSESSIONREQUEST']._serialized_end=736
-  _globals['_WATCHSESSIONRESPONSE']._serialized_start=738
-  _globals['_WATCHSESSIONRESPONSE']._serialized_end=860
-  _globals['_HEARTBEAT']._serialized_start=862
-  _globals['_HEARTBEAT']._serialized_end=920
-  _globals['_SESSIONSERVICE']._serialized_start=923
-  _globals['_SESSIONSERVICE']._serialized_end=1270
+  _globals['_GETSESSIONREQUEST']._serialized_start=131
+  _globals['_GETSESSIONREQUEST']._serialized_end=180
+  _globals['_GETSESSIONRESPONSE']._serialized_start=182
+  _globals['_GETSESSIONRESPONSE']._serialized_end=240
+  _globals['_LISTSESSIONSREQUEST']._serialized_start=243
+  _globals['_LISTSESSIONSREQUEST']._serialized_end=442
+  _globals['_LISTSESSIONSRESPONSE']._serialized_start=444
+  _globals['_LISTSESSIONSRESPONSE']._serialized_end=530
+  _globals['_CANCELSESSIONREQUEST']._serialized_start=532
+  _globals['_CANCELSESSIONREQUEST']._serialized_end=584
+  _globals['_CANCELSESSIONRESPONSE']._serialized_start=586
+  _globals['_CANCELSESSIONRESPONSE']._serialized_end=647
+  _globals['_WATCHSESSIONREQUEST']._serialized_start=649
+  _globals['_WATCHSESSIONREQUEST']._serialized_end=731
+  _globals['_WATCHSESSIONRESPONSE']._serialized_start=733
+  _globals['_WATCHSESSIONRESPONSE']._serialized_end=855
+  _globals['_SESSIONSERVICE']._serialized_start=858
+  _globals['_SESSIONSERVICE']._serialized_end=1205
 # @@protoc_insertion_point(module_scope)

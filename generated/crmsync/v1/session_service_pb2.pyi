@@ -4,10 +4,10 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from crmsync.v1 import heartbeat_pb2 as _heartbeat_pb2
 from crmsync.v1 import session_pb2 as _session_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
@@ -221,14 +221,14 @@ class WatchSessionResponse(_message.Message):
         """The session as it is now: the snapshot, a change, or the final state."""
 
     @_builtins.property
-    def heartbeat(self) -> Global___Heartbeat:
+    def heartbeat(self) -> _heartbeat_pb2.Heartbeat:
         """Nothing has changed; the stream is alive."""
 
     def __init__(
         self,
         *,
         session: _session_pb2.Session | None = ...,
-        heartbeat: Global___Heartbeat | None = ...,
+        heartbeat: _heartbeat_pb2.Heartbeat | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "heartbeat", b"heartbeat", "session", b"session"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -239,27 +239,3 @@ class WatchSessionResponse(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
 Global___WatchSessionResponse: _TypeAlias = WatchSessionResponse  # noqa: Y015
-
-@_typing.final
-class Heartbeat(_message.Message):
-    """A sign of life on a stream without news."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    SEND_TIME_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def send_time(self) -> _timestamp_pb2.Timestamp:
-        """The server's time when it was sent."""
-
-    def __init__(
-        self,
-        *,
-        send_time: _timestamp_pb2.Timestamp | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["send_time", b"send_time"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["send_time", b"send_time"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Heartbeat: _TypeAlias = Heartbeat  # noqa: Y015

@@ -23,12 +23,16 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from crmsync.v1 import attempt_pb2 as crmsync_dot_v1_dot_attempt__pb2
 from crmsync.v1 import contact_sync_pb2 as crmsync_dot_v1_dot_contact__sync__pb2
+from crmsync.v1 import heartbeat_pb2 as crmsync_dot_v1_dot_heartbeat__pb2
+from crmsync.v1 import queue_filter_pb2 as crmsync_dot_v1_dot_queue__filter__pb2
 from crmsync.v1 import session_pb2 as crmsync_dot_v1_dot_session__pb2
+from crmsync.v1 import sync_event_pb2 as crmsync_dot_v1_dot_sync__event__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x63rmsync/v1/sync_service.proto\x12\ncrmsync.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1d\x63rmsync/v1/contact_sync.proto\x1a\x18\x63rmsync/v1/session.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xad\x01\n\x13QueueContactRequest\x12\x1c\n\ncontact_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x16\n\x03\x63rm\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \x12\x30\n\x08priority\x18\x03 \x01(\x0e\x32\x14.crmsync.v1.PriorityB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\r\n\x05\x66orce\x18\x04 \x01(\x08\x12\x1f\n\nrequest_id\x18\x05 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"k\n\x14QueueContactResponse\x12-\n\x0c\x63ontact_sync\x18\x01 \x01(\x0b\x32\x17.crmsync.v1.ContactSync\x12$\n\x07session\x18\x02 \x01(\x0b\x32\x13.crmsync.v1.Session\"\xbd\x01\n\x18\x42ulkQueueContactsRequest\x12\'\n\x0b\x63ontact_ids\x18\x01 \x03(\tB\x12\xbaH\x0f\x92\x01\x0c\x08\x01\x10\x90N\"\x05r\x03\xb0\x01\x01\x12\x16\n\x03\x63rm\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \x12\x30\n\x08priority\x18\x03 \x01(\x0e\x32\x14.crmsync.v1.PriorityB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\r\n\x05\x66orce\x18\x04 \x01(\x08\x12\x1f\n\nrequest_id\x18\x05 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"\xa0\x01\n\x19\x42ulkQueueContactsResponse\x12$\n\x07session\x18\x01 \x01(\x0b\x32\x13.crmsync.v1.Session\x12\x0e\n\x06queued\x18\x02 \x01(\x05\x12\x0f\n\x07skipped\x18\x03 \x01(\x05\x12\x0e\n\x06\x65rrors\x18\x04 \x01(\x05\x12,\n\x07results\x18\x05 \x03(\x0b\x32\x1b.crmsync.v1.BulkQueueResult\"u\n\x0f\x42ulkQueueResult\x12\x12\n\ncontact_id\x18\x01 \x01(\t\x12-\n\x07outcome\x18\x02 \x01(\x0e\x32\x1c.crmsync.v1.BulkQueueOutcome\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\"\xbc\x01\n\x17QueueAllContactsRequest\x12\x16\n\x03\x63rm\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \x12\'\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x17.crmsync.v1.QueueFilter\x12\x30\n\x08priority\x18\x03 \x01(\x0e\x32\x14.crmsync.v1.PriorityB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\r\n\x05\x66orce\x18\x04 \x01(\x08\x12\x1f\n\nrequest_id\x18\x05 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"o\n\x0bQueueFilter\x12\x16\n\thas_email\x18\x01 \x01(\x08H\x00\x88\x01\x01\x12\x1a\n\x12not_already_synced\x18\x02 \x01(\x08\x12\x1e\n\tdomain_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x42\x0c\n\n_has_email\"\x95\x01\n\x18QueueAllContactsResponse\x12$\n\x07session\x18\x01 \x01(\x0b\x32\x13.crmsync.v1.Session\x12\x14\n\x0cqueued_count\x18\x02 \x01(\x03\x12=\n\x19\x65stimated_completion_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\";\n\x1bGetContactSyncStatusRequest\x12\x1c\n\ncontact_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\xe2\x01\n\x1cGetContactSyncStatusResponse\x12Q\n\rcontact_syncs\x18\x01 \x03(\x0b\x32:.crmsync.v1.GetContactSyncStatusResponse.ContactSyncsEntry\x12\x12\n\ncontact_id\x18\x02 \x01(\t\x12\r\n\x05\x65mail\x18\x03 \x01(\t\x1aL\n\x11\x43ontactSyncsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12&\n\x05value\x18\x02 \x01(\x0b\x32\x17.crmsync.v1.ContactSync:\x02\x38\x01\"-\n\x13GetSyncStatsRequest\x12\x16\n\x03\x63rm\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \"<\n\x14GetSyncStatsResponse\x12$\n\x05stats\x18\x01 \x01(\x0b\x32\x15.crmsync.v1.SyncStats\"\xe5\x01\n\tSyncStats\x12\x0b\n\x03\x63rm\x18\x01 \x01(\t\x12\x16\n\x0etotal_contacts\x18\x02 \x01(\x03\x12\x0e\n\x06synced\x18\x03 \x01(\x03\x12\x0e\n\x06queued\x18\x04 \x01(\x03\x12\x12\n\nprocessing\x18\x05 \x01(\x03\x12\x0e\n\x06\x65rrors\x18\x06 \x01(\x03\x12\x0f\n\x07skipped\x18\x07 \x01(\x03\x12\x10\n\x08selected\x18\x08 \x01(\x03\x12\x14\n\x0csuccess_rate\x18\t \x01(\x01\x12\x36\n\x08last_24h\x18\n \x01(\x0b\x32\x1b.crmsync.v1.RecentSyncStatsR\x07last24h\"B\n\x0fRecentSyncStats\x12\x0e\n\x06synced\x18\x01 \x01(\x03\x12\x0e\n\x06\x65rrors\x18\x02 \x01(\x03\x12\x0f\n\x07skipped\x18\x03 \x01(\x03*\x93\x01\n\x10\x42ulkQueueOutcome\x12\"\n\x1e\x42ULK_QUEUE_OUTCOME_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x42ULK_QUEUE_OUTCOME_QUEUED\x10\x01\x12\x1e\n\x1a\x42ULK_QUEUE_OUTCOME_SKIPPED\x10\x02\x12\x1c\n\x18\x42ULK_QUEUE_OUTCOME_ERROR\x10\x03\x32\xdf\x03\n\x0bSyncService\x12Q\n\x0cQueueContact\x12\x1f.crmsync.v1.QueueContactRequest\x1a .crmsync.v1.QueueContactResponse\x12`\n\x11\x42ulkQueueContacts\x12$.crmsync.v1.BulkQueueContactsRequest\x1a%.crmsync.v1.BulkQueueContactsResponse\x12]\n\x10QueueAllContacts\x12#.crmsync.v1.QueueAllContactsRequest\x1a$.crmsync.v1.QueueAllContactsResponse\x12i\n\x14GetContactSyncStatus\x12\'.crmsync.v1.GetContactSyncStatusRequest\x1a(.crmsync.v1.GetContactSyncStatusResponse\x12Q\n\x0cGetSyncStats\x12\x1f.crmsync.v1.GetSyncStatsRequest\x1a .crmsync.v1.GetSyncStatsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x63rmsync/v1/sync_service.proto\x12\ncrmsync.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x18\x63rmsync/v1/attempt.proto\x1a\x1d\x63rmsync/v1/contact_sync.proto\x1a\x1a\x63rmsync/v1/heartbeat.proto\x1a\x1d\x63rmsync/v1/queue_filter.proto\x1a\x18\x63rmsync/v1/session.proto\x1a\x1b\x63rmsync/v1/sync_event.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xad\x01\n\x13QueueContactRequest\x12\x1c\n\ncontact_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x16\n\x03\x63rm\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \x12\x30\n\x08priority\x18\x03 \x01(\x0e\x32\x14.crmsync.v1.PriorityB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\r\n\x05\x66orce\x18\x04 \x01(\x08\x12\x1f\n\nrequest_id\x18\x05 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"k\n\x14QueueContactResponse\x12-\n\x0c\x63ontact_sync\x18\x01 \x01(\x0b\x32\x17.crmsync.v1.ContactSync\x12$\n\x07session\x18\x02 \x01(\x0b\x32\x13.crmsync.v1.Session\"\xbd\x01\n\x18\x42ulkQueueContactsRequest\x12\'\n\x0b\x63ontact_ids\x18\x01 \x03(\tB\x12\xbaH\x0f\x92\x01\x0c\x08\x01\x10\x90N\"\x05r\x03\xb0\x01\x01\x12\x16\n\x03\x63rm\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \x12\x30\n\x08priority\x18\x03 \x01(\x0e\x32\x14.crmsync.v1.PriorityB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\r\n\x05\x66orce\x18\x04 \x01(\x08\x12\x1f\n\nrequest_id\x18\x05 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"\xa0\x01\n\x19\x42ulkQueueContactsResponse\x12$\n\x07session\x18\x01 \x01(\x0b\x32\x13.crmsync.v1.Session\x12\x0e\n\x06queued\x18\x02 \x01(\x05\x12\x0f\n\x07skipped\x18\x03 \x01(\x05\x12\x0e\n\x06\x65rrors\x18\x04 \x01(\x05\x12,\n\x07results\x18\x05 \x03(\x0b\x32\x1b.crmsync.v1.BulkQueueResult\"u\n\x0f\x42ulkQueueResult\x12\x12\n\ncontact_id\x18\x01 \x01(\t\x12-\n\x07outcome\x18\x02 \x01(\x0e\x32\x1c.crmsync.v1.BulkQueueOutcome\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\"\xbc\x01\n\x17QueueAllContactsRequest\x12\x16\n\x03\x63rm\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \x12\'\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x17.crmsync.v1.QueueFilter\x12\x30\n\x08priority\x18\x03 \x01(\x0e\x32\x14.crmsync.v1.PriorityB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\r\n\x05\x66orce\x18\x04 \x01(\x08\x12\x1f\n\nrequest_id\x18\x05 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"\x95\x01\n\x18QueueAllContactsResponse\x12$\n\x07session\x18\x01 \x01(\x0b\x32\x13.crmsync.v1.Session\x12\x14\n\x0cqueued_count\x18\x02 \x01(\x03\x12=\n\x19\x65stimated_completion_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\";\n\x1bGetContactSyncStatusRequest\x12\x1c\n\ncontact_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\xe2\x01\n\x1cGetContactSyncStatusResponse\x12Q\n\rcontact_syncs\x18\x01 \x03(\x0b\x32:.crmsync.v1.GetContactSyncStatusResponse.ContactSyncsEntry\x12\x12\n\ncontact_id\x18\x02 \x01(\t\x12\r\n\x05\x65mail\x18\x03 \x01(\t\x1aL\n\x11\x43ontactSyncsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12&\n\x05value\x18\x02 \x01(\x0b\x32\x17.crmsync.v1.ContactSync:\x02\x38\x01\"-\n\x13GetSyncStatsRequest\x12\x16\n\x03\x63rm\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \"<\n\x14GetSyncStatsResponse\x12$\n\x05stats\x18\x01 \x01(\x0b\x32\x15.crmsync.v1.SyncStats\"\xe5\x01\n\tSyncStats\x12\x0b\n\x03\x63rm\x18\x01 \x01(\t\x12\x16\n\x0etotal_contacts\x18\x02 \x01(\x03\x12\x0e\n\x06synced\x18\x03 \x01(\x03\x12\x0e\n\x06queued\x18\x04 \x01(\x03\x12\x12\n\nprocessing\x18\x05 \x01(\x03\x12\x0e\n\x06\x65rrors\x18\x06 \x01(\x03\x12\x0f\n\x07skipped\x18\x07 \x01(\x03\x12\x10\n\x08selected\x18\x08 \x01(\x03\x12\x14\n\x0csuccess_rate\x18\t \x01(\x01\x12\x36\n\x08last_24h\x18\n \x01(\x0b\x32\x1b.crmsync.v1.RecentSyncStatsR\x07last24h\"B\n\x0fRecentSyncStats\x12\x0e\n\x06synced\x18\x01 \x01(\x03\x12\x0e\n\x06\x65rrors\x18\x02 \x01(\x03\x12\x0f\n\x07skipped\x18\x03 \x01(\x03\"{\n\x17ListSyncFailuresRequest\x12\x16\n\x03\x63rm\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \x12\x18\n\x06\x66ilter\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xd0\x0f\x12\x1a\n\tpage_size\x18\x03 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x12\n\npage_token\x18\x04 \x01(\t\"\x7f\n\x18ListSyncFailuresResponse\x12)\n\x08\x66\x61ilures\x18\x01 \x03(\x0b\x32\x17.crmsync.v1.SyncFailure\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x03\x12\x0b\n\x03\x63rm\x18\x04 \x01(\t\"\x90\x02\n\x0bSyncFailure\x12\x12\n\ncontact_id\x18\x01 \x01(\t\x12\r\n\x05\x65mail\x18\x02 \x01(\t\x12$\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x15.crmsync.v1.SyncError\x12\x13\n\x0bretry_count\x18\x04 \x01(\x05\x12\x33\n\x0flast_retry_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nerror_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tcan_retry\x18\x07 \x01(\x08\x12+\n\x0bsync_status\x18\x08 \x01(\x0e\x32\x16.crmsync.v1.SyncStatus\"\x87\x01\n\x13RetryContactRequest\x12\x1c\n\ncontact_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x16\n\x03\x63rm\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \x12\x19\n\x11reset_retry_count\x18\x03 \x01(\x08\x12\x1f\n\nrequest_id\x18\x04 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"|\n\x14RetryContactResponse\x12-\n\x0c\x63ontact_sync\x18\x01 \x01(\x0b\x32\x17.crmsync.v1.ContactSync\x12$\n\x07session\x18\x02 \x01(\x0b\x32\x13.crmsync.v1.Session\x12\x0f\n\x07message\x18\x03 \x01(\t\"\x87\x01\n\x17RetryAllFailuresRequest\x12\x16\n\x03\x63rm\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \x12\x18\n\x06\x66ilter\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xd0\x0f\x12\x19\n\x11reset_retry_count\x18\x03 \x01(\x08\x12\x1f\n\nrequest_id\x18\x04 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"u\n\x18RetryAllFailuresResponse\x12$\n\x07session\x18\x01 \x01(\x0b\x32\x13.crmsync.v1.Session\x12\x15\n\rretried_count\x18\x02 \x01(\x03\x12\x0b\n\x03\x63rm\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\"L\n\x14\x43\x61ncelContactRequest\x12\x1c\n\ncontact_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x16\n\x03\x63rm\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \"F\n\x15\x43\x61ncelContactResponse\x12-\n\x0c\x63ontact_sync\x18\x01 \x01(\x0b\x32\x17.crmsync.v1.ContactSync\"y\n\x13ListAttemptsRequest\x12\x1c\n\ncontact_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1a\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x14\n\x03\x63rm\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18 \"\x7f\n\x14ListAttemptsResponse\x12(\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x18.crmsync.v1.AttemptEvent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12$\n\x07waiting\x18\x03 \x03(\x0b\x32\x13.crmsync.v1.Waiting\"a\n\x12WatchEventsRequest\x12\x14\n\x03\x63rm\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18 \x12\x1d\n\x0cresume_token\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x16\n\x0e\x66rom_beginning\x18\x03 \x01(\x08\"\x94\x01\n\x13WatchEventsResponse\x12+\n\nsync_event\x18\x01 \x01(\x0b\x32\x15.crmsync.v1.SyncEventH\x00\x12*\n\theartbeat\x18\x02 \x01(\x0b\x32\x15.crmsync.v1.HeartbeatH\x00\x12\x14\n\x0cresume_token\x18\x03 \x01(\tB\x0e\n\x05\x65vent\x12\x05\xbaH\x02\x08\x01*\x93\x01\n\x10\x42ulkQueueOutcome\x12\"\n\x1e\x42ULK_QUEUE_OUTCOME_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x42ULK_QUEUE_OUTCOME_QUEUED\x10\x01\x12\x1e\n\x1a\x42ULK_QUEUE_OUTCOME_SKIPPED\x10\x02\x12\x1c\n\x18\x42ULK_QUEUE_OUTCOME_ERROR\x10\x03\x32\xeb\x07\n\x0bSyncService\x12Q\n\x0cQueueContact\x12\x1f.crmsync.v1.QueueContactRequest\x1a .crmsync.v1.QueueContactResponse\x12`\n\x11\x42ulkQueueContacts\x12$.crmsync.v1.BulkQueueContactsRequest\x1a%.crmsync.v1.BulkQueueContactsResponse\x12]\n\x10QueueAllContacts\x12#.crmsync.v1.QueueAllContactsRequest\x1a$.crmsync.v1.QueueAllContactsResponse\x12i\n\x14GetContactSyncStatus\x12\'.crmsync.v1.GetContactSyncStatusRequest\x1a(.crmsync.v1.GetContactSyncStatusResponse\x12Q\n\x0cGetSyncStats\x12\x1f.crmsync.v1.GetSyncStatsRequest\x1a .crmsync.v1.GetSyncStatsResponse\x12]\n\x10ListSyncFailures\x12#.crmsync.v1.ListSyncFailuresRequest\x1a$.crmsync.v1.ListSyncFailuresResponse\x12Q\n\x0cRetryContact\x12\x1f.crmsync.v1.RetryContactRequest\x1a .crmsync.v1.RetryContactResponse\x12]\n\x10RetryAllFailures\x12#.crmsync.v1.RetryAllFailuresRequest\x1a$.crmsync.v1.RetryAllFailuresResponse\x12T\n\rCancelContact\x12 .crmsync.v1.CancelContactRequest\x1a!.crmsync.v1.CancelContactResponse\x12Q\n\x0cListAttempts\x12\x1f.crmsync.v1.ListAttemptsRequest\x1a .crmsync.v1.ListAttemptsResponse\x12P\n\x0bWatchEvents\x12\x1e.crmsync.v1.WatchEventsRequest\x1a\x1f.crmsync.v1.WatchEventsResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -57,46 +61,102 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_QUEUEALLCONTACTSREQUEST'].fields_by_name['priority']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_QUEUEALLCONTACTSREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_QUEUEALLCONTACTSREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
-  _globals['_QUEUEFILTER'].fields_by_name['domain_id']._loaded_options = None
-  _globals['_QUEUEFILTER'].fields_by_name['domain_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
   _globals['_GETCONTACTSYNCSTATUSREQUEST'].fields_by_name['contact_id']._loaded_options = None
   _globals['_GETCONTACTSYNCSTATUSREQUEST'].fields_by_name['contact_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_GETCONTACTSYNCSTATUSRESPONSE_CONTACTSYNCSENTRY']._loaded_options = None
   _globals['_GETCONTACTSYNCSTATUSRESPONSE_CONTACTSYNCSENTRY']._serialized_options = b'8\001'
   _globals['_GETSYNCSTATSREQUEST'].fields_by_name['crm']._loaded_options = None
   _globals['_GETSYNCSTATSREQUEST'].fields_by_name['crm']._serialized_options = b'\272H\006r\004\020\001\030 '
-  _globals['_BULKQUEUEOUTCOME']._serialized_start=2079
-  _globals['_BULKQUEUEOUTCOME']._serialized_end=2226
-  _globals['_QUEUECONTACTREQUEST']._serialized_start=165
-  _globals['_QUEUECONTACTREQUEST']._serialized_end=338
-  _globals['_QUEUECONTACTRESPONSE']._serialized_start=340
-  _globals['_QUEUECONTACTRESPONSE']._serialized_end=447
-  _globals['_BULKQUEUECONTACTSREQUEST']._serialized_start=450
-  _globals['_BULKQUEUECONTACTSREQUEST']._serialized_end=639
-  _globals['_BULKQUEUECONTACTSRESPONSE']._serialized_start=642
-  _globals['_BULKQUEUECONTACTSRESPONSE']._serialized_end=802
-  _globals['_BULKQUEUERESULT']._serialized_start=804
-  _globals['_BULKQUEUERESULT']._serialized_end=921
-  _globals['_QUEUEALLCONTACTSREQUEST']._serialized_start=924
-  _globals['_QUEUEALLCONTACTSREQUEST']._serialized_end=1112
-  _globals['_QUEUEFILTER']._serialized_start=1114
-  _globals['_QUEUEFILTER']._serialized_end=1225
-  _globals['_QUEUEALLCONTACTSRESPONSE']._serialized_start=1228
-  _globals['_QUEUEALLCONTACTSRESPONSE']._serialized_end=1377
-  _globals['_GETCONTACTSYNCSTATUSREQUEST']._serialized_start=1379
-  _globals['_GETCONTACTSYNCSTATUSREQUEST']._serialized_end=1438
-  _globals['_GETCONTACTSYNCSTATUSRESPONSE']._serialized_start=1441
-  _globals['_GETCONTACTSYNCSTATUSRESPONSE']._serialized_end=1667
-  _globals['_GETCONTACTSYNCSTATUSRESPONSE_CONTACTSYNCSENTRY']._serialized_start=1591
-  _globals['_GETCONTACTSYNCSTATUSRESPONSE_CONTACTSYNCSENTRY']._serialized_end=1667
-  _globals['_GETSYNCSTATSREQUEST']._serialized_start=1669
-  _globals['_GETSYNCSTATSREQUEST']._serialized_end=1714
-  _globals['_GETSYNCSTATSRESPONSE']._serialized_start=1716
-  _globals['_GETSYNCSTATSRESPONSE']._serialized_end=1776
-  _globals['_SYNCSTATS']._serialized_start=1779
-  _globals['_SYNCSTATS']._serialized_end=2008
-  _globals['_RECENTSYNCSTATS']._serialized_start=2010
-  _globals['_RECENTSYNCSTATS']._serialized_end=2076
-  _globals['_SYNCSERVICE']._serialized_start=2229
-  _globals['_SYNCSERVICE']._serialized_end=2708
+  _globals['_LISTSYNCFAILURESREQUEST'].fields_by_name['crm']._loaded_options = None
+  _globals['_LISTSYNCFAILURESREQUEST'].fields_by_name['crm']._serialized_options = b'\272H\006r\004\020\001\030 '
+  _globals['_LISTSYNCFAILURESREQUEST'].fields_by_name['filter']._loaded_options = None
+  _globals['_LISTSYNCFAILURESREQUEST'].fields_by_name['filter']._serialized_options = b'\272H\005r\003\030\320\017'
+  _globals['_LISTSYNCFAILURESREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTSYNCFAILURESREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
+  _globals['_RETRYCONTACTREQUEST'].fields_by_name['contact_id']._loaded_options = None
+  _globals['_RETRYCONTACTREQUEST'].fields_by_name['contact_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_RETRYCONTACTREQUEST'].fields_by_name['crm']._loaded_options = None
+  _globals['_RETRYCONTACTREQUEST'].fields_by_name['crm']._serialized_options = b'\272H\006r\004\020\001\030 '
+  _globals['_RETRYCONTACTREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_RETRYCONTACTREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
+  _globals['_RETRYALLFAILURESREQUEST'].fields_by_name['crm']._loaded_options = None
+  _globals['_RETRYALLFAILURESREQUEST'].fields_by_name['crm']._serialized_options = b'\272H\006r\004\020\001\030 '
+  _globals['_RETRYALLFAILURESREQUEST'].fields_by_name['filter']._loaded_options = None
+  _globals['_RETRYALLFAILURESREQUEST'].fields_by_name['filter']._serialized_options = b'\272H\005r\003\030\320\017'
+  _globals['_RETRYALLFAILURESREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_RETRYALLFAILURESREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
+  _globals['_CANCELCONTACTREQUEST'].fields_by_name['contact_id']._loaded_options = None
+  _globals['_CANCELCONTACTREQUEST'].fields_by_name['contact_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_CANCELCONTACTREQUEST'].fields_by_name['crm']._loaded_options = None
+  _globals['_CANCELCONTACTREQUEST'].fields_by_name['crm']._serialized_options = b'\272H\006r\004\020\001\030 '
+  _globals['_LISTATTEMPTSREQUEST'].fields_by_name['contact_id']._loaded_options = None
+  _globals['_LISTATTEMPTSREQUEST'].fields_by_name['contact_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_LISTATTEMPTSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTATTEMPTSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
+  _globals['_LISTATTEMPTSREQUEST'].fields_by_name['crm']._loaded_options = None
+  _globals['_LISTATTEMPTSREQUEST'].fields_by_name['crm']._serialized_options = b'\272H\004r\002\030 '
+  _globals['_WATCHEVENTSREQUEST'].fields_by_name['crm']._loaded_options = None
+  _globals['_WATCHEVENTSREQUEST'].fields_by_name['crm']._serialized_options = b'\272H\004r\002\030 '
+  _globals['_WATCHEVENTSREQUEST'].fields_by_name['resume_token']._loaded_options = None
+  _globals['_WATCHEVENTSREQUEST'].fields_by_name['resume_token']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_WATCHEVENTSRESPONSE'].oneofs_by_name['event']._loaded_options = None
+  _globals['_WATCHEVENTSRESPONSE'].oneofs_by_name['event']._serialized_options = b'\272H\002\010\001'
+  _globals['_BULKQUEUEOUTCOME']._serialized_start=3782
+  _globals['_BULKQUEUEOUTCOME']._serialized_end=3929
+  _globals['_QUEUECONTACTREQUEST']._serialized_start=279
+  _globals['_QUEUECONTACTREQUEST']._serialized_end=452
+  _globals['_QUEUECONTACTRESPONSE']._serialized_start=454
+  _globals['_QUEUECONTACTRESPONSE']._serialized_end=561
+  _globals['_BULKQUEUECONTACTSREQUEST']._serialized_start=564
+  _globals['_BULKQUEUECONTACTSREQUEST']._serialized_end=753
+  _globals['_BULKQUEUECONTACTSRESPONSE']._serialized_start=756
+  _globals['_BULKQUEUECONTACTSRESPONSE']._serialized_end=916
+  _globals['_BULKQUEUERESULT']._serialized_start=918
+  _globals['_BULKQUEUERESULT']._serialized_end=1035
+  _globals['_QUEUEALLCONTACTSREQUEST']._serialized_start=1038
+  _globals['_QUEUEALLCONTACTSREQUEST']._serialized_end=1226
+  _globals['_QUEUEALLCONTACTSRESPONSE']._serialized_start=1229
+  _globals['_QUEUEALLCONTACTSRESPONSE']._serialized_end=1378
+  _globals['_GETCONTACTSYNCSTATUSREQUEST']._serialized_start=1380
+  _globals['_GETCONTACTSYNCSTATUSREQUEST']._serialized_end=1439
+  _globals['_GETCONTACTSYNCSTATUSRESPONSE']._serialized_start=1442
+  _globals['_GETCONTACTSYNCSTATUSRESPONSE']._serialized_end=1668
+  _globals['_GETCONTACTSYNCSTATUSRESPONSE_CONTACTSYNCSENTRY']._serialized_start=1592
+  _globals['_GETCONTACTSYNCSTATUSRESPONSE_CONTACTSYNCSENTRY']._serialized_end=1668
+  _globals['_GETSYNCSTATSREQUEST']._serialized_start=1670
+  _globals['_GETSYNCSTATSREQUEST']._serialized_end=1715
+  _globals['_GETSYNCSTATSRESPONSE']._serialized_start=1717
+  _globals['_GETSYNCSTATSRESPONSE']._serialized_end=1777
+  _globals['_SYNCSTATS']._serialized_start=1780
+  _globals['_SYNCSTATS']._serialized_end=2009
+  _globals['_RECENTSYNCSTATS']._serialized_start=2011
+  _globals['_RECENTSYNCSTATS']._serialized_end=2077
+  _globals['_LISTSYNCFAILURESREQUEST']._serialized_start=2079
+  _globals['_LISTSYNCFAILURESREQUEST']._serialized_end=2202
+  _globals['_LISTSYNCFAILURESRESPONSE']._serialized_start=2204
+  _globals['_LISTSYNCFAILURESRESPONSE']._serialized_end=2331
+  _globals['_SYNCFAILURE']._serialized_start=2334
+  _globals['_SYNCFAILURE']._serialized_end=2606
+  _globals['_RETRYCONTACTREQUEST']._serialized_start=2609
+  _globals['_RETRYCONTACTREQUEST']._serialized_end=2744
+  _globals['_RETRYCONTACTRESPONSE']._serialized_start=2746
+  _globals['_RETRYCONTACTRESPONSE']._serialized_end=2870
+  _globals['_RETRYALLFAILURESREQUEST']._serialized_start=2873
+  _globals['_RETRYALLFAILURESREQUEST']._serialized_end=3008
+  _globals['_RETRYALLFAILURESRESPONSE']._serialized_start=3010
+  _globals['_RETRYALLFAILURESRESPONSE']._serialized_end=3127
+  _globals['_CANCELCONTACTREQUEST']._serialized_start=3129
+  _globals['_CANCELCONTACTREQUEST']._serialized_end=3205
+  _globals['_CANCELCONTACTRESPONSE']._serialized_start=3207
+  _globals['_CANCELCONTACTRESPONSE']._serialized_end=3277
+  _globals['_LISTATTEMPTSREQUEST']._serialized_start=3279
+  _globals['_LISTATTEMPTSREQUEST']._serialized_end=3400
+  _globals['_LISTATTEMPTSRESPONSE']._serialized_start=3402
+  _globals['_LISTATTEMPTSRESPONSE']._serialized_end=3529
+  _globals['_WATCHEVENTSREQUEST']._serialized_start=3531
+  _globals['_WATCHEVENTSREQUEST']._serialized_end=3628
+  _globals['_WATCHEVENTSRESPONSE']._serialized_start=3631
+  _globals['_WATCHEVENTSRESPONSE']._serialized_end=3779
+  _globals['_SYNCSERVICE']._serialized_start=3932
+  _globals['_SYNCSERVICE']._serialized_end=4935
 # @@protoc_insertion_point(module_scope)

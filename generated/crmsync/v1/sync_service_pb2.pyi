@@ -4,8 +4,12 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from crmsync.v1 import attempt_pb2 as _attempt_pb2
 from crmsync.v1 import contact_sync_pb2 as _contact_sync_pb2
+from crmsync.v1 import heartbeat_pb2 as _heartbeat_pb2
+from crmsync.v1 import queue_filter_pb2 as _queue_filter_pb2
 from crmsync.v1 import session_pb2 as _session_pb2
+from crmsync.v1 import sync_event_pb2 as _sync_event_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
@@ -258,14 +262,14 @@ class QueueAllContactsRequest(_message.Message):
     request_id: _builtins.str
     """A UUID chosen by the caller: within 24 hours a repeat returns the first answer instead of queueing again. Optional."""
     @_builtins.property
-    def filter(self) -> Global___QueueFilter:
+    def filter(self) -> _queue_filter_pb2.QueueFilter:
         """Which contacts. Unset means all."""
 
     def __init__(
         self,
         *,
         crm: _builtins.str = ...,
-        filter: Global___QueueFilter | None = ...,
+        filter: _queue_filter_pb2.QueueFilter | None = ...,
         priority: _contact_sync_pb2.Priority.ValueType = ...,
         force: _builtins.bool = ...,
         request_id: _builtins.str = ...,
@@ -277,40 +281,6 @@ class QueueAllContactsRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___QueueAllContactsRequest: _TypeAlias = QueueAllContactsRequest  # noqa: Y015
-
-@_typing.final
-class QueueFilter(_message.Message):
-    """Which contacts to queue; a contact must pass every condition that is set."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    HAS_EMAIL_FIELD_NUMBER: _builtins.int
-    NOT_ALREADY_SYNCED_FIELD_NUMBER: _builtins.int
-    DOMAIN_ID_FIELD_NUMBER: _builtins.int
-    has_email: _builtins.bool
-    """Only contacts with an email (true) or without one (false). Unset means both; for a CRM that needs an email,
-    contacts without one are left out in any case.
-    """
-    not_already_synced: _builtins.bool
-    """Only contacts that the CRM has never confirmed. Default false: all."""
-    domain_id: _builtins.str
-    """Only contacts found on this domain, a UUID. Unset means any."""
-    def __init__(
-        self,
-        *,
-        has_email: _builtins.bool | None = ...,
-        not_already_synced: _builtins.bool = ...,
-        domain_id: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_has_email", b"_has_email", "has_email", b"has_email"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_has_email", b"_has_email", "domain_id", b"domain_id", "has_email", b"has_email", "not_already_synced", b"not_already_synced"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__has_email: _TypeAlias = _typing.Literal["has_email"]  # noqa: Y015
-    _WhichOneofArgType__has_email: _TypeAlias = _typing.Literal["_has_email", b"_has_email"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__has_email) -> _WhichOneofReturnType__has_email | None: ...
-
-Global___QueueFilter: _TypeAlias = QueueFilter  # noqa: Y015
 
 @_typing.final
 class QueueAllContactsResponse(_message.Message):
@@ -558,3 +528,470 @@ class RecentSyncStats(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RecentSyncStats: _TypeAlias = RecentSyncStats  # noqa: Y015
+
+@_typing.final
+class ListSyncFailuresRequest(_message.Message):
+    """Request of SyncService.ListSyncFailures."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CRM_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    crm: _builtins.str
+    """The CRM's id, such as `hubspot`. Required."""
+    filter: _builtins.str
+    """Only failures that pass this filter (AIP-160), such as `error.code = "VALIDATION_ERROR" AND retry_count < 3`; at
+    most 2,000 characters, unset means all. It may name the fields of QueueFilter.filter and, of the failure,
+    `contact_id`, `error.code`, `error.message`, `error.request_id`, `retry_count`, `last_retry_time`, `error_time` and
+    `can_retry`. One that does not parse is INVALID_ARGUMENT (INVALID_FILTER).
+    """
+    page_size: _builtins.int
+    """How many failures to return at most: 1 to 1,000; 0 means 50, more means 1,000."""
+    page_token: _builtins.str
+    """next_page_token of the page before, with the same CRM and filter. Unset for the first page."""
+    def __init__(
+        self,
+        *,
+        crm: _builtins.str = ...,
+        filter: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["crm", b"crm", "filter", b"filter", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSyncFailuresRequest: _TypeAlias = ListSyncFailuresRequest  # noqa: Y015
+
+@_typing.final
+class ListSyncFailuresResponse(_message.Message):
+    """Response of SyncService.ListSyncFailures."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FAILURES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    TOTAL_SIZE_FIELD_NUMBER: _builtins.int
+    CRM_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Names the next page; unset on the last one."""
+    total_size: _builtins.int
+    """How many failures match in all, not only on this page."""
+    crm: _builtins.str
+    """The CRM's id."""
+    @_builtins.property
+    def failures(self) -> _containers.RepeatedCompositeFieldContainer[Global___SyncFailure]:
+        """The failures of this page, the newest error_time first."""
+
+    def __init__(
+        self,
+        *,
+        failures: _abc.Iterable[Global___SyncFailure] | None = ...,
+        next_page_token: _builtins.str = ...,
+        total_size: _builtins.int = ...,
+        crm: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["crm", b"crm", "failures", b"failures", "next_page_token", b"next_page_token", "total_size", b"total_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSyncFailuresResponse: _TypeAlias = ListSyncFailuresResponse  # noqa: Y015
+
+@_typing.final
+class SyncFailure(_message.Message):
+    """A contact that failed at a CRM."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTACT_ID_FIELD_NUMBER: _builtins.int
+    EMAIL_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    RETRY_COUNT_FIELD_NUMBER: _builtins.int
+    LAST_RETRY_TIME_FIELD_NUMBER: _builtins.int
+    ERROR_TIME_FIELD_NUMBER: _builtins.int
+    CAN_RETRY_FIELD_NUMBER: _builtins.int
+    SYNC_STATUS_FIELD_NUMBER: _builtins.int
+    contact_id: _builtins.str
+    """The contact's id."""
+    email: _builtins.str
+    """The contact's email; empty when it has none."""
+    retry_count: _builtins.int
+    """How many attempts have failed and been retried since the contact was queued."""
+    can_retry: _builtins.bool
+    """Whether it has retries left: retry_count is below the CRM's max_retries. RetryContact works in either case."""
+    sync_status: _contact_sync_pb2.SyncStatus.ValueType
+    """ERROR, or QUEUED while it is kept because the CRM refuses the credentials (`CREDENTIALS_REFUSED`): it then goes on
+    by itself once they are replaced.
+    """
+    @_builtins.property
+    def error(self) -> _contact_sync_pb2.SyncError:
+        """What went wrong: the CRM's code, its words and its request id."""
+
+    @_builtins.property
+    def last_retry_time(self) -> _timestamp_pb2.Timestamp:
+        """When the last retry began. Unset when there was none."""
+
+    @_builtins.property
+    def error_time(self) -> _timestamp_pb2.Timestamp:
+        """When the attempt that failed ended."""
+
+    def __init__(
+        self,
+        *,
+        contact_id: _builtins.str = ...,
+        email: _builtins.str = ...,
+        error: _contact_sync_pb2.SyncError | None = ...,
+        retry_count: _builtins.int = ...,
+        last_retry_time: _timestamp_pb2.Timestamp | None = ...,
+        error_time: _timestamp_pb2.Timestamp | None = ...,
+        can_retry: _builtins.bool = ...,
+        sync_status: _contact_sync_pb2.SyncStatus.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "error_time", b"error_time", "last_retry_time", b"last_retry_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["can_retry", b"can_retry", "contact_id", b"contact_id", "email", b"email", "error", b"error", "error_time", b"error_time", "last_retry_time", b"last_retry_time", "retry_count", b"retry_count", "sync_status", b"sync_status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SyncFailure: _TypeAlias = SyncFailure  # noqa: Y015
+
+@_typing.final
+class RetryContactRequest(_message.Message):
+    """Request of SyncService.RetryContact."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTACT_ID_FIELD_NUMBER: _builtins.int
+    CRM_FIELD_NUMBER: _builtins.int
+    RESET_RETRY_COUNT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    contact_id: _builtins.str
+    """The contact's id, a UUID. Required."""
+    crm: _builtins.str
+    """The CRM's id, such as `brevo`. Required."""
+    reset_retry_count: _builtins.bool
+    """True: the count of retries starts again from 0, and the contact is due at once. False: the count goes on by one, and
+    the contact is due at a computed next_retry_time, later with every retry; one that has no retries left gets this
+    attempt and no further one.
+    """
+    request_id: _builtins.str
+    """A UUID chosen by the caller: within 24 hours a repeat returns the first answer instead of retrying again. Optional."""
+    def __init__(
+        self,
+        *,
+        contact_id: _builtins.str = ...,
+        crm: _builtins.str = ...,
+        reset_retry_count: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact_id", b"contact_id", "crm", b"crm", "request_id", b"request_id", "reset_retry_count", b"reset_retry_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetryContactRequest: _TypeAlias = RetryContactRequest  # noqa: Y015
+
+@_typing.final
+class RetryContactResponse(_message.Message):
+    """Response of SyncService.RetryContact."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTACT_SYNC_FIELD_NUMBER: _builtins.int
+    SESSION_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    message: _builtins.str
+    """What was done, in words: `Retry scheduled`."""
+    @_builtins.property
+    def contact_sync(self) -> _contact_sync_pb2.ContactSync:
+        """The contact's standing at the CRM, now queued, with its retry_count and next_retry_time."""
+
+    @_builtins.property
+    def session(self) -> _session_pb2.Session:
+        """The session of one item that follows this delivery."""
+
+    def __init__(
+        self,
+        *,
+        contact_sync: _contact_sync_pb2.ContactSync | None = ...,
+        session: _session_pb2.Session | None = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["contact_sync", b"contact_sync", "session", b"session"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact_sync", b"contact_sync", "message", b"message", "session", b"session"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetryContactResponse: _TypeAlias = RetryContactResponse  # noqa: Y015
+
+@_typing.final
+class RetryAllFailuresRequest(_message.Message):
+    """Request of SyncService.RetryAllFailures."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CRM_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    RESET_RETRY_COUNT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    crm: _builtins.str
+    """The CRM's id, such as `hubspot`. Required."""
+    filter: _builtins.str
+    """Only failures that pass this filter, as in ListSyncFailures; at most 2,000 characters, unset means all."""
+    reset_retry_count: _builtins.bool
+    """As in RetryContact, for each of them."""
+    request_id: _builtins.str
+    """A UUID chosen by the caller: within 24 hours a repeat returns the first answer instead of retrying again. Optional."""
+    def __init__(
+        self,
+        *,
+        crm: _builtins.str = ...,
+        filter: _builtins.str = ...,
+        reset_retry_count: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["crm", b"crm", "filter", b"filter", "request_id", b"request_id", "reset_retry_count", b"reset_retry_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetryAllFailuresRequest: _TypeAlias = RetryAllFailuresRequest  # noqa: Y015
+
+@_typing.final
+class RetryAllFailuresResponse(_message.Message):
+    """Response of SyncService.RetryAllFailures."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_FIELD_NUMBER: _builtins.int
+    RETRIED_COUNT_FIELD_NUMBER: _builtins.int
+    CRM_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    retried_count: _builtins.int
+    """How many contacts were queued again."""
+    crm: _builtins.str
+    """The CRM's id."""
+    message: _builtins.str
+    """What was done, in words: `All failures reset and queued for retry` or, where the counts go on, `All failures
+    queued for retry`.
+    """
+    @_builtins.property
+    def session(self) -> _session_pb2.Session:
+        """The session that follows the retried contacts; it has ended at once when there were none."""
+
+    def __init__(
+        self,
+        *,
+        session: _session_pb2.Session | None = ...,
+        retried_count: _builtins.int = ...,
+        crm: _builtins.str = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["session", b"session"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["crm", b"crm", "message", b"message", "retried_count", b"retried_count", "session", b"session"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetryAllFailuresResponse: _TypeAlias = RetryAllFailuresResponse  # noqa: Y015
+
+@_typing.final
+class CancelContactRequest(_message.Message):
+    """Request of SyncService.CancelContact."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTACT_ID_FIELD_NUMBER: _builtins.int
+    CRM_FIELD_NUMBER: _builtins.int
+    contact_id: _builtins.str
+    """The contact's id, a UUID. Required."""
+    crm: _builtins.str
+    """The CRM's id, such as `brevo`. Required."""
+    def __init__(
+        self,
+        *,
+        contact_id: _builtins.str = ...,
+        crm: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact_id", b"contact_id", "crm", b"crm"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelContactRequest: _TypeAlias = CancelContactRequest  # noqa: Y015
+
+@_typing.final
+class CancelContactResponse(_message.Message):
+    """Response of SyncService.CancelContact."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTACT_SYNC_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def contact_sync(self) -> _contact_sync_pb2.ContactSync:
+        """The contact's standing at the CRM: SELECTED or, while its delivery is under way, PROCESSING."""
+
+    def __init__(
+        self,
+        *,
+        contact_sync: _contact_sync_pb2.ContactSync | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["contact_sync", b"contact_sync"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact_sync", b"contact_sync"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelContactResponse: _TypeAlias = CancelContactResponse  # noqa: Y015
+
+@_typing.final
+class ListAttemptsRequest(_message.Message):
+    """Request of SyncService.ListAttempts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTACT_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    CRM_FIELD_NUMBER: _builtins.int
+    contact_id: _builtins.str
+    """The contact's id, a UUID. Required."""
+    page_size: _builtins.int
+    """How many entries to return at most: 1 to 1,000; 0 means 50, more means 1,000."""
+    page_token: _builtins.str
+    """next_page_token of the page before, with the same contact and CRM. Unset for the first page."""
+    crm: _builtins.str
+    """Only what concerns this CRM. Unset means all CRMs."""
+    def __init__(
+        self,
+        *,
+        contact_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        crm: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact_id", b"contact_id", "crm", b"crm", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAttemptsRequest: _TypeAlias = ListAttemptsRequest  # noqa: Y015
+
+@_typing.final
+class ListAttemptsResponse(_message.Message):
+    """Response of SyncService.ListAttempts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Names the next page; unset on the last one."""
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[_attempt_pb2.AttemptEvent]:
+        """The entries of this page over all CRMs, newest first. Attempts and sessions are kept for a set time, 90 days by
+        default; what is older has left the story.
+        """
+
+    @_builtins.property
+    def waiting(self) -> _containers.RepeatedCompositeFieldContainer[_attempt_pb2.Waiting]:
+        """What the contact waits for now: one for each CRM where it is queued or being delivered. On every page."""
+
+    def __init__(
+        self,
+        *,
+        events: _abc.Iterable[_attempt_pb2.AttemptEvent] | None = ...,
+        next_page_token: _builtins.str = ...,
+        waiting: _abc.Iterable[_attempt_pb2.Waiting] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "next_page_token", b"next_page_token", "waiting", b"waiting"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAttemptsResponse: _TypeAlias = ListAttemptsResponse  # noqa: Y015
+
+@_typing.final
+class WatchEventsRequest(_message.Message):
+    """Request of SyncService.WatchEvents."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CRM_FIELD_NUMBER: _builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    FROM_BEGINNING_FIELD_NUMBER: _builtins.int
+    crm: _builtins.str
+    """Only events of this CRM. Unset means all CRMs. A token serves whatever the CRM."""
+    resume_token: _builtins.str
+    """resume_token of the last message that the caller has handled: the stream goes on right after it. Unset: it begins as
+    from_beginning says. A damaged one is INVALID_ARGUMENT (INVALID_REQUEST).
+    """
+    from_beginning: _builtins.bool
+    """Begin with the oldest event that is kept. Default false: with the first one after the call. Ignored when a
+    resume_token is given.
+    """
+    def __init__(
+        self,
+        *,
+        crm: _builtins.str = ...,
+        resume_token: _builtins.str = ...,
+        from_beginning: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["crm", b"crm", "from_beginning", b"from_beginning", "resume_token", b"resume_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchEventsRequest: _TypeAlias = WatchEventsRequest  # noqa: Y015
+
+@_typing.final
+class WatchEventsResponse(_message.Message):
+    """Response of SyncService.WatchEvents: one message of the stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SYNC_EVENT_FIELD_NUMBER: _builtins.int
+    HEARTBEAT_FIELD_NUMBER: _builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    resume_token: _builtins.str
+    """Names the place in the stream after this message. Opaque, at most 64 characters, the same at every server. Set on
+    every message.
+    """
+    @_builtins.property
+    def sync_event(self) -> _sync_event_pb2.SyncEvent:
+        """An attempt has ended."""
+
+    @_builtins.property
+    def heartbeat(self) -> _heartbeat_pb2.Heartbeat:
+        """There is nothing new; the stream is alive."""
+
+    def __init__(
+        self,
+        *,
+        sync_event: _sync_event_pb2.SyncEvent | None = ...,
+        heartbeat: _heartbeat_pb2.Heartbeat | None = ...,
+        resume_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "heartbeat", b"heartbeat", "sync_event", b"sync_event"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "heartbeat", b"heartbeat", "resume_token", b"resume_token", "sync_event", b"sync_event"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["sync_event", "heartbeat"]  # noqa: Y015
+    _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
+
+Global___WatchEventsResponse: _TypeAlias = WatchEventsResponse  # noqa: Y015

@@ -27,8 +27,9 @@ if _version_not_supported:
 
 class SyncServiceStub:
     """Queues contacts for delivery to CRMs and tells how they stand. Every queueing call opens a session, so that its work
-    can be watched with SessionService. Reading needs the role `reader`, queueing needs `writer`. An unknown CRM is
-    INVALID_ARGUMENT (UNKNOWN_CRM) and names those known; one without credentials is FAILED_PRECONDITION (CRM_DISABLED).
+    can be watched with SessionService, and so does every retrying one. Reading and watching need the role `reader`,
+    queueing, retrying and cancelling need `writer`. An unknown CRM is INVALID_ARGUMENT (UNKNOWN_CRM) and names those
+    known; queueing or retrying at one without credentials, or switched off, is FAILED_PRECONDITION (CRM_DISABLED).
     """
 
     def __init__(self, channel):
@@ -62,12 +63,43 @@ class SyncServiceStub:
                 request_serializer=crmsync_dot_v1_dot_sync__service__pb2.GetSyncStatsRequest.SerializeToString,
                 response_deserializer=crmsync_dot_v1_dot_sync__service__pb2.GetSyncStatsResponse.FromString,
                 _registered_method=True)
+        self.ListSyncFailures = channel.unary_unary(
+                '/crmsync.v1.SyncService/ListSyncFailures',
+                request_serializer=crmsync_dot_v1_dot_sync__service__pb2.ListSyncFailuresRequest.SerializeToString,
+                response_deserializer=crmsync_dot_v1_dot_sync__service__pb2.ListSyncFailuresResponse.FromString,
+                _registered_method=True)
+        self.RetryContact = channel.unary_unary(
+                '/crmsync.v1.SyncService/RetryContact',
+                request_serializer=crmsync_dot_v1_dot_sync__service__pb2.RetryContactRequest.SerializeToString,
+                response_deserializer=crmsync_dot_v1_dot_sync__service__pb2.RetryContactResponse.FromString,
+                _registered_method=True)
+        self.RetryAllFailures = channel.unary_unary(
+                '/crmsync.v1.SyncService/RetryAllFailures',
+                request_serializer=crmsync_dot_v1_dot_sync__service__pb2.RetryAllFailuresRequest.SerializeToString,
+                response_deserializer=crmsync_dot_v1_dot_sync__service__pb2.RetryAllFailuresResponse.FromString,
+                _registered_method=True)
+        self.CancelContact = channel.unary_unary(
+                '/crmsync.v1.SyncService/CancelContact',
+                request_serializer=crmsync_dot_v1_dot_sync__service__pb2.CancelContactRequest.SerializeToString,
+                response_deserializer=crmsync_dot_v1_dot_sync__service__pb2.CancelContactResponse.FromString,
+                _registered_method=True)
+        self.ListAttempts = channel.unary_unary(
+                '/crmsync.v1.SyncService/ListAttempts',
+                request_serializer=crmsync_dot_v1_dot_sync__service__pb2.ListAttemptsRequest.SerializeToString,
+                response_deserializer=crmsync_dot_v1_dot_sync__service__pb2.ListAttemptsResponse.FromString,
+                _registered_method=True)
+        self.WatchEvents = channel.unary_stream(
+                '/crmsync.v1.SyncService/WatchEvents',
+                request_serializer=crmsync_dot_v1_dot_sync__service__pb2.WatchEventsRequest.SerializeToString,
+                response_deserializer=crmsync_dot_v1_dot_sync__service__pb2.WatchEventsResponse.FromString,
+                _registered_method=True)
 
 
 class SyncServiceServicer:
     """Queues contacts for delivery to CRMs and tells how they stand. Every queueing call opens a session, so that its work
-    can be watched with SessionService. Reading needs the role `reader`, queueing needs `writer`. An unknown CRM is
-    INVALID_ARGUMENT (UNKNOWN_CRM) and names those known; one without credentials is FAILED_PRECONDITION (CRM_DISABLED).
+    can be watched with SessionService, and so does every retrying one. Reading and watching need the role `reader`,
+    queueing, retrying and cancelling need `writer`. An unknown CRM is INVALID_ARGUMENT (UNKNOWN_CRM) and names those
+    known; queueing or retrying at one without credentials, or switched off, is FAILED_PRECONDITION (CRM_DISABLED).
     """
 
     def QueueContact(self, request, context):
@@ -110,6 +142,58 @@ class SyncServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListSyncFailures(self, request, context):
+        """Lists the contacts that failed at one CRM, those that failed last first, page by page: the ones in ERROR, and the
+        ones that are kept QUEUED because the CRM refuses the credentials.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetryContact(self, request, context):
+        """Queues one failed contact again. NOT_FOUND when there is no such contact; FAILED_PRECONDITION (NOT_IN_ERROR) when
+        it has not failed at this CRM as ListSyncFailures has it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetryAllFailures(self, request, context):
+        """Queues every failed contact of one CRM again, in one transaction and one statement, whatever their number.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelContact(self, request, context):
+        """Takes one contact out of the queue of one CRM, for every session that wants it. A queued one becomes SELECTED at
+        once; one under way finishes with its true outcome, and is not tried again. NOT_FOUND when there is no such
+        contact; FAILED_PRECONDITION (NOT_QUEUED) when it is neither queued nor processing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAttempts(self, request, context):
+        """Tells the whole story of one contact, newest first, page by page: who queued it, every attempt at every CRM, and
+        what it waits for now. NOT_FOUND when there is no such contact.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchEvents(self, request, context):
+        """Watches the outcomes of attempts, lossless: each is told at least once, in the order in which it became visible,
+        however late its transaction committed. The first message is a heartbeat with the token of the place where the
+        stream begins; a heartbeat comes at least every 15 seconds. A slow reader misses nothing, unless it falls behind
+        the retention. The stream has no end of its own. A server that shuts down ends it with UNAVAILABLE (DRAINING) and
+        the trailer `crmsync-resume-token`; calling again anywhere with the newest token goes on from there. A token whose
+        successors are partly deleted is OUT_OF_RANGE (RESUME_TOKEN_EXPIRED), which names the oldest valid one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SyncServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -138,6 +222,36 @@ def add_SyncServiceServicer_to_server(servicer, server):
                     request_deserializer=crmsync_dot_v1_dot_sync__service__pb2.GetSyncStatsRequest.FromString,
                     response_serializer=crmsync_dot_v1_dot_sync__service__pb2.GetSyncStatsResponse.SerializeToString,
             ),
+            'ListSyncFailures': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSyncFailures,
+                    request_deserializer=crmsync_dot_v1_dot_sync__service__pb2.ListSyncFailuresRequest.FromString,
+                    response_serializer=crmsync_dot_v1_dot_sync__service__pb2.ListSyncFailuresResponse.SerializeToString,
+            ),
+            'RetryContact': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryContact,
+                    request_deserializer=crmsync_dot_v1_dot_sync__service__pb2.RetryContactRequest.FromString,
+                    response_serializer=crmsync_dot_v1_dot_sync__service__pb2.RetryContactResponse.SerializeToString,
+            ),
+            'RetryAllFailures': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryAllFailures,
+                    request_deserializer=crmsync_dot_v1_dot_sync__service__pb2.RetryAllFailuresRequest.FromString,
+                    response_serializer=crmsync_dot_v1_dot_sync__service__pb2.RetryAllFailuresResponse.SerializeToString,
+            ),
+            'CancelContact': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelContact,
+                    request_deserializer=crmsync_dot_v1_dot_sync__service__pb2.CancelContactRequest.FromString,
+                    response_serializer=crmsync_dot_v1_dot_sync__service__pb2.CancelContactResponse.SerializeToString,
+            ),
+            'ListAttempts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAttempts,
+                    request_deserializer=crmsync_dot_v1_dot_sync__service__pb2.ListAttemptsRequest.FromString,
+                    response_serializer=crmsync_dot_v1_dot_sync__service__pb2.ListAttemptsResponse.SerializeToString,
+            ),
+            'WatchEvents': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchEvents,
+                    request_deserializer=crmsync_dot_v1_dot_sync__service__pb2.WatchEventsRequest.FromString,
+                    response_serializer=crmsync_dot_v1_dot_sync__service__pb2.WatchEventsResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'crmsync.v1.SyncService', rpc_method_handlers)
@@ -148,8 +262,9 @@ def add_SyncServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class SyncService:
     """Queues contacts for delivery to CRMs and tells how they stand. Every queueing call opens a session, so that its work
-    can be watched with SessionService. Reading needs the role `reader`, queueing needs `writer`. An unknown CRM is
-    INVALID_ARGUMENT (UNKNOWN_CRM) and names those known; one without credentials is FAILED_PRECONDITION (CRM_DISABLED).
+    can be watched with SessionService, and so does every retrying one. Reading and watching need the role `reader`,
+    queueing, retrying and cancelling need `writer`. An unknown CRM is INVALID_ARGUMENT (UNKNOWN_CRM) and names those
+    known; queueing or retrying at one without credentials, or switched off, is FAILED_PRECONDITION (CRM_DISABLED).
     """
 
     @staticmethod
@@ -277,6 +392,168 @@ class SyncService:
             '/crmsync.v1.SyncService/GetSyncStats',
             crmsync_dot_v1_dot_sync__service__pb2.GetSyncStatsRequest.SerializeToString,
             crmsync_dot_v1_dot_sync__service__pb2.GetSyncStatsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSyncFailures(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/crmsync.v1.SyncService/ListSyncFailures',
+            crmsync_dot_v1_dot_sync__service__pb2.ListSyncFailuresRequest.SerializeToString,
+            crmsync_dot_v1_dot_sync__service__pb2.ListSyncFailuresResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryContact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/crmsync.v1.SyncService/RetryContact',
+            crmsync_dot_v1_dot_sync__service__pb2.RetryContactRequest.SerializeToString,
+            crmsync_dot_v1_dot_sync__service__pb2.RetryContactResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryAllFailures(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/crmsync.v1.SyncService/RetryAllFailures',
+            crmsync_dot_v1_dot_sync__service__pb2.RetryAllFailuresRequest.SerializeToString,
+            crmsync_dot_v1_dot_sync__service__pb2.RetryAllFailuresResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelContact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/crmsync.v1.SyncService/CancelContact',
+            crmsync_dot_v1_dot_sync__service__pb2.CancelContactRequest.SerializeToString,
+            crmsync_dot_v1_dot_sync__service__pb2.CancelContactResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAttempts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/crmsync.v1.SyncService/ListAttempts',
+            crmsync_dot_v1_dot_sync__service__pb2.ListAttemptsRequest.SerializeToString,
+            crmsync_dot_v1_dot_sync__service__pb2.ListAttemptsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/crmsync.v1.SyncService/WatchEvents',
+            crmsync_dot_v1_dot_sync__service__pb2.WatchEventsRequest.SerializeToString,
+            crmsync_dot_v1_dot_sync__service__pb2.WatchEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -14,8 +14,9 @@ GRPC_VERSION: str
 
 class SyncServiceStub:
     """Queues contacts for delivery to CRMs and tells how they stand. Every queueing call opens a session, so that its work
-    can be watched with SessionService. Reading needs the role `reader`, queueing needs `writer`. An unknown CRM is
-    INVALID_ARGUMENT (UNKNOWN_CRM) and names those known; one without credentials is FAILED_PRECONDITION (CRM_DISABLED).
+    can be watched with SessionService, and so does every retrying one. Reading and watching need the role `reader`,
+    queueing, retrying and cancelling need `writer`. An unknown CRM is INVALID_ARGUMENT (UNKNOWN_CRM) and names those
+    known; queueing or retrying at one without credentials, or switched off, is FAILED_PRECONDITION (CRM_DISABLED).
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -37,11 +38,39 @@ class SyncServiceStub:
     """
     GetSyncStats: _aio.UnaryUnaryMultiCallable[_sync_service_pb2.GetSyncStatsRequest, _sync_service_pb2.GetSyncStatsResponse]
     """Tells how many contacts stand where at one CRM. Costs the same whatever their number."""
+    ListSyncFailures: _aio.UnaryUnaryMultiCallable[_sync_service_pb2.ListSyncFailuresRequest, _sync_service_pb2.ListSyncFailuresResponse]
+    """Lists the contacts that failed at one CRM, those that failed last first, page by page: the ones in ERROR, and the
+    ones that are kept QUEUED because the CRM refuses the credentials.
+    """
+    RetryContact: _aio.UnaryUnaryMultiCallable[_sync_service_pb2.RetryContactRequest, _sync_service_pb2.RetryContactResponse]
+    """Queues one failed contact again. NOT_FOUND when there is no such contact; FAILED_PRECONDITION (NOT_IN_ERROR) when
+    it has not failed at this CRM as ListSyncFailures has it.
+    """
+    RetryAllFailures: _aio.UnaryUnaryMultiCallable[_sync_service_pb2.RetryAllFailuresRequest, _sync_service_pb2.RetryAllFailuresResponse]
+    """Queues every failed contact of one CRM again, in one transaction and one statement, whatever their number."""
+    CancelContact: _aio.UnaryUnaryMultiCallable[_sync_service_pb2.CancelContactRequest, _sync_service_pb2.CancelContactResponse]
+    """Takes one contact out of the queue of one CRM, for every session that wants it. A queued one becomes SELECTED at
+    once; one under way finishes with its true outcome, and is not tried again. NOT_FOUND when there is no such
+    contact; FAILED_PRECONDITION (NOT_QUEUED) when it is neither queued nor processing.
+    """
+    ListAttempts: _aio.UnaryUnaryMultiCallable[_sync_service_pb2.ListAttemptsRequest, _sync_service_pb2.ListAttemptsResponse]
+    """Tells the whole story of one contact, newest first, page by page: who queued it, every attempt at every CRM, and
+    what it waits for now. NOT_FOUND when there is no such contact.
+    """
+    WatchEvents: _aio.UnaryStreamMultiCallable[_sync_service_pb2.WatchEventsRequest, _sync_service_pb2.WatchEventsResponse]
+    """Watches the outcomes of attempts, lossless: each is told at least once, in the order in which it became visible,
+    however late its transaction committed. The first message is a heartbeat with the token of the place where the
+    stream begins; a heartbeat comes at least every 15 seconds. A slow reader misses nothing, unless it falls behind
+    the retention. The stream has no end of its own. A server that shuts down ends it with UNAVAILABLE (DRAINING) and
+    the trailer `crmsync-resume-token`; calling again anywhere with the newest token goes on from there. A token whose
+    successors are partly deleted is OUT_OF_RANGE (RESUME_TOKEN_EXPIRED), which names the oldest valid one.
+    """
 
 class SyncServiceServicer(metaclass=_abc_1.ABCMeta):
     """Queues contacts for delivery to CRMs and tells how they stand. Every queueing call opens a session, so that its work
-    can be watched with SessionService. Reading needs the role `reader`, queueing needs `writer`. An unknown CRM is
-    INVALID_ARGUMENT (UNKNOWN_CRM) and names those known; one without credentials is FAILED_PRECONDITION (CRM_DISABLED).
+    can be watched with SessionService, and so does every retrying one. Reading and watching need the role `reader`,
+    queueing, retrying and cancelling need `writer`. An unknown CRM is INVALID_ARGUMENT (UNKNOWN_CRM) and names those
+    known; queueing or retrying at one without credentials, or switched off, is FAILED_PRECONDITION (CRM_DISABLED).
     """
 
     @_abc_1.abstractmethod
@@ -91,5 +120,68 @@ class SyncServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_sync_service_pb2.GetSyncStatsRequest, _abc.Awaitable[_sync_service_pb2.GetSyncStatsResponse]],
     ) -> _abc.Awaitable[_sync_service_pb2.GetSyncStatsResponse]:
         """Tells how many contacts stand where at one CRM. Costs the same whatever their number."""
+
+    @_abc_1.abstractmethod
+    def ListSyncFailures(
+        self,
+        request: _sync_service_pb2.ListSyncFailuresRequest,
+        context: _aio.ServicerContext[_sync_service_pb2.ListSyncFailuresRequest, _abc.Awaitable[_sync_service_pb2.ListSyncFailuresResponse]],
+    ) -> _abc.Awaitable[_sync_service_pb2.ListSyncFailuresResponse]:
+        """Lists the contacts that failed at one CRM, those that failed last first, page by page: the ones in ERROR, and the
+        ones that are kept QUEUED because the CRM refuses the credentials.
+        """
+
+    @_abc_1.abstractmethod
+    def RetryContact(
+        self,
+        request: _sync_service_pb2.RetryContactRequest,
+        context: _aio.ServicerContext[_sync_service_pb2.RetryContactRequest, _abc.Awaitable[_sync_service_pb2.RetryContactResponse]],
+    ) -> _abc.Awaitable[_sync_service_pb2.RetryContactResponse]:
+        """Queues one failed contact again. NOT_FOUND when there is no such contact; FAILED_PRECONDITION (NOT_IN_ERROR) when
+        it has not failed at this CRM as ListSyncFailures has it.
+        """
+
+    @_abc_1.abstractmethod
+    def RetryAllFailures(
+        self,
+        request: _sync_service_pb2.RetryAllFailuresRequest,
+        context: _aio.ServicerContext[_sync_service_pb2.RetryAllFailuresRequest, _abc.Awaitable[_sync_service_pb2.RetryAllFailuresResponse]],
+    ) -> _abc.Awaitable[_sync_service_pb2.RetryAllFailuresResponse]:
+        """Queues every failed contact of one CRM again, in one transaction and one statement, whatever their number."""
+
+    @_abc_1.abstractmethod
+    def CancelContact(
+        self,
+        request: _sync_service_pb2.CancelContactRequest,
+        context: _aio.ServicerContext[_sync_service_pb2.CancelContactRequest, _abc.Awaitable[_sync_service_pb2.CancelContactResponse]],
+    ) -> _abc.Awaitable[_sync_service_pb2.CancelContactResponse]:
+        """Takes one contact out of the queue of one CRM, for every session that wants it. A queued one becomes SELECTED at
+        once; one under way finishes with its true outcome, and is not tried again. NOT_FOUND when there is no such
+        contact; FAILED_PRECONDITION (NOT_QUEUED) when it is neither queued nor processing.
+        """
+
+    @_abc_1.abstractmethod
+    def ListAttempts(
+        self,
+        request: _sync_service_pb2.ListAttemptsRequest,
+        context: _aio.ServicerContext[_sync_service_pb2.ListAttemptsRequest, _abc.Awaitable[_sync_service_pb2.ListAttemptsResponse]],
+    ) -> _abc.Awaitable[_sync_service_pb2.ListAttemptsResponse]:
+        """Tells the whole story of one contact, newest first, page by page: who queued it, every attempt at every CRM, and
+        what it waits for now. NOT_FOUND when there is no such contact.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchEvents(
+        self,
+        request: _sync_service_pb2.WatchEventsRequest,
+        context: _aio.ServicerContext[_sync_service_pb2.WatchEventsRequest, _abc.AsyncIterator[_sync_service_pb2.WatchEventsResponse]],
+    ) -> _abc.AsyncIterator[_sync_service_pb2.WatchEventsResponse]:
+        """Watches the outcomes of attempts, lossless: each is told at least once, in the order in which it became visible,
+        however late its transaction committed. The first message is a heartbeat with the token of the place where the
+        stream begins; a heartbeat comes at least every 15 seconds. A slow reader misses nothing, unless it falls behind
+        the retention. The stream has no end of its own. A server that shuts down ends it with UNAVAILABLE (DRAINING) and
+        the trailer `crmsync-resume-token`; calling again anywhere with the newest token goes on from there. A token whose
+        successors are partly deleted is OUT_OF_RANGE (RESUME_TOKEN_EXPIRED), which names the oldest valid one.
+        """
 
 def add_SyncServiceServicer_to_server(servicer: SyncServiceServicer, server: _aio.Server) -> None: ...

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from typing_extensions import override
 
-from crmsync.v1 import session_pb2, session_service_pb2_grpc
+from crmsync.v1 import heartbeat_pb2, session_pb2, session_service_pb2_grpc
 from crmsync.v1 import session_service_pb2 as pb
 from crmsync_server.errors import (
     InvalidPageTokenError,
@@ -107,7 +107,9 @@ class SessionService(session_service_pb2_grpc.SessionServiceServicer):
                 yield state or self._heartbeat()
 
     def _heartbeat(self) -> pb.WatchSessionResponse:
-        return pb.WatchSessionResponse(heartbeat=pb.Heartbeat(send_time=timestamp(self.clock())))
+        return pb.WatchSessionResponse(
+            heartbeat=heartbeat_pb2.Heartbeat(send_time=timestamp(self.clock()))
+        )
 
 
 def _filter(request: pb.ListSessionsRequest) -> session.Filter:

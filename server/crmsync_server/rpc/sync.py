@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from crmsync.v1 import contact_sync_pb2, session_pb2, sync_service_pb2_grpc
 from crmsync.v1 import sync_service_pb2 as pb
+from crmsync.v1.queue_filter_pb2 import QueueFilter
 from crmsync_server.errors import ContactNotFoundError, EmailRequiredError
 from crmsync_server.rpc import sync_messages as messages
 from crmsync_server.rpc.auth import current_caller
@@ -221,7 +222,7 @@ def _order(request: _QueueRequest, session_id: UUID, kind: SessionKind) -> queue
     )
 
 
-def _selection(chosen: pb.QueueFilter, traits: CrmTraits) -> queue.Selection:
+def _selection(chosen: QueueFilter, traits: CrmTraits) -> queue.Selection:
     return queue.Selection(
         requires_email=traits.requires_email,
         has_email=chosen.has_email if chosen.HasField("has_email") else None,
