@@ -5,6 +5,7 @@ from dataclasses import replace
 from crmsync_server.crm import hubspot
 from crmsync_server.crm.hubspot_writes import CONTACTS
 from crmsync_server.crm.outcomes import Synced
+from tests.conformance.harness import Held
 from tests.conformance.suite import AdapterConformance
 from tests.crm.support import SECRET, deliveries, delivery
 
@@ -35,6 +36,16 @@ class TestHubSpot(AdapterConformance):
         assert [o.crm_contact_id for o in outcomes if isinstance(o, Synced)] == [
             merged.json()["id"],
             merged.json()["id"],
+        ]
+
+    async def test_two_contacts_of_one_address_complete_each_other(self) -> None:
+        """What one of them leaves out is not lost to the other, though both are new."""
+        first = replace(delivery(1), company="", phone="")
+        second = replace(delivery(2, email="PERSON1@example.com"), first_name="", last_name="")
+        outcomes = await self.adapter().push([first, second])
+        assert [type(outcome) for outcome in outcomes] == [Synced, Synced]
+        assert list(self.held().values()) == [
+            Held("person1@example.com", "First1", "Last1", "Company 2")
         ]
 
     async def test_values_that_are_not_ours_stay(self) -> None:

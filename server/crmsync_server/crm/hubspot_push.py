@@ -35,28 +35,35 @@ class Push:
             outcomes.update(dict.fromkeys(sendable, writes.outcome))
         pending: Sequence[Write] = [] if isinstance(writes, Faulted) else writes
         while pending:
-            pending = await self._round(await self._aimed(pending, outcomes), outcomes)
+            aimed, later = await self._aimed(pending, outcomes)
+            pending = [*await self._round(aimed, outcomes), *later]
         self._guard.conclude(outcomes.values())
         skipped = Skipped(SkipReason.NO_EMAIL)
         return [outcomes.get(at, skipped) for at in range(len(batch))]
 
     async def _aimed(
         self, writes: Sequence[Write], outcomes: dict[int, Outcome]
-    ) -> Sequence[Write]:
-        """Return the writes, aimed at the records that must be looked for and are there."""
+    ) -> tuple[list[Write], list[Write]]:
+        """Return the writes, aimed at the records that must be looked for and are there.
+
+        Apart from them those that must wait: what an earlier one creates is there for them too.
+        """
         unsure = {write.position for write in writes if self._portal.must_look_up(write)}
         emails = sorted({write.email for write in writes if write.position in unsure})
         found = dict(zip(emails, await deliver(emails, self._look_up), strict=True))
         aimed: list[Write] = []
+        later: list[Write] = []
         for write in writes:
             match found.get(write.email) if write.position in unsure else None:
+                case None if write.position in unsure and _is_created_by(aimed, write.email):
+                    later.append(write.again())
                 case None:
                     aimed.append(write)
                 case Record(id=record_id):
                     aimed.append(write.found(record_id))
                 case outcome:
                     outcomes[write.position] = outcome
-        return aimed
+        return aimed, later
 
     async def _look_up(self, emails: Sequence[str]) -> Answer[Record | Outcome | None]:
         """Return the record of each address; None where there is none, or it is refused alone."""
@@ -70,9 +77,7 @@ class Push:
         holder_of = holders(answer)
         return [holder_of.get(email) for email in emails]
 
-    async def _round(
-        self, writes: Sequence[Write], outcomes: dict[int, Outcome]
-    ) -> Sequence[Write]:
+    async def _round(self, writes: Sequence[Write], outcomes: dict[int, Outcome]) -> list[Write]:
         """Make the calls for these writes; returns the ones that must go another way."""
         turned: list[Write] = []
         for call in calls(writes):
@@ -97,3 +102,7 @@ class Push:
         postponed = await self._portal.postponed(reply)
         # A lock holds only the records of this call; anything else holds the whole account.
         return Faulted(postponed) if postponed.lane else [postponed] * len(call)
+
+
+def _is_created_by(writes: Sequence[Write], email: str) -> bool:
+    return any(write.email == email and not write.record_id for write in writes)
