@@ -70,7 +70,7 @@ def assert_by_index(nodes: Iterator[Plan], index: str) -> None:
 
 async def test_a_claim_reads_the_head_of_the_queue(busy: Database) -> None:
     """However long it is."""
-    terms = {"size": 100, "lease": people.LEASE, "owner": "tests", "salt": b""}
+    terms = {"size": 100, "lease": people.LEASE, "owner": "tests", "salt": b"", "urgent_only": False}
     parameters = {"org_id": ORG, "crm": CRM, **terms}
     async with busy.org(ORG) as connection:
         nodes = await explain(connection, "queue/claim", parameters)

@@ -20,6 +20,7 @@ class Claimed(NamedTuple):
     unchanged: the CRM holds this very content, and nobody asked for it to be sent again.
     deleted: the contact is gone here.
     unsure: the attempt before may have been applied, nobody knows.
+    urgent: queued with priority HIGH.
     """
 
     contact_id: UUID
@@ -37,6 +38,7 @@ class Claimed(NamedTuple):
     unchanged: bool
     deleted: bool
     unsure: bool
+    urgent: bool
 
 
 Attempt = Claimed | Expired

@@ -52,12 +52,14 @@ class Terms:
 
     salt: what the CRM gets besides the contact's content (its field mapping): where that changes,
         what was delivered is no longer what would be.
+    urgent_only: nothing of priority NORMAL.
     """
 
     size: int
     lease: timedelta
     owner: str
     salt: bytes = b""
+    urgent_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +159,7 @@ async def claim(
         "lease": terms.lease,
         "owner": terms.owner,
         "salt": terms.salt,
+        "urgent_only": terms.urgent_only,
     }
     rows = await connection.execute(statement("queue/claim"), parameters)
     return [Claimed._make(row) for row in rows]
@@ -235,7 +238,11 @@ async def lock_expired(
 
 
 async def due_lanes(connection: AsyncConnection) -> Sequence[sa.Row[Any]]:
-    """Return every lane with something queued: org_id, crm, wait_seconds until it may deliver."""
+    """Return every lane with something queued: org_id, crm, wait_seconds until it may deliver.
+
+    probing: it waits for a probe, and wait_seconds is the time until that; urgent: something of
+    priority HIGH is due.
+    """
     return (await connection.execute(statement("queue/due_lanes"))).all()
 
 

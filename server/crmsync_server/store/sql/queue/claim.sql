@@ -9,7 +9,7 @@ WITH paused AS (
     SELECT EXISTS (
         SELECT
         FROM lanes AS l
-        WHERE l.org_id = :org_id AND l.crm = :crm AND l.paused_until > now()
+        WHERE l.org_id = :org_id AND l.crm = :crm AND (l.paused_until > now() OR l.probing)
     ) AS now
 ),
 
@@ -36,6 +36,7 @@ normal AS MATERIALIZED (
         AND cs.priority = 1
         AND cs.due_time <= now()
         AND NOT (SELECT paused.now FROM paused)
+        AND NOT :urgent_only
     ORDER BY cs.due_time, cs.contact_id
     LIMIT (SELECT CAST(:size AS bigint) - count(*) FROM high)
     FOR UPDATE SKIP LOCKED
@@ -80,4 +81,5 @@ RETURNING
     cs.rescue_count,
     NOT cs.force AND cs.synced_hash IS NOT DISTINCT FROM cs.claimed_hash AS unchanged,
     c.delete_time IS NOT NULL AS deleted,
-    coalesce(cs.error_code IN ('UNKNOWN_OUTCOME', 'LEASE_EXPIRED'), FALSE) AS unsure
+    coalesce(cs.error_code IN ('UNKNOWN_OUTCOME', 'LEASE_EXPIRED'), FALSE) AS unsure,
+    cs.priority = 2 AS urgent

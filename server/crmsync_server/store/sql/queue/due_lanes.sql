@@ -1,6 +1,6 @@
 -- Every lane with something queued, and in how many seconds it may deliver the first of it: 0 when
--- that is due, more when it waits or the lane is paused. By the database's clock, the only one that
--- all replicas share.
+-- that is due, more when it waits or the lane is paused, a day at most. By the database's clock, the
+-- only one that all replicas share.
 -- A loose index scan: the cost follows the number of lanes, not of queued contacts. Every lane is
 -- greater than ('', ''); asking for that keeps the planner on the index while the table was never
 -- analyzed, and from sorting the whole queue.
@@ -28,8 +28,13 @@ SELECT
     f.org_id,
     f.crm,
     extract(
-        EPOCH FROM greatest(least(high.due_time, normal.due_time), l.paused_until, now()) - now()
-    ) AS wait_seconds
+        EPOCH FROM least(
+            greatest(least(high.due_time, normal.due_time), l.paused_until, now()),
+            now() + INTERVAL '1 day'
+        ) - now()
+    ) AS wait_seconds,
+    coalesce(l.probing, FALSE) AS probing,
+    coalesce(high.due_time <= now(), FALSE) AS urgent
 FROM found AS f
 LEFT JOIN lanes AS l ON l.org_id = f.org_id AND l.crm = f.crm
 LEFT JOIN LATERAL (

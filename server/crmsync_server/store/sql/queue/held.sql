@@ -26,6 +26,7 @@ SELECT
     cs.rescue_count,
     FALSE AS unchanged,
     FALSE AS deleted,
-    FALSE AS unsure
+    FALSE AS unsure,
+    FALSE AS urgent
 FROM held AS cs
 INNER JOIN contacts AS c ON c.org_id = cs.org_id AND c.id = cs.contact_id

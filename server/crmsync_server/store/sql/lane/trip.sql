@@ -1,0 +1,19 @@
+-- Close a lane until a probe finds that it may deliver again; each time in a row it waits twice as
+-- long for the probe. Several workers see the same fault: the first one's word counts, until the next
+-- probe (:probed) has looked. A pause by hand stays, and outlasts the fault.
+INSERT INTO lanes AS l (org_id, crm, paused_until, pause_code, pause_message, probing, trips)
+VALUES (:org_id, :crm, now() + CAST(:first AS interval), :code, :message, TRUE, 1)
+ON CONFLICT (org_id, crm) DO UPDATE SET
+    paused_until = greatest(
+        l.paused_until,
+        now() + least(
+            CAST(:most AS interval), CAST(:first AS interval) * power(2, least(l.trips, 20))
+        )
+    ),
+    pause_code = CASE l.paused_until WHEN 'infinity' THEN l.pause_code ELSE :code END,
+    pause_message = CASE l.paused_until WHEN 'infinity' THEN l.pause_message ELSE :message END,
+    probing = TRUE,
+    trips = l.trips + 1,
+    update_time = now()
+WHERE NOT l.probing OR :probed
+RETURNING l.trips
