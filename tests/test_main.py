@@ -3,6 +3,7 @@
 import asyncio
 import os
 import resource
+import shlex
 import signal
 import socket
 import stat
@@ -313,17 +314,18 @@ async def test_a_server_delivers_to_the_sandbox_with_what_it_prints(data_dir: Pa
     """The lines that it prints are all the settings that a server needs."""
     async with started("sandbox", *ANY_PORTS) as sandbox:
         assert sandbox.stdout
-        lines = [(await sandbox.stdout.readline()).decode().strip() for _ in range(14)]
+        lines = [(await sandbox.stdout.readline()).decode().strip() for _ in range(17)]
         exports = [line.removeprefix("export ") for line in lines if line.startswith("export ")]
-        env = dict(export.split("=", 1) for export in exports)
+        env = dict(shlex.split(export)[0].split("=", 1) for export in exports)
         serve = ("serve", "--data-dir", data_dir, "--grpc", "127.0.0.1:0")
         async with (
             started(*serve, env=env) as process,
             CrmsyncClient(await address(process)) as client,
         ):
-            session = await open_session(client)
-            states = [state async for state in client.watch_session(session)]
-            assert states[-1].progress.synced == 1
+            for crm in ("hubspot", "n8n"):
+                session = await open_session(client, crm)
+                states = [state async for state in client.watch_session(session)]
+                assert states[-1].progress.synced == 1
 
 
 def processor_seconds() -> float:
@@ -332,8 +334,8 @@ def processor_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-async def open_session(client: CrmsyncClient) -> str:
-    """Queue one contact for HubSpot, and return the session."""
+async def open_session(client: CrmsyncClient, crm: str = "hubspot") -> str:
+    """Queue one contact for a CRM, and return the session."""
     await client.import_contacts([contact_pb2.Contact(email="ada@example.com")])
-    queued = await client.sync.QueueAllContacts(QueueAllContactsRequest(crm="hubspot"))
+    queued = await client.sync.QueueAllContacts(QueueAllContactsRequest(crm=crm))
     return queued.session.id

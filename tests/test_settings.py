@@ -47,6 +47,7 @@ def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     """Printing the settings gives away neither password nor token."""
     for name in ("HUBSPOT_TOKEN", "BREVO_API_KEY", "JWT_SECRET"):
         monkeypatch.setenv(f"CRMSYNC_{name}", "hunter2" * 5)
+    monkeypatch.setenv("CRMSYNC_N8N_SECRETS", '{"password": "hunter2"}')
     monkeypatch.setenv("CRMSYNC_DATABASE_URL", "postgresql://crmsync:hunter2@localhost/crmsync")
     assert "hunter2" not in repr(Settings())
 

@@ -6,6 +6,7 @@ Each verb imports what it needs when it is called: a token is minted without loa
 # ruff: noqa: PLC0415 - as the first paragraph says
 
 import asyncio
+import json
 import os
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -196,6 +197,11 @@ async def _simulating(settings: "Settings") -> "AsyncIterator[Settings]":
                 "mautic_password": SecretStr(simulators.mautic.settings.password),
                 "mautic_client_id": None,
                 "mautic_client_secret": None,
+                "n8n_webhook_url": simulators.urls["n8n"],
+                "n8n_secrets": {
+                    name: SecretStr(secret) for name, secret in _n8n_secrets(simulators).items()
+                },
+                "n8n_options": {**settings.n8n_options, "auth": "header"},
             }
         )
 
@@ -237,7 +243,20 @@ export CRMSYNC_BREVO_API_KEY={simulators.brevo.settings.api_key}
 export CRMSYNC_BREVO_LIST_ID=1
 export CRMSYNC_MAUTIC_BASE_URL={urls["mautic"]}
 export CRMSYNC_MAUTIC_USERNAME={simulators.mautic.settings.username}
-export CRMSYNC_MAUTIC_PASSWORD={simulators.mautic.settings.password}"""
+export CRMSYNC_MAUTIC_PASSWORD={simulators.mautic.settings.password}
+export CRMSYNC_N8N_WEBHOOK_URL={urls["n8n"]}
+export CRMSYNC_N8N_SECRETS='{json.dumps(_n8n_secrets(simulators))}'
+export CRMSYNC_N8N_OPTIONS='{{"auth": "header"}}'"""
+
+
+def _n8n_secrets(simulators: "Sandbox") -> dict[str, str]:
+    """Return what a connection to the simulated n8n is told, in its adapter's words."""
+    held = simulators.n8n.settings.credentials
+    return {
+        "header_name": held.header_name,
+        "header_value": held.header_value,
+        "signing_secret": held.signing_secret,
+    }
 
 
 def _settings(**told: object) -> "Settings":

@@ -70,6 +70,10 @@ class House:
             str(ports.hubspot),
             "--brevo-port",
             str(ports.brevo),
+            "--mautic-port",
+            "0",
+            "--n8n-port",
+            "0",
         ]
         self.sandbox = Process(sandbox, {}, folder / "sandbox.log")
         serve = ["serve", "--data-dir", str(self.data_dir), "--grpc", self.target]
