@@ -1,0 +1,109 @@
+"""What a field mapping may do to a value on its way to a CRM.
+
+A value that a transform cannot read passes as it is: a CRM that wants it otherwise rejects the
+contact and says so, whereas a value dropped on the way would be missed by nobody.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+import phonenumbers
+
+
+class Transform(Protocol):
+    """One step from a contact's value to a CRM's."""
+
+    def apply(self, value: str) -> str:
+        """Return the value changed; what it cannot read it returns as it is."""
+
+    def spelled(self) -> Sequence[str]:
+        """Return its name and its settings: two of equal spelling do the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lower:
+    """Lower case."""
+
+    def apply(self, value: str) -> str:
+        """Return the value in lower case."""
+        return value.lower()
+
+    def spelled(self) -> Sequence[str]:
+        """Return its name."""
+        return ("LOWER",)
+
+
+@dataclass(frozen=True, slots=True)
+class Upper:
+    """Upper case."""
+
+    def apply(self, value: str) -> str:
+        """Return the value in upper case."""
+        return value.upper()
+
+    def spelled(self) -> Sequence[str]:
+        """Return its name."""
+        return ("UPPER",)
+
+
+@dataclass(frozen=True, slots=True)
+class Trim:
+    """No white space at either end."""
+
+    def apply(self, value: str) -> str:
+        """Return the value without white space around it."""
+        return value.strip()
+
+    def spelled(self) -> Sequence[str]:
+        """Return its name."""
+        return ("TRIM",)
+
+
+@dataclass(frozen=True, slots=True)
+class E164:
+    """Phone numbers as networks write them: `+302101234567`.
+
+    region: two letters (ISO 3166) of the country whose numbers come without their country code;
+        empty when all come with it.
+    """
+
+    region: str = ""
+
+    def apply(self, value: str) -> str:
+        """Return the number in E.164; what is no possible number as it is."""
+        try:
+            number = phonenumbers.parse(value, self.region or None)
+        except phonenumbers.NumberParseException:
+            return value
+        if not phonenumbers.is_possible_number(number):
+            return value
+        return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+    def spelled(self) -> Sequence[str]:
+        """Return its name and the region."""
+        return ("E164", self.region)
+
+
+@dataclass(frozen=True, slots=True)
+class Date:
+    """Dates written otherwise.
+
+    reads, writes: formats as strptime and strftime take them (`%d/%m/%Y`).
+    """
+
+    reads: str
+    writes: str
+
+    def apply(self, value: str) -> str:
+        """Return the date in the other format; what is no such date as it is."""
+        try:
+            moment = datetime.strptime(value.strip(), self.reads)  # noqa: DTZ007 - a date, or the very moment it is rewritten to
+            return moment.strftime(self.writes)
+        except ValueError:
+            return value
+
+    def spelled(self) -> Sequence[str]:
+        """Return its name and both formats."""
+        return ("DATE", self.reads, self.writes)
