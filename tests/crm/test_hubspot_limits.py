@@ -117,10 +117,12 @@ async def test_a_429_closes_the_bucket_of_its_policy(
 async def test_a_used_up_day_is_not_asked_for_its_zone_again_and_again() -> None:
     """The question would be refused like the rest."""
     crm = ScriptedCrm(lambda _: refusal(429, policyName="DAILY", message="no"))
-    adapter = hubspot(crm.tools())
+    quota = Rations()
+    adapter = hubspot(crm.tools(quota))
     for _ in range(3):
         await adapter.push([delivery(1)])
     assert crm.paths.count(DETAILS) == 1
+    assert set(quota.refusals) == {("daily", datetime(2026, 11, 22, tzinfo=UTC))}
 
 
 @pytest.mark.parametrize("status", [423, 477])

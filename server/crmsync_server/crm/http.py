@@ -74,7 +74,7 @@ class Caller:
     vendor: the CRM's name, for messages.
     headers: sent with every call; they hold the credentials.
     read_timeout: the longest silence of the CRM while it answers.
-    limits: reads the CRM's limits from its replies.
+    limits: reads the CRM's limits from its replies; None leaves them unread.
     hidden: what no reply may repeat, besides the account's secrets: an access token.
     """
 
@@ -83,7 +83,7 @@ class Caller:
     tools: Tools
     headers: Mapping[str, str] = field(repr=False)
     read_timeout: timedelta
-    limits: Limits = field(repr=False, default_factory=PlainLimits)
+    limits: Limits | None = field(repr=False, default_factory=PlainLimits)
     hidden: Sequence[str] = field(repr=False, default=())
 
     @property
@@ -120,16 +120,16 @@ class Caller:
             timeout=timeouts(self.read_timeout),
         )
         reply = await self._send(request)
-        if isinstance(reply, Reply) and buckets:
-            await self._learn(reply, buckets)
+        if isinstance(reply, Reply) and buckets and self.limits is not None:
+            await self._learn(self.limits, reply, buckets)
         return reply
 
-    async def _learn(self, reply: Reply, buckets: Sequence[str]) -> None:
+    async def _learn(self, limits: Limits, reply: Reply, buckets: Sequence[str]) -> None:
         quota, now = self.tools.quota, self.tools.clock()
-        for told in self.limits.told(reply, buckets, now):
+        for told in limits.told(reply, buckets, now):
             quota.learn(told)
         if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
-            quota.refused(*await self.limits.refused(reply, buckets, now))
+            quota.refused(*await limits.refused(reply, buckets, now))
 
     async def _send(self, request: httpx.Request) -> Reply | Fault:
         try:

@@ -1,6 +1,7 @@
 """HubSpot's limits as its replies tell them, and the portal's midnight, when its day ends."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from http import HTTPStatus
 
@@ -26,12 +27,9 @@ class Zone:
     """The portal's time zone, asked for once; UTC while it is unknown."""
 
     def __init__(self, caller: Caller) -> None:
-        """Nothing is called yet.
-
-        Args:
-            caller: one that does not read limits: reading them is what asks here.
-        """
-        self._caller = caller
+        """Take the portal's caller; nothing is called yet."""
+        # Reading the limits of a reply is what asks here: a reply to this question must not.
+        self._caller = replace(caller, limits=None)
         self._asked_time: datetime | None = None
         self.known: tzinfo | None = None
 

@@ -22,7 +22,7 @@ class Portal:
         """Nothing is called yet.
 
         Args:
-            caller: one that does not read limits.
+            caller: the portal's; how it reads limits is decided here.
             looks_up_all: whether every contact without a record id is looked up by its address
                 before it is written, and not only those of which something is left out.
         """
