@@ -43,11 +43,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_EMAIL_REQUIRED: _ErrorReason.ValueType  # 8
     """FAILED_PRECONDITION. The contact has no email, and the CRM cannot hold it without one. Metadata: `contact_id`, `crm`."""
     ERROR_REASON_CRM_DISABLED: _ErrorReason.ValueType  # 9
-    """FAILED_PRECONDITION. The CRM is known but has no credentials here. Metadata: `crm`."""
+    """FAILED_PRECONDITION. The CRM is known but has no credentials here, or is switched off. Metadata: `crm`."""
     ERROR_REASON_SESSION_ENDED: _ErrorReason.ValueType  # 10
     """FAILED_PRECONDITION. The session has ended and cannot be changed any more. Metadata: `session_id`, `state`."""
     ERROR_REASON_VERSION_MISMATCH: _ErrorReason.ValueType  # 11
-    """ABORTED. The contact has changed since the version that the caller expected. Metadata: `version` (the present one)."""
+    """ABORTED. The resource has changed since the version that the caller expected. Metadata: `version` (the present one)."""
     ERROR_REASON_UNAUTHENTICATED: _ErrorReason.ValueType  # 12
     """UNAUTHENTICATED. There is no bearer token, or it does not hold. Metadata: none; the message says what is wrong."""
     ERROR_REASON_ROLE_REQUIRED: _ErrorReason.ValueType  # 13
@@ -65,6 +65,35 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_IMPORT_INTERRUPTED: _ErrorReason.ValueType  # 18
     """The import ended before its stream did; what was acknowledged is kept. Comes with the code of the cause.
     Metadata: `acknowledged` (records durably taken in), `request_id`.
+    """
+    ERROR_REASON_CONNECTION_NOT_FOUND: _ErrorReason.ValueType  # 19
+    """NOT_FOUND. No connection of that id exists in the caller's organization; a google.rpc.ResourceInfo names it."""
+    ERROR_REASON_CONNECTION_EXISTS: _ErrorReason.ValueType  # 20
+    """ALREADY_EXISTS. The organization has a connection to this CRM; a google.rpc.ResourceInfo names it. Metadata:
+    `connection_id`, `crm`.
+    """
+    ERROR_REASON_SCHEDULE_NOT_FOUND: _ErrorReason.ValueType  # 21
+    """NOT_FOUND. No schedule of that id exists in the caller's organization; a google.rpc.ResourceInfo names it."""
+    ERROR_REASON_NOT_IN_ERROR: _ErrorReason.ValueType  # 22
+    """FAILED_PRECONDITION. The contact has not failed at this CRM, so that there is nothing to retry. Metadata:
+    `contact_id`, `crm`, `sync_status` (`NONE` when it was never selected).
+    """
+    ERROR_REASON_NOT_QUEUED: _ErrorReason.ValueType  # 23
+    """FAILED_PRECONDITION. The contact is neither queued for this CRM nor being delivered. Metadata: `contact_id`, `crm`,
+    `sync_status` (`NONE` when it was never selected).
+    """
+    ERROR_REASON_INVALID_FILTER: _ErrorReason.ValueType  # 24
+    """INVALID_ARGUMENT. The filter does not parse, or names what cannot be filtered by; a google.rpc.BadRequest names the
+    field. Metadata: `field` (its path), `position` (of the first wrong character, counted from 1; one more than the
+    length at the end), `expected` (what would be right there).
+    """
+    ERROR_REASON_RESUME_TOKEN_EXPIRED: _ErrorReason.ValueType  # 25
+    """OUT_OF_RANGE. Some events after the resume token are no longer kept. Metadata: `oldest_token` (the oldest valid one)
+    and `oldest_time` (when what comes after it happened, RFC 3339).
+    """
+    ERROR_REASON_URL_NOT_ALLOWED: _ErrorReason.ValueType  # 26
+    """INVALID_ARGUMENT. The URL leads to where the server may not call; a google.rpc.BadRequest names the field. Metadata:
+    `field` (its path), `host`.
     """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
@@ -93,11 +122,11 @@ ERROR_REASON_EMAIL_TAKEN: ErrorReason.ValueType  # 7
 ERROR_REASON_EMAIL_REQUIRED: ErrorReason.ValueType  # 8
 """FAILED_PRECONDITION. The contact has no email, and the CRM cannot hold it without one. Metadata: `contact_id`, `crm`."""
 ERROR_REASON_CRM_DISABLED: ErrorReason.ValueType  # 9
-"""FAILED_PRECONDITION. The CRM is known but has no credentials here. Metadata: `crm`."""
+"""FAILED_PRECONDITION. The CRM is known but has no credentials here, or is switched off. Metadata: `crm`."""
 ERROR_REASON_SESSION_ENDED: ErrorReason.ValueType  # 10
 """FAILED_PRECONDITION. The session has ended and cannot be changed any more. Metadata: `session_id`, `state`."""
 ERROR_REASON_VERSION_MISMATCH: ErrorReason.ValueType  # 11
-"""ABORTED. The contact has changed since the version that the caller expected. Metadata: `version` (the present one)."""
+"""ABORTED. The resource has changed since the version that the caller expected. Metadata: `version` (the present one)."""
 ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 12
 """UNAUTHENTICATED. There is no bearer token, or it does not hold. Metadata: none; the message says what is wrong."""
 ERROR_REASON_ROLE_REQUIRED: ErrorReason.ValueType  # 13
@@ -115,5 +144,34 @@ ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 17
 ERROR_REASON_IMPORT_INTERRUPTED: ErrorReason.ValueType  # 18
 """The import ended before its stream did; what was acknowledged is kept. Comes with the code of the cause.
 Metadata: `acknowledged` (records durably taken in), `request_id`.
+"""
+ERROR_REASON_CONNECTION_NOT_FOUND: ErrorReason.ValueType  # 19
+"""NOT_FOUND. No connection of that id exists in the caller's organization; a google.rpc.ResourceInfo names it."""
+ERROR_REASON_CONNECTION_EXISTS: ErrorReason.ValueType  # 20
+"""ALREADY_EXISTS. The organization has a connection to this CRM; a google.rpc.ResourceInfo names it. Metadata:
+`connection_id`, `crm`.
+"""
+ERROR_REASON_SCHEDULE_NOT_FOUND: ErrorReason.ValueType  # 21
+"""NOT_FOUND. No schedule of that id exists in the caller's organization; a google.rpc.ResourceInfo names it."""
+ERROR_REASON_NOT_IN_ERROR: ErrorReason.ValueType  # 22
+"""FAILED_PRECONDITION. The contact has not failed at this CRM, so that there is nothing to retry. Metadata:
+`contact_id`, `crm`, `sync_status` (`NONE` when it was never selected).
+"""
+ERROR_REASON_NOT_QUEUED: ErrorReason.ValueType  # 23
+"""FAILED_PRECONDITION. The contact is neither queued for this CRM nor being delivered. Metadata: `contact_id`, `crm`,
+`sync_status` (`NONE` when it was never selected).
+"""
+ERROR_REASON_INVALID_FILTER: ErrorReason.ValueType  # 24
+"""INVALID_ARGUMENT. The filter does not parse, or names what cannot be filtered by; a google.rpc.BadRequest names the
+field. Metadata: `field` (its path), `position` (of the first wrong character, counted from 1; one more than the
+length at the end), `expected` (what would be right there).
+"""
+ERROR_REASON_RESUME_TOKEN_EXPIRED: ErrorReason.ValueType  # 25
+"""OUT_OF_RANGE. Some events after the resume token are no longer kept. Metadata: `oldest_token` (the oldest valid one)
+and `oldest_time` (when what comes after it happened, RFC 3339).
+"""
+ERROR_REASON_URL_NOT_ALLOWED: ErrorReason.ValueType  # 26
+"""INVALID_ARGUMENT. The URL leads to where the server may not call; a google.rpc.BadRequest names the field. Metadata:
+`field` (its path), `host`.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
