@@ -1,6 +1,7 @@
 """Every error reaches a caller with its code, its reason and all of its details."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import grpc
 import pytest
@@ -156,6 +157,101 @@ CASES: list[tuple[CrmsyncError, Code, str, dict[str, str], list[Message]]] = [
         "IMPORT_INTERRUPTED",
         {"acknowledged": "2000", "request_id": "r-1"},
         [RETRY],
+    ),
+    (
+        errors.ConnectionNotFoundError("n-1"),
+        Code.NOT_FOUND,
+        "CONNECTION_NOT_FOUND",
+        {},
+        [
+            rpc.ResourceInfo(
+                resource_type="crmsync.v1.Connection",
+                resource_name="n-1",
+                description="There is no connection of this id.",
+            )
+        ],
+    ),
+    (
+        errors.ConnectionExistsError("n-1", "mautic"),
+        Code.ALREADY_EXISTS,
+        "CONNECTION_EXISTS",
+        {"connection_id": "n-1", "crm": "mautic"},
+        [
+            rpc.ResourceInfo(
+                resource_type="crmsync.v1.Connection",
+                resource_name="n-1",
+                description="There is a connection to mautic already: n-1.",
+            )
+        ],
+    ),
+    (
+        errors.ScheduleNotFoundError("d-1"),
+        Code.NOT_FOUND,
+        "SCHEDULE_NOT_FOUND",
+        {},
+        [
+            rpc.ResourceInfo(
+                resource_type="crmsync.v1.Schedule",
+                resource_name="d-1",
+                description="There is no schedule of this id.",
+            )
+        ],
+    ),
+    (
+        errors.NotInErrorError("c-1", "brevo", "COMPLETE"),
+        Code.FAILED_PRECONDITION,
+        "NOT_IN_ERROR",
+        {"contact_id": "c-1", "crm": "brevo", "sync_status": "COMPLETE"},
+        [],
+    ),
+    (
+        errors.NotQueuedError("c-1", "brevo", None),
+        Code.FAILED_PRECONDITION,
+        "NOT_QUEUED",
+        {"contact_id": "c-1", "crm": "brevo", "sync_status": "NONE"},
+        [],
+    ),
+    (
+        errors.InvalidFilterError("filter.filter", 7, "a value"),
+        Code.INVALID_ARGUMENT,
+        "INVALID_FILTER",
+        {"field": "filter.filter", "position": "7", "expected": "a value"},
+        [
+            rpc.BadRequest(
+                field_violations=[
+                    {
+                        "field": "filter.filter",
+                        "description": "filter.filter is wrong at character 7; "
+                        "expected was a value.",
+                        "reason": "FILTER",
+                    }
+                ]
+            )
+        ],
+    ),
+    (
+        errors.ResumeTokenExpiredError("t-9", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)),
+        Code.OUT_OF_RANGE,
+        "RESUME_TOKEN_EXPIRED",
+        {"oldest_token": "t-9", "oldest_time": "2026-01-02T03:04:05Z"},
+        [],
+    ),
+    (
+        errors.UrlNotAllowedError("connection.base_url", "crm.internal"),
+        Code.INVALID_ARGUMENT,
+        "URL_NOT_ALLOWED",
+        {"field": "connection.base_url", "host": "crm.internal"},
+        [
+            rpc.BadRequest(
+                field_violations=[
+                    {
+                        "field": "connection.base_url",
+                        "description": "must be an address that this server may call",
+                        "reason": "URL_NOT_ALLOWED",
+                    }
+                ]
+            )
+        ],
     ),
 ]
 

@@ -5,16 +5,24 @@ CrmsyncError
 │   ├── InvalidRequestError
 │   ├── UnknownCrmError
 │   ├── InvalidPageTokenError
-│   └── RequestIdReusedError
+│   ├── RequestIdReusedError
+│   ├── InvalidFilterError
+│   └── UrlNotAllowedError
 ├── NotFoundError
 │   ├── ContactNotFoundError
-│   └── SessionNotFoundError
+│   ├── SessionNotFoundError
+│   ├── ConnectionNotFoundError
+│   └── ScheduleNotFoundError
 ├── EmailTakenError
+├── ConnectionExistsError
 ├── FailedPreconditionError
 │   ├── EmailRequiredError
 │   ├── CrmDisabledError
-│   └── SessionEndedError
+│   ├── SessionEndedError
+│   ├── NotInErrorError
+│   └── NotQueuedError
 ├── VersionMismatchError
+├── ResumeTokenExpiredError
 ├── UnauthenticatedError
 ├── RoleRequiredError
 ├── TooManyItemsError
@@ -48,7 +56,19 @@ from crmsync_server.errors.caller import (
     UnknownCrmError,
     VersionMismatchError,
 )
+from crmsync_server.errors.connection import (
+    ConnectionExistsError,
+    ConnectionNotFoundError,
+    UrlNotAllowedError,
+)
 from crmsync_server.errors.details import Violation
+from crmsync_server.errors.queue import (
+    InvalidFilterError,
+    NotInErrorError,
+    NotQueuedError,
+    ResumeTokenExpiredError,
+)
+from crmsync_server.errors.schedule import ScheduleNotFoundError
 from crmsync_server.errors.server import (
     DatabaseUnavailableError,
     DrainingError,
@@ -59,6 +79,8 @@ from crmsync_server.errors.server import (
 from crmsync_server.errors.status import to_status
 
 __all__ = [
+    "ConnectionExistsError",
+    "ConnectionNotFoundError",
     "ContactNotFoundError",
     "CrmDisabledError",
     "CrmsyncError",
@@ -70,17 +92,23 @@ __all__ = [
     "ImportInterruptedError",
     "InternalError",
     "InvalidArgumentError",
+    "InvalidFilterError",
     "InvalidPageTokenError",
     "InvalidRequestError",
     "NotFoundError",
+    "NotInErrorError",
+    "NotQueuedError",
     "RequestIdReusedError",
+    "ResumeTokenExpiredError",
     "RoleRequiredError",
+    "ScheduleNotFoundError",
     "SessionEndedError",
     "SessionNotFoundError",
     "TooManyItemsError",
     "UnauthenticatedError",
     "UnavailableError",
     "UnknownCrmError",
+    "UrlNotAllowedError",
     "VersionMismatchError",
     "Violation",
     "to_status",

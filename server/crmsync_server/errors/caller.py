@@ -133,7 +133,7 @@ class EmailRequiredError(FailedPreconditionError):
 
 
 class CrmDisabledError(FailedPreconditionError):
-    """This server has no credentials for {crm}."""
+    """{crm} has no credentials here, or is switched off."""
 
     reason = error_reason_pb2.ERROR_REASON_CRM_DISABLED
 
@@ -153,7 +153,7 @@ class SessionEndedError(FailedPreconditionError):
 
 
 class VersionMismatchError(CrmsyncError):
-    """The contact has changed since; its version is now {version}."""
+    """The resource has changed since; its version is now {version}."""
 
     code = code_pb2.ABORTED
     reason = error_reason_pb2.ERROR_REASON_VERSION_MISMATCH
