@@ -102,9 +102,9 @@ class Connection(_message.Message):
     """What people call it, at most 100 characters. May be empty."""
     base_url: _builtins.str
     """Where the CRM's API begins: scheme, host and path prefix, at most 2,048 characters; a slash at the end is left out.
-    It must be http or https and hold no user name, password, query or fragment. Unset: the CRM's public address; INVALID_ARGUMENT
-    where there is none (Mautic, n8n). One that leads to an address that the server may not call, such as one of a
-    private network, is INVALID_ARGUMENT (URL_NOT_ALLOWED) unless the operator allows it.
+    It must be http or https and hold no user name, password, query or fragment. Unset: the CRM's public address;
+    INVALID_ARGUMENT where there is none (Mautic, n8n). One that leads to an address that the server may not call, such
+    as one of a private network, is INVALID_ARGUMENT (URL_NOT_ALLOWED) unless the operator allows it.
     """
     health: Global___ConnectionHealth.ValueType
     """What the last check or delivery found. Output only."""
