@@ -59,6 +59,24 @@ class TestMauticBasic(AdapterConformance):
         assert [o.crm_contact_id for o in outcomes if isinstance(o, Synced)] == ids
         assert self.held().keys() == {"person2@example.com", "person3@example.com"}
 
+    async def test_contacts_that_shared_a_record_part_when_their_addresses_do(self) -> None:
+        """One keeps the record, and the other gets its own."""
+        adapter = self.adapter()
+        shared = [delivery(1), delivery(2, email="person1@example.com")]
+        first, second = await self.deliver(adapter, shared)
+        assert first == second
+        assert isinstance(first, Synced)
+        parted = [
+            delivery(number, crm_contact_id=first.crm_contact_id, email=f"new{number}@example.com")
+            for number in (1, 2)
+        ]
+        outcomes = await self.deliver(adapter, parted)
+        assert {type(outcome) for outcome in outcomes} == {Synced}
+        held = self.held()
+        assert held["new1@example.com"].first_name == "First1"
+        assert held["new2@example.com"].first_name == "First2"
+        assert len(held) == 2
+
     async def test_a_record_that_is_gone_is_made_again(self) -> None:
         """Deleted in Mautic, or merged there under another id."""
         gone = delivery(1, crm_contact_id="4711")

@@ -63,6 +63,8 @@ class Moves:
             if isinstance(outcome, Synced):
                 taken.discard(former[free.record_id])
                 taken.add(free.email)
+                # Two contacts that shared a record part here: only one of them can keep it.
+                moving = [row for row in moving if row.record_id != free.record_id]
         rest = [row for row in rows if row.positions[0] not in outcomes]
         return Moved(outcomes, rest)
 
