@@ -26,10 +26,12 @@ def sync_attempts(metadata: sa.MetaData) -> None:
         text("crm_contact_id", null=True),
         time("next_retry_time", null=True),
         text("lease_owner", null=True),
+        sa.Column("transaction", sa.BigInteger, nullable=False, server_default="0"),
         sa.PrimaryKeyConstraint(
             "org_id", "contact_id", "crm", "attempt", "end_time", name="sync_attempts_pkey"
         ),
         sa.CheckConstraint(one_of("outcome", AttemptOutcome), name="sync_attempts_outcome_check"),
+        sa.Index("sync_attempts_transaction_idx", "org_id", "transaction"),
         postgresql_partition_by="RANGE (end_time)",
     )
 

@@ -163,13 +163,15 @@ history AS (
     INSERT INTO sync_attempts (
         org_id, contact_id, crm, attempt, start_time, end_time, outcome, contact_version,
         error_code, error_message, request_id, skip_reason, crm_contact_id, next_retry_time,
-        lease_owner
+        lease_owner, transaction
     )
     SELECT
         :org_id, f.contact_id, :crm, f.attempt, f.claim_time, now(), f.outcome, f.claimed_version,
         f.error_code, f.error_message, f.request_id, f.skip_reason, f.crm_contact_id,
         CASE WHEN NOT f.final THEN f.due_time END,
-        f.lease_owner
+        f.lease_owner,
+        -- Read once for the statement, not once for each row.
+        (SELECT CAST(CAST(pg_current_xact_id() AS text) AS bigint))
     FROM fenced AS f
     RETURNING contact_id
 ),
