@@ -6,7 +6,7 @@ organization unchanged.
 
 import sqlalchemy as sa
 
-from crmsync_server.store.tables import bookkeeping, contacts, history, queue, sessions
+from crmsync_server.store.tables import admin, bookkeeping, contacts, history, queue, sessions
 
 
 def schema() -> sa.MetaData:
@@ -20,5 +20,7 @@ def schema() -> sa.MetaData:
     for table in (history.sync_attempts, history.sync_counts, history.sync_hours):
         table(metadata)
     for table in (bookkeeping.quotas, bookkeeping.requests, bookkeeping.imports):
+        table(metadata)
+    for table in (admin.crm_configs, admin.schedules):
         table(metadata)
     return metadata

@@ -124,6 +124,8 @@ def lanes(metadata: sa.MetaData) -> None:
         text("pause_message", null=True),
         sa.Column("records_per_second", sa.Double, nullable=True),
         time("update_time", default=True),
+        text("pauser", null=True),
+        time("pause_time", null=True),
         flag("probing"),
         sa.Column("trips", sa.Integer, nullable=False, server_default="0"),
         sa.PrimaryKeyConstraint("org_id", "crm", name="lanes_pkey"),
