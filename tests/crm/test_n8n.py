@@ -137,7 +137,7 @@ async def test_a_key_lasts_for_the_same_content_and_no_longer() -> None:
 
 
 async def test_each_contact_has_a_call_of_its_own_by_default() -> None:
-    """Several at a time; one n8n execution for each."""
+    """One n8n execution for each."""
     crm = always(200, json=STARTED)
     outcomes = await push(crm, *deliveries(20))
     assert {type(outcome) for outcome in outcomes} == {Synced}

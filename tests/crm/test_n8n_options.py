@@ -139,10 +139,11 @@ def test_what_is_declared_follows_the_options() -> None:
     """Batches, the limit, and whether an unknown outcome may be tried again."""
     tools = ScriptedCrm(lambda _: httpx.Response(200)).tools()
     plain = build(connection(), tools).capabilities
-    assert (plain.max_batch, plain.idempotent, plain.read_back) == (100, True, False)
+    assert (plain.max_batch, plain.idempotent, plain.read_back) == (1, True, False)
     assert not plain.requires_email
-    told = connection(batch_size="40", receiver_deduplicates="false", calls_per_second="3")
+    told = connection(
+        batch_size="40", receiver_deduplicates="false", calls_per_second="3", concurrency="2"
+    )
     able = build(told, tools).capabilities
-    assert (able.max_batch, able.idempotent) == (80, False)
+    assert (able.max_batch, able.concurrency, able.idempotent) == (40, 2, False)
     assert [(limit.bucket, limit.calls) for limit in able.limits] == [("calls", 3)]
-    assert build(connection(batch_size="500"), tools).capabilities.max_batch == 500

@@ -5,7 +5,6 @@ started, not done; a path is unknown (404) while its workflow is inactive; n8n k
 ours, so that it cannot be asked afterwards what it has.
 """
 
-import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from http import HTTPStatus
@@ -20,7 +19,6 @@ from crmsync_server.crm.adapter import (
     Tools,
 )
 from crmsync_server.crm.bisect import deliver
-from crmsync_server.crm.fanout import WORKERS
 from crmsync_server.crm.guard import Faulted, Guard
 from crmsync_server.crm.http import checked, number
 from crmsync_server.crm.n8n_body import Record, record
@@ -31,7 +29,6 @@ from crmsync_server.crm.n8n_replies import Answer, judge, words
 from crmsync_server.crm.outcomes import Outcome, Postponed, Synced, Unknown
 from crmsync_server.crm.replies import Reply
 
-_PUSH_BATCH = 100
 # How long a push may start calls; the last one may take its whole time.
 _STARTING = timedelta(seconds=90)
 # A workflow that is being saved anew is unknown for a moment; one that is inactive stays so.
@@ -46,14 +43,14 @@ def build(account: Account, tools: Tools) -> "N8n":
     (`header_name`, `header_value`) or `jwt` (`jwt_secret` for HS256, or a ready `token`). The
     secret `signing_secret` signs every body. Further options: `batch_size` (contacts per call,
     default 1), `response` (`started`, default, or `results`), `receiver_deduplicates` (default
-    `true`), `calls_per_second` (default 10), `health_path`, `test_prefix` and `timeout_seconds`
-    (default 30). Raises ValueError naming what is wrong.
+    `true`), `calls_per_second` (default 10), `concurrency` (default 5), `health_path`,
+    `test_prefix` and `timeout_seconds` (default 30). Raises ValueError naming what is wrong.
     """
     options = read(account)
     calls = webhook(account, tools, options)
     capabilities = Capabilities(
-        max_batch=options.batch_size * max(1, _PUSH_BATCH // options.batch_size),
-        concurrency=2,
+        max_batch=options.batch_size,
+        concurrency=number(account, "concurrency", 5),
         requires_email=False,
         idempotent=options.deduplicates,
         push_timeout=_STARTING + 2 * calls.caller.total_timeout,
@@ -73,30 +70,23 @@ class N8n:
 
     @property
     def capabilities(self) -> Capabilities:
-        """What this webhook can do; batches are of calls, as many as fit."""
+        """What this webhook can do; a batch is one call, so that an urgent one soon follows."""
         return self._capabilities
 
     async def push(self, batch: Sequence[Delivery]) -> Sequence[Outcome]:
-        """Deliver a batch, several calls at a time; one outcome each."""
+        """Deliver a batch in calls of the size that was asked for; one outcome each."""
         guard = Guard(self._webhook.now, _STARTING)
-        records = [record(at, delivery) for at, delivery in enumerate(batch)]
-        outcomes: dict[int, Outcome] = {}
+        records = [record(delivery) for delivery in batch]
         size = self._webhook.options.batch_size
-        waiting = iter([records[at : at + size] for at in range(0, len(records), size)])
+        outcomes: list[Outcome] = []
 
         async def send(call: Sequence[Record]) -> Answer:
             return await guard.call(lambda: self._answer(call))
 
-        async def work() -> None:
-            for call in waiting:
-                found = await deliver(call, send)
-                outcomes.update({one.position: o for one, o in zip(call, found, strict=True)})
-
-        async with asyncio.TaskGroup() as group:
-            for _ in range(WORKERS):
-                group.create_task(work())
-        guard.conclude(outcomes.values())
-        return [outcomes[at] for at in range(len(batch))]
+        for at in range(0, len(records), size):
+            outcomes += await deliver(records[at : at + size], send)
+        guard.conclude(outcomes)
+        return outcomes
 
     async def settle(self, ticket: str, batch: Sequence[Delivery]) -> Sequence[Outcome]:
         """Answer Unknown: n8n hands out no tickets."""

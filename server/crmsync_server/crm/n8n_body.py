@@ -22,24 +22,22 @@ _KEY_DIGITS = 32
 class Record:
     """One contact of a call.
 
-    position: its place in the push.
     delivery_id: names this attempt for ever; a result repeats it.
     key: the idempotency key.
     """
 
-    position: int
     delivery_id: str
     key: str
     contact: Mapping[str, object]
 
 
-def record(position: int, delivery: Delivery) -> Record:
+def record(delivery: Delivery) -> Record:
     """Return the record of a delivery."""
     contact = _contact(delivery)
     # What n8n took last is part of the key: a contact that is changed and changed back is new.
     previous = delivery.crm_contact_id or ""
     digest = sha256(_canonical([previous, contact])).hexdigest()[:_KEY_DIGITS]
-    return Record(position, f"{delivery.contact_id}:{delivery.attempt}", digest, contact)
+    return Record(f"{delivery.contact_id}:{delivery.attempt}", digest, contact)
 
 
 def body(records: Sequence[Record]) -> dict[str, object]:
