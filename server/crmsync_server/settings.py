@@ -3,8 +3,11 @@
 `reference()` renders docs/reference/settings.md from this file.
 """
 
+import base64
+import binascii
 import json
 import os
+import re
 from datetime import timedelta
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -24,6 +27,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 _PREFIX = "CRMSYNC_"
 _LAST_PORT = 65535
+_KEY_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_KEY_BYTES = 32
 _SHORTEST_SECRET = 32  # characters; a shorter one can be guessed from a token
 
 
@@ -56,6 +61,45 @@ def _long(told: SecretStr) -> SecretStr:
     raise ValueError(message)
 
 
+def encryption_keys(told: str) -> dict[str, bytes]:
+    """Read keys of 32 bytes by id, in order, from `id:base64` entries; # begins a comment.
+
+    Raises ValueError, which repeats no key.
+    """
+    lines = (line.partition("#")[0] for line in told.splitlines())
+    entries = [entry.strip() for line in lines for entry in line.split(",") if entry.strip()]
+    found: dict[str, bytes] = {}
+    for place, entry in enumerate(entries, 1):
+        key_id, _, encoded = entry.partition(":")
+        if not _KEY_ID.fullmatch(key_id):
+            message = f"key {place} must be id:base64, its id of letters, digits, '.', '_' and '-'"
+            raise ValueError(message)
+        if key_id in found:
+            message = f"the key id {key_id} must stand only once"
+            raise ValueError(message)
+        found[key_id] = _key(key_id, encoded)
+    if not found:
+        message = "there must be one key at least, as id:base64"
+        raise ValueError(message)
+    return found
+
+
+def _key(key_id: str, encoded: str) -> bytes:
+    try:
+        secret = base64.b64decode(encoded, validate=True)
+    except binascii.Error:
+        secret = b""
+    if len(secret) != _KEY_BYTES:
+        message = f"the key {key_id} must be {_KEY_BYTES} bytes in base64 (openssl rand -base64 32)"
+        raise ValueError(message)
+    return secret
+
+
+def _encryption_keys(told: SecretStr) -> SecretStr:
+    encryption_keys(told.get_secret_value())
+    return told
+
+
 def _options(told: object) -> object:
     """Read a JSON object of texts; what is no text was not read from the environment."""
     try:
@@ -80,6 +124,7 @@ def _networks(told: object) -> object:
 
 
 Address = Annotated[str, AfterValidator(_listenable)]
+EncryptionKeys = Annotated[SecretStr, AfterValidator(_encryption_keys)]
 SigningSecret = Annotated[SecretStr, AfterValidator(_long)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_postgres)]
 Duration = Annotated[timedelta, BeforeValidator(_seconds), Field(gt=timedelta(0))]
@@ -168,6 +213,11 @@ class Settings(BaseSettings):
 
     # --- the CRMs ---
 
+    encryption_keys: EncryptionKeys | None = None
+    """The keys that connections' credentials are encrypted under, as `id:base64` of 32 bytes each
+    (`openssl rand -base64 32`), separated by commas: the first one encrypts, the others still
+    decrypt. Unset: the file `encryption-keys` in the data directory, made when first needed; one
+    database behind several data directories needs this."""
     allowed_networks: Networks = ()
     """Networks that CRMs may be called in besides public addresses, as `10.0.0.0/8,fd00::/8`: for
     self-hosted CRMs, and `127.0.0.0/8` for simulated ones. `serve --sandbox` adds that by itself.
@@ -194,7 +244,7 @@ class Settings(BaseSettings):
     `header_name` and `header_value`, or `jwt_secret` or `token`; and `signing_secret`."""
     n8n_options: Options = Field(default_factory=dict)
     """The adapter's options as a JSON object of texts: `auth`, `batch_size`, `response`,
-    `receiver_deduplicates`, `calls_per_second`, `health_path`, `test_prefix`."""
+    `receiver_deduplicates`, `calls_per_second`, `concurrency`, `health_path`, `test_prefix`."""
 
     mautic_base_url: str | None = Field(default=None, pattern="^https?://")
     """Where your Mautic is, as `https://mautic.example.com`. Unset: no deliveries to Mautic. Set: a

@@ -6,7 +6,15 @@ organization unchanged.
 
 import sqlalchemy as sa
 
-from crmsync_server.store.tables import admin, bookkeeping, contacts, history, queue, sessions
+from crmsync_server.store.tables import (
+    admin,
+    bookkeeping,
+    connections,
+    contacts,
+    history,
+    queue,
+    sessions,
+)
 
 
 def schema() -> sa.MetaData:
@@ -22,5 +30,11 @@ def schema() -> sa.MetaData:
     for table in (bookkeeping.quotas, bookkeeping.requests, bookkeeping.imports):
         table(metadata)
     for table in (admin.crm_configs, admin.schedules):
+        table(metadata)
+    for table in (
+        connections.connections,
+        connections.connection_secrets,
+        connections.connection_tokens,
+    ):
         table(metadata)
     return metadata

@@ -15,7 +15,18 @@ def quotas(metadata: sa.MetaData) -> None:
         text("crm"),
         text("bucket"),
         time("arrival_time"),
+        sa.Column("calls", sa.BigInteger, nullable=False),
+        sa.Column("period", sa.Interval, nullable=False),
+        sa.Column("rate", sa.Double, nullable=False, server_default="1"),
+        time("refused_time", null=True),
+        time("blocked_until", null=True),
+        time("reset_time", null=True),
+        count("first_slot"),
+        sa.Column("spent", pg.ARRAY(sa.BigInteger), nullable=False, server_default="{}"),
         sa.PrimaryKeyConstraint("org_id", "crm", "bucket", name="quotas_pkey"),
+        sa.CheckConstraint("calls > 0", name="quotas_calls_check"),
+        sa.CheckConstraint("period > interval '0'", name="quotas_period_check"),
+        sa.CheckConstraint("rate > 0 AND rate <= 1", name="quotas_rate_check"),
     )
 
 
