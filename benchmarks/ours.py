@@ -24,6 +24,7 @@ from crmsync_server.store.states import SessionKind
 from crmsync_server.sync.engine import Engine
 from crmsync_server.sync.hints import Hints
 from crmsync_server.sync.lane import Bench
+from crmsync_server.sync.push import Deliverer
 from crmsync_server.sync.verdict import RetryPolicy
 
 ORG = "bench"
@@ -168,7 +169,12 @@ async def _run(database: Database, concurrency: int) -> float:
         owner="benchmark",
         lease=timedelta(minutes=5),
     )
-    engine = Engine(database, lambda _org, _crm: adapter, bench, _POLL)
+    deliverer = Deliverer(adapter)
+
+    async def deliver_all(_org_id: str, _crm: str) -> Deliverer:
+        return deliverer
+
+    engine = Engine(database, deliver_all, bench, _POLL)
     await notifier.start()
     started = time.perf_counter()
     engine.start()

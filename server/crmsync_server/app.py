@@ -41,6 +41,7 @@ from crmsync_server.sync.hints import Hints
 from crmsync_server.sync.janitor import Janitor
 from crmsync_server.sync.lane import Bench
 from crmsync_server.sync.progress import ProgressHub
+from crmsync_server.sync.push import Deliverer
 from crmsync_server.sync.rescue import Rescue
 from crmsync_server.sync.verdict import RetryPolicy
 
@@ -208,12 +209,20 @@ class _House:
             lease=self._settings.engine_lease,
         )
         poll_interval = self._settings.engine_poll_interval.total_seconds()
-        return Engine(self._database, self._adapters.of, bench, poll_interval)
+        return Engine(self._database, self._deliverer, bench, poll_interval)
+
+    async def _deliverer(self, org_id: str, crm: str) -> Deliverer | None:
+        adapter = self._adapters.of(org_id, crm)
+        return None if adapter is None else Deliverer(adapter)
+
+    async def _idempotent(self, org_id: str, crm: str) -> bool:
+        return self._adapters.idempotent(org_id, crm)
 
     def _rescue(self) -> Rescue:
         interval = self._settings.engine_rescue_interval
-        idempotent = self._adapters.idempotent
-        return Rescue(self._database, self._hints, self._policy, interval, _now, idempotent)
+        return Rescue(
+            self._database, self._hints, self._policy, interval, _now, self._idempotent
+        )
 
     def _janitor(self) -> Janitor:
         return Janitor(

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from uuid import UUID
 
 from crmsync_server.crm.adapter import Capabilities, Delivery, Standing
 from crmsync_server.crm.outcomes import Outcome, Synced
@@ -18,9 +19,12 @@ def traits(
     requires_email: bool = True,
     idempotent: bool = True,
     push_timeout: timedelta = timedelta(seconds=30),
+    read_back: bool = False,
 ) -> Capabilities:
     """Return what the CRM can do."""
-    return Capabilities(max_batch, concurrency, requires_email, idempotent, push_timeout)
+    return Capabilities(
+        max_batch, concurrency, requires_email, idempotent, push_timeout, read_back=read_back
+    )
 
 
 async def all_synced(batch: Sequence[Delivery]) -> Sequence[Outcome]:
@@ -42,7 +46,8 @@ class Scripted:
     """Speaks the adapter's protocol, and remembers what it was asked.
 
     answers: what becomes of the pushes, one after the other; the last one goes on for ever.
-    settlements: likewise for settle.
+    settlements, standings: likewise for settle and check.
+    holds: what is read back, ids by contact.
     """
 
     capabilities: Capabilities = field(default_factory=traits)
@@ -50,6 +55,11 @@ class Scripted:
     settlements: list[Answer] = field(default_factory=lambda: [all_synced])
     pushed: list[list[Delivery]] = field(default_factory=list)
     settled: list[tuple[str, list[Delivery]]] = field(default_factory=list)
+    standings: list[Standing] = field(
+        default_factory=lambda: [Standing(valid=True, message="scripted")]
+    )
+    checks: int = 0
+    holds: dict[UUID, str] = field(default_factory=dict)
 
     async def push(self, batch: Sequence[Delivery]) -> Sequence[Outcome]:
         """Answer as scripted."""
@@ -62,12 +72,14 @@ class Scripted:
         return await _next(self.settlements)(batch)
 
     async def read_back(self, batch: Sequence[Delivery]) -> Sequence[Synced | None]:
-        """Hold nothing that could be read."""
-        return [None] * len(batch)
+        """Tell the ids of what it holds."""
+        ids = [self.holds.get(one.contact_id) for one in batch]
+        return [None if held is None else Synced(held) for held in ids]
 
     async def check(self) -> Standing:
-        """Find the credentials good."""
-        return Standing(valid=True, message="scripted")
+        """Answer as scripted."""
+        self.checks += 1
+        return self.standings.pop(0) if len(self.standings) > 1 else self.standings[0]
 
 
 class Gate:

@@ -15,6 +15,7 @@ from crmsync_server.store.notify import Notifier
 from crmsync_server.sync.engine import Engine
 from crmsync_server.sync.hints import Hints
 from crmsync_server.sync.lane import Bench, Lane
+from crmsync_server.sync.push import Deliverer
 from crmsync_server.sync.verdict import RetryPolicy
 from tests.store import people
 from tests.store.people import CRM, ORG
@@ -24,6 +25,11 @@ from tests.sync.adapters import Scripted
 def now() -> datetime:
     """Return the time of day."""
     return datetime.now(UTC)
+
+
+async def harmless(_org_id: str, _crm: str) -> bool:
+    """Tell that the CRM may be given anything twice."""
+    return True
 
 
 @dataclass
@@ -46,12 +52,17 @@ class Shop:
 
     def lane(self, adapter: Scripted, org_id: str = ORG) -> Lane:
         """Return a lane that delivers through this adapter."""
-        return Lane(org_id, CRM, adapter, self.bench)
+        return Lane(org_id, CRM, Deliverer(adapter), self.bench)
 
     @asynccontextmanager
     async def engine(self, adapters: Mapping[tuple[str, str], Scripted]) -> AsyncIterator[Engine]:
         """Run an engine over these adapters, by organization and CRM."""
-        engine = Engine(self.database, lambda *lane: adapters.get(lane), self.bench, 0.05)
+
+        async def deliverer(org_id: str, crm: str) -> Deliverer | None:
+            adapter = adapters.get((org_id, crm))
+            return None if adapter is None else Deliverer(adapter)
+
+        engine = Engine(self.database, deliverer, self.bench, 0.05)
         engine.start()
         try:
             yield engine
@@ -93,7 +104,7 @@ class Shop:
     async def make_due(self) -> None:
         """Let the time pass that something waits for: retries, pauses and tickets."""
         await self.rows("UPDATE contact_syncs SET due_time = now() WHERE due_time > now()")
-        await self.rows("UPDATE lanes SET paused_until = NULL")
+        await self.rows("UPDATE lanes SET paused_until = now() WHERE paused_until > now()")
         await self.rows("UPDATE tickets SET check_time = now()")
 
     async def rows(self, text: str, **parameters: object) -> Sequence[sa.Row[Any]]:

@@ -16,6 +16,7 @@ from crmsync_server.store.states import SyncStatus
 from crmsync_server.sync.hints import Hints
 from crmsync_server.sync.rescue import Rescue
 from tests.store import people
+from tests.sync.bench import harmless
 from tests.sync.checks import agrees_with_model, moved_legally
 from tests.sync.drive import CRMS, ORGS, Drive
 from tests.sync.world import POLICY, Claim, Snapshot, now, snapshot
@@ -187,7 +188,7 @@ class QueueMachine(Drive):
             POLICY,
             timedelta(seconds=1),
             now,
-            lambda *_: True,
+            harmless,
         )
         self.world.run(rescue.turn())
         lost = {key for key in self.expired if self.before.standings[key].ticket is None}

@@ -48,10 +48,10 @@ class Stubborn(Odd):
         return []
 
 
-def calls(adapter: Odd) -> Calls:
-    """Call an odd adapter."""
-    log = structlog.get_logger()
-    return Calls(cast("Adapter", adapter), lambda: datetime.now(UTC), log)
+async def push(adapter: Odd) -> Sequence[Outcome]:
+    """Push a batch to an odd adapter."""
+    calls = Calls(lambda: datetime.now(UTC), structlog.get_logger())
+    return await calls.push(cast("Adapter", adapter), BATCH)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def calls(adapter: Odd) -> Calls:
 async def test_an_odd_outcome_is_unknown_and_the_next_one_is_kept(odd: object) -> None:
     """It cannot be kept, and nobody can tell whether the record was applied."""
     good = Synced("7")
-    answer = await calls(Odd([odd, good])).push(BATCH)
+    answer = await push(Odd([odd, good]))
     assert isinstance(answer[0], Unknown)
     assert answer[1] == good
 
@@ -77,7 +77,7 @@ async def test_an_answer_that_does_not_account_for_the_batch_makes_all_unknown(
     answer: object,
 ) -> None:
     """Never a success."""
-    outcomes = await calls(Odd(answer)).push(BATCH)
+    outcomes = await push(Odd(answer))
     assert [type(one) for one in outcomes] == [Unknown, Unknown]
 
 
@@ -88,6 +88,6 @@ async def test_an_adapter_that_does_not_stop_is_left_behind(
     monkeypatch.setattr("crmsync_server.sync.calls._TO_OBEY", 0.05)
     stubborn = Stubborn()
     async with asyncio.timeout(5):
-        outcomes = await calls(stubborn).push(BATCH)
+        outcomes = await push(stubborn)
     assert [type(one) for one in outcomes] == [Unknown, Unknown]
     stubborn.may_end.set()

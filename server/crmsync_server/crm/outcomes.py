@@ -79,10 +79,14 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """The request was sent and no answer came: the record may or may not be applied."""
+    """The request was sent and no answer came: the record may or may not be applied.
+
+    ours: this server gave up waiting, the CRM is not to blame: no retry is burnt.
+    """
 
     message: str
     request_id: str = ""
+    ours: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,33 +6,36 @@ without losing what it knows: the worker that waits is never cancelled itself.
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import Any
 
 from structlog.typing import FilteringBoundLogger
 
-from crmsync_server.crm.adapter import Adapter, CredentialsRefusedError, Delivery
+from crmsync_server.crm.adapter import Adapter, CredentialsRefusedError, Delivery, Standing
 from crmsync_server.crm.outcomes import Outcome, Postponed, Synced, Unknown
+from crmsync_server.sync.soundness import is_sound
 
 Answer = Sequence[Outcome]
 
 _TO_OBEY = 5.0  # seconds that a cancelled call gets to end
-_TEXTS = ("crm_contact_id", "code", "message", "request_id", "ticket")
+_STOPPED = "the server stopped while it waited for the CRM"
+
+
+class _Failed(str):
+    """Why a call has no answer."""
+
+    __slots__ = ()
 
 
 class Calls:
-    """The calls of one lane to its adapter."""
+    """The calls of one lane to its adapters."""
 
-    def __init__(
-        self, adapter: Adapter, clock: Callable[[], datetime], log: FilteringBoundLogger
-    ) -> None:
-        """Call this adapter."""
-        self._adapter = adapter
+    def __init__(self, clock: Callable[[], datetime], log: FilteringBoundLogger) -> None:
+        """Begin with no call under way."""
         self._clock = clock
         self._log = log
-        self._under_way: set[asyncio.Task[Answer]] = set()
-        self._abandoned: set[asyncio.Task[Answer]] = set()
+        self._under_way: set[asyncio.Task[Any]] = set()
+        self._abandoned: set[asyncio.Task[Any]] = set()
         self._given_up = False
 
     @property
@@ -40,26 +43,52 @@ class Calls:
         """Return how many calls wait for the CRM."""
         return len(self._under_way)
 
-    async def push(self, batch: Sequence[Delivery]) -> Answer:
+    async def push(self, adapter: Adapter, batch: Sequence[Delivery]) -> Answer:
         """Push a batch; one outcome for each delivery. Raises CredentialsRefusedError."""
         if self._given_up:
             message = "the server stops, nothing was sent"
             return [Postponed(self._clock(), "RELEASED", message, lane=False)] * len(batch)
-        answer = await self._answer(self._adapter.push(batch), len(batch))
-        return [Unknown(answer)] * len(batch) if isinstance(answer, str) else answer
+        answer = await self._outcomes(adapter, adapter.push(batch), len(batch))
+        if isinstance(answer, _Failed):
+            return [Unknown(answer, ours=answer == _STOPPED)] * len(batch)
+        return answer
 
-    async def settle(self, ticket: str, batch: Sequence[Delivery]) -> Answer | None:
+    async def settle(
+        self, adapter: Adapter, ticket: str, batch: Sequence[Delivery]
+    ) -> Answer | None:
         """Ask about a ticket; None when that could not be done, and is to be tried again."""
         if self._given_up:
             return None
         try:
-            answer = await self._answer(self._adapter.settle(ticket, batch), len(batch))
+            answer = await self._outcomes(adapter, adapter.settle(ticket, batch), len(batch))
         except CredentialsRefusedError as error:
-            answer = str(error)
-        if isinstance(answer, str):
+            answer = _Failed(error)
+        if isinstance(answer, _Failed):
             self._log.warning("ticket not settled", ticket=ticket, why=answer)
             return None
         return answer
+
+    async def read_back(
+        self, adapter: Adapter, batch: Sequence[Delivery]
+    ) -> Sequence[Synced | None]:
+        """Ask what the CRM holds already; None for what is to be delivered."""
+        if self._given_up:
+            return [None] * len(batch)
+        found = await self._outcome(adapter, adapter.read_back(batch))
+        if not isinstance(found, Sequence) or len(found) != len(batch):
+            self._log.warning("what the CRM holds could not be read", why=str(found)[:200])
+            return [None] * len(batch)
+        return [one if isinstance(one, Synced) and is_sound(one) else None for one in found]
+
+    async def check(self, adapter: Adapter) -> Standing:
+        """Ask whether the credentials are good; a failure of the adapter counts as no answer."""
+        try:
+            found = await self._outcome(adapter, adapter.check())
+        except CredentialsRefusedError as error:
+            return Standing(valid=False, message=str(error))
+        if isinstance(found, Standing):
+            return found
+        return Standing(valid=False, message=str(found)[:200], reachable=False)
 
     def give_up(self) -> None:
         """Wait for no answer any longer, and send nothing more."""
@@ -67,9 +96,20 @@ class Calls:
         for call in self._under_way:
             call.cancel()
 
-    async def _answer(self, work: Coroutine[Any, Any, Answer], count: int) -> Answer | str:
-        """Return the adapter's outcomes, or why there are none."""
-        timeout = self._adapter.capabilities.push_timeout
+    async def _outcomes(
+        self, adapter: Adapter, work: Coroutine[Any, Any, Answer], count: int
+    ) -> Answer | _Failed:
+        answer = await self._outcome(adapter, work)
+        if isinstance(answer, _Failed):
+            return answer
+        if not isinstance(answer, Sequence) or len(answer) != count:
+            self._log.error("the adapter lost outcomes", sent=count, got=repr(answer)[:200])
+            return _Failed("the adapter did not account for the batch")
+        return [outcome if is_sound(outcome) else self._unreadable(outcome) for outcome in answer]
+
+    async def _outcome(self, adapter: Adapter, work: Coroutine[Any, Any, Any]) -> object:
+        """Return what the adapter answered, or a _Failed that says why it did not."""
+        timeout = adapter.capabilities.push_timeout
         call = asyncio.create_task(work, name="call adapter")
         self._under_way.add(call)
         try:
@@ -79,7 +119,7 @@ class Calls:
             call.cancel()
             self._under_way.discard(call)
         if call.done():
-            return self._read(call, count) if in_time else _late(timeout)
+            return self._read(call) if in_time else _late(timeout)
         await asyncio.wait([call], timeout=_TO_OBEY)
         if not call.done():
             self._log.error("the adapter does not stop")
@@ -87,35 +127,21 @@ class Calls:
             call.add_done_callback(self._abandoned.discard)
         return _late(timeout)
 
-    def _read(self, call: asyncio.Task[Answer], count: int) -> Answer | str:
+    def _read(self, call: asyncio.Task[Any]) -> object:
         if call.cancelled():
-            return "the server stopped while it waited for the CRM"
+            return _Failed(_STOPPED if self._given_up else "the call was cancelled")
         if error := call.exception():
             if isinstance(error, CredentialsRefusedError):
                 raise error
             self._log.error("the adapter failed", exc_info=error)
-            return "the adapter failed; the server's log says how"
+            return _Failed("the adapter failed; the server's log says how")
         answer: object = call.result()  # an adapter may be anybody's code
-        if not isinstance(answer, Sequence) or len(answer) != count:
-            self._log.error("the adapter lost outcomes", sent=count, got=repr(answer)[:200])
-            return "the adapter did not account for the batch"
-        return [outcome if _is_sound(outcome) else self._unreadable(outcome) for outcome in answer]
+        return answer
 
     def _unreadable(self, outcome: object) -> Outcome:
         self._log.error("the adapter answered what is no outcome", outcome=repr(outcome)[:200])
         return Unknown("the adapter's outcome cannot be read; the server's log has it")
 
 
-def _late(timeout: timedelta) -> str:
-    return f"the CRM did not answer within {timeout}"
-
-
-def _is_sound(outcome: object) -> bool:
-    """Tell whether this is an outcome whose parts are of their types, so that it can be kept."""
-    if type(outcome) is Synced:  # nearly all are; what follows costs ten times as much
-        return type(outcome.crm_contact_id) is str and type(outcome.request_id) is str
-    if not isinstance(outcome, Outcome):
-        return False
-    parts = [getattr(outcome, field.name) for field in fields(outcome)]
-    texts = all(isinstance(getattr(outcome, name, ""), str) for name in _TEXTS)
-    return texts and all(part.tzinfo is not None for part in parts if isinstance(part, datetime))
+def _late(timeout: timedelta) -> _Failed:
+    return _Failed(f"the CRM did not answer within {timeout}")

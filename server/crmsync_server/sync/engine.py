@@ -1,50 +1,48 @@
 """The engine: finds the lanes with work and keeps each of them delivering.
 
-Lanes know nothing of each other. A lane has at most as many workers as its CRM allows at once,
-and begins with one: a second joins only while whole batches wait. All lanes of one CRM share a
-bounded number of batches, handed out in turn, so an organization with 50,000 records takes turns
-with one that has a single record, and a CRM that hangs ties up only its own.
+Lanes know nothing of each other: a CRM that hangs holds up its own workers and nobody else's. They
+claim in turn, so an organization with 50,000 records takes turns with one that has a single record.
 """
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Awaitable, Callable
+from typing import Any
 
+import sqlalchemy as sa
 import structlog
 
-from crmsync_server.crm.adapter import Adapter
 from crmsync_server.store import queue
 from crmsync_server.store.db import Database
+from crmsync_server.sync.crew import Crew
 from crmsync_server.sync.duty import Duty
 from crmsync_server.sync.lane import Bench, Lane
+from crmsync_server.sync.misfits import Misfits
+from crmsync_server.sync.push import Deliverer
 
 _log = structlog.get_logger()
 
-_BATCHES_PER_CRM = 32
-_AFTER_FAULT = 1.0
-_LAST_WORDS = 15.0  # seconds to write down what became of calls that were given up
+_CLAIMS = 8  # at once; the rest of the pool is for finishing, and for callers
 
-Adapters = Callable[[str, str], Adapter | None]
+Deliverers = Callable[[str, str], Awaitable[Deliverer | None]]
 
 
 class Engine:
     """Delivers what is queued, for every organization and CRM with an adapter."""
 
     def __init__(
-        self, database: Database, adapters: Adapters, bench: Bench, poll_interval: float
+        self, database: Database, deliverers: Deliverers, bench: Bench, poll_interval: float
     ) -> None:
-        """Prepare; adapters finds the adapter of (org_id, crm), None when there are no credentials.
+        """Prepare; deliverers says how (org_id, crm) is delivered to, None when it is not.
 
         poll_interval: seconds between two looks at the queue when no hint comes.
         """
         self._database = database
-        self._adapters = adapters
+        self._deliverers = deliverers
         self._bench = bench
         self._poll_interval = poll_interval
-        self._crews: dict[tuple[str, str], _Crew] = {}
-        self._turns: dict[str, asyncio.Semaphore] = defaultdict(
-            lambda: asyncio.Semaphore(_BATCHES_PER_CRM)
-        )
+        self._crews: dict[tuple[str, str], Crew] = {}
+        self._turns = asyncio.Semaphore(_CLAIMS)
+        self._misfits = Misfits(database, bench.health)
         self._duty = Duty("dispatch", self._dispatch)
 
     def start(self) -> None:
@@ -66,113 +64,39 @@ class Engine:
             lanes = await queue.due_lanes(connection)
             tickets = await queue.due_tickets(connection)
         waits = [self._poll_interval]
-        for found, settling in ((lanes, False), (tickets, True)):
-            for row in found:
-                if row.wait_seconds <= 0:
-                    self._rouse(row.org_id, row.crm, settling=settling)
-                else:
-                    waits.append(float(row.wait_seconds))
+        for row, work in (
+            *((row, _deliver) for row in lanes),
+            *((row, _settle) for row in tickets),
+        ):
+            if row.wait_seconds > 0:
+                waits.append(float(row.wait_seconds))
+            elif (crew := await self._crew(row.org_id, row.crm)) is not None:
+                work(crew, row)
         return min(waits)
 
-    def _rouse(self, org_id: str, crm: str, *, settling: bool) -> None:
-        crew = self._crews.get((org_id, crm)) or self._assemble(org_id, crm)
-        if crew is not None:
-            crew.rouse(settling=settling)
-
-    def _assemble(self, org_id: str, crm: str) -> "_Crew | None":
+    async def _crew(self, org_id: str, crm: str) -> Crew | None:
+        """Return the lane's crew, delivering as is right now; None when nothing is delivered."""
         try:
-            adapter = self._adapters(org_id, crm)
-        except Exception:  # noqa: BLE001 - one account's fault must not stop all the others
-            _log.exception("no adapter could be built", org_id=org_id, crm=crm)
+            deliverer = await self._deliverers(org_id, crm)
+        except Exception as error:  # noqa: BLE001 - one account's fault must not stop all the others
+            await self._misfits.report(org_id, crm, error)
             return None
-        if adapter is None:
+        if deliverer is None or not deliverer.config.enabled:
             return None
-        lane = Lane(org_id, crm, adapter, self._bench)
-        crew = _Crew(lane, self._turns[crm], self._duty.wake)
-        self._crews[org_id, crm] = crew
+        crew = self._crews.get((org_id, crm))
+        if crew is None:
+            lane = Lane(org_id, crm, deliverer, self._bench)
+            crew = self._crews[org_id, crm] = Crew(lane, self._turns, self._duty.wake)
+        crew.lane.deliverer = deliverer
         return crew
 
 
-class _Crew:
-    """The workers of one lane in this process."""
+def _deliver(crew: Crew, row: sa.Row[Any]) -> None:
+    if row.probing:
+        crew.probe()
+    else:
+        crew.rouse(urgent=row.urgent)
 
-    def __init__(self, lane: Lane, turns: asyncio.Semaphore, when_idle: Callable[[], None]) -> None:
-        self._lane = lane
-        self._turns = turns
-        self._when_idle = when_idle
-        self._workers: set[asyncio.Task[None]] = set()
-        self._settler: asyncio.Task[None] | None = None
-        self._asked_again = False
-        self._stopping = False
 
-    def rouse(self, *, settling: bool) -> None:
-        """See to it that somebody works."""
-        if settling:
-            self._begin_settling()
-        elif len(self._workers) <= self._lane.calls_under_way:
-            # All wait for the CRM, or there is none: what has just become due must not wait too.
-            self._hire()
-        else:
-            self._asked_again = True
-
-    async def stop(self, grace: float) -> None:
-        self._stopping = True
-        tasks = {*self._workers, *({self._settler} if self._settler else ())}
-        late = (await asyncio.wait(tasks, timeout=grace))[1] if tasks else ()
-        if late:
-            self._lane.give_up()
-            late = (await asyncio.wait(late, timeout=_LAST_WORDS))[1]
-        for task in late:
-            _log.error("a worker does not stop; its records wait for their lease")
-            task.cancel()
-
-    def _hire(self) -> None:
-        if self._stopping or len(self._workers) >= self._lane.adapter.capabilities.concurrency:
-            return
-        name = f"deliver {self._lane.org_id}/{self._lane.crm}"
-        worker = asyncio.create_task(self._work(), name=name)
-        self._workers.add(worker)
-        worker.add_done_callback(self._workers.discard)
-
-    async def _work(self) -> None:
-        delivered = 0
-        while not self._stopping:
-            self._asked_again = False
-            claimed = await self._take_turn()
-            delivered += claimed
-            if claimed == self._lane.adapter.capabilities.max_batch:
-                self._hire()
-            elif claimed == 0 and not self._asked_again:
-                break
-        if delivered:
-            # Some of it may be due again soon. Whoever found nothing asks nobody to look: what is
-            # due but locked by somebody else would be looked at without end.
-            self._when_idle()
-
-    async def _take_turn(self) -> int:
-        async with self._turns:
-            return 0 if self._stopping else await self._guarded(self._lane.deliver)
-
-    def _begin_settling(self) -> None:
-        if self._stopping or self._settler is not None:
-            return
-        name = f"settle {self._lane.org_id}/{self._lane.crm}"
-        self._settler = asyncio.create_task(self._settle(), name=name)
-        self._settler.add_done_callback(self._settled)
-
-    def _settled(self, _task: asyncio.Task[None]) -> None:
-        self._settler = None
-        self._when_idle()
-
-    async def _settle(self) -> None:
-        while not self._stopping and await self._guarded(self._lane.settle):
-            continue
-
-    async def _guarded(self, work: Callable[[], Awaitable[int]]) -> int:
-        try:
-            return await work()
-        except Exception:  # noqa: BLE001 - a worker outlives any fault; it is logged whole
-            # What was claimed is rescued by its lease; the pause keeps a fault from spinning.
-            _log.exception("a batch failed", org_id=self._lane.org_id, crm=self._lane.crm)
-            await asyncio.sleep(_AFTER_FAULT)
-            return 0
+def _settle(crew: Crew, _row: sa.Row[Any]) -> None:
+    crew.settle()

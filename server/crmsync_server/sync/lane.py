@@ -11,22 +11,19 @@ from functools import partial
 
 import stamina
 import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from crmsync_server.crm.adapter import Adapter, CredentialsRefusedError, Delivery
-from crmsync_server.crm.outcomes import (
-    Accepted,
-    Outcome,
-    Postponed,
-    Skipped,
-    SkipReason,
-)
+from crmsync_server.crm.adapter import CredentialsRefusedError, Standing
+from crmsync_server.crm.outcomes import Accepted, Outcome, Postponed, Skipped
 from crmsync_server.store import lane as lanes
 from crmsync_server.store import queue
 from crmsync_server.store.claimed import Claimed
 from crmsync_server.store.db import FAULTS, Database
 from crmsync_server.sync.calls import Calls
+from crmsync_server.sync.circuit import REFUSED, Circuit, Health, Place
 from crmsync_server.sync.hints import Hints
 from crmsync_server.sync.pace import Pace
+from crmsync_server.sync.push import Batch, Deliverer, Judged, push
 from crmsync_server.sync.recorder import Recorder
 from crmsync_server.sync.renewal import renewing
 from crmsync_server.sync.verdict import LEAST_WAIT, RetryPolicy, judge, release
@@ -34,9 +31,13 @@ from crmsync_server.sync.verdict import LEAST_WAIT, RetryPolicy, judge, release
 _log = structlog.get_logger()
 
 _FINISH_BATCH = 200
-_REFUSED_PAUSE = timedelta(minutes=1)
 _HELD_LEASE = timedelta(hours=6)
 _PATIENCE = timedelta(minutes=5)
+_PROBE_MARGIN = timedelta(seconds=15)
+
+
+async def unrecorded(_: AsyncConnection, _org_id: str, _crm: str, _found: Standing) -> None:
+    """Keep no health: where accounts come from the settings there is nothing to write it to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class Bench:
 
     owner: names this process in leases, so that a log line finds it.
     lease: how long a claim holds without a sign of life; it is renewed while work goes on.
+    health: writes down how a connection was found.
     """
 
     database: Database
@@ -53,6 +55,7 @@ class Bench:
     clock: Callable[[], datetime]
     owner: str
     lease: timedelta
+    health: Health = unrecorded
 
     @property
     def renewal(self) -> float:
@@ -60,34 +63,61 @@ class Bench:
         return self.lease.total_seconds() / 3
 
 
-Judged = Sequence[tuple[Claimed, Outcome]]
-
-
 class Lane:
-    """Delivers what one organization has queued for one CRM."""
+    """Delivers what one organization has queued for one CRM.
 
-    def __init__(self, org_id: str, crm: str, adapter: Adapter, bench: Bench) -> None:
-        """Deliver through adapter; no task is started here."""
+    deliverer: how; it may be exchanged at any time, for what is claimed from then on.
+    """
+
+    def __init__(self, org_id: str, crm: str, deliverer: Deliverer, bench: Bench) -> None:
+        """Deliver through deliverer; no task is started here."""
         self.org_id = org_id
         self.crm = crm
-        self.adapter = adapter
+        self.deliverer = deliverer
         self._bench = bench
         self._pace = Pace()
         self._recorder = Recorder(self._write)
         self._log = _log.bind(org_id=org_id, crm=crm)
-        self._calls = Calls(adapter, bench.clock, self._log)
-        self._refused = False
+        self._calls = Calls(bench.clock, self._log)
+        self._circuit = Circuit(Place(bench.database, org_id, crm, bench.health), self._log)
 
     async def deliver(self) -> int:
         """Claim one batch and bring it to its end; return how many were claimed."""
-        async with self._bench.database.org(self.org_id) as connection:
-            # One record is enough to find out whether the credentials are good again.
-            size = 1 if self._refused else self.adapter.capabilities.max_batch
-            terms = queue.Terms(size, self._bench.lease, self._bench.owner)
+        batch = await self.claim()
+        if batch is None:
+            return 0
+        await self.end(batch)
+        return len(batch.rows)
+
+    async def claim(self, *, urgent_only: bool = False) -> Batch | None:
+        """Claim one batch, None when nothing is due; whoever claims brings it to its end.
+
+        urgent_only: nothing of priority NORMAL.
+        """
+        chosen, bench = self.deliverer, self._bench
+        salt = chosen.config.mapping.salt if chosen.config.mapping else b""
+        terms = queue.Terms(chosen.batch_size, bench.lease, bench.owner, salt, urgent_only)
+        async with bench.database.org(self.org_id) as connection:
             rows = await queue.claim(connection, self.org_id, self.crm, terms)
-        if rows:
-            await self._end(rows)
-        return len(rows)
+        return Batch(rows, chosen) if rows else None
+
+    async def end(self, batch: Batch) -> None:
+        """Bring a claimed batch to its end, whatever that is."""
+        # Renewed until it is written down: nobody else must take what is already answered.
+        async with renewing(lambda: self._renew(batch.rows), self._bench.renewal):
+            try:
+                judged = await push(self._calls, batch)
+            except CredentialsRefusedError as error:
+                await self._give_back(batch.rows, str(error))
+            else:
+                await self._record(batch.by, judged)
+                await self._note([out for _, out in judged if not isinstance(out, Skipped)])
+
+    async def probe(self) -> bool:
+        """Find out whether the CRM works again, if nobody else does; return whether it does."""
+        adapter = self.deliverer.adapter
+        lease = adapter.capabilities.push_timeout + _PROBE_MARGIN
+        return await self._circuit.probe(lambda: self._calls.check(adapter), lease)
 
     async def settle(self) -> int:
         """Ask what became of one ticket that is due; return how many records hang on it."""
@@ -99,7 +129,7 @@ class Lane:
             rows = await queue.held(connection, self.org_id, self.crm, ticket)
         if rows:
             async with renewing(lambda: self._renew_ticket(ticket), self._bench.renewal):
-                await self._settle(ticket, rows)
+                await self._settle(ticket, Batch(rows, self.deliverer))
         async with self._bench.database.org(self.org_id) as connection:
             await queue.drop_ticket(connection, self.org_id, self.crm, ticket)
         return max(1, len(rows))
@@ -113,48 +143,27 @@ class Lane:
         """Wait for the CRM no longer; what is under way ends as unknown, and is written down."""
         self._calls.give_up()
 
-    async def _settle(self, ticket: str, rows: Sequence[Claimed]) -> None:
-        outcomes = await self._calls.settle(ticket, [_delivery(row) for row in rows])
+    async def _settle(self, ticket: str, batch: Batch) -> None:
+        given = batch.deliveries(batch.rows)
+        outcomes = await self._calls.settle(batch.by.adapter, ticket, given)
         # Without an answer the ticket is asked about again when its own lease is over.
         if outcomes is not None:
-            await self._record(list(zip(rows, outcomes, strict=True)))
+            await self._record(batch.by, list(zip(batch.rows, outcomes, strict=True)))
 
-    async def _end(self, rows: Sequence[Claimed]) -> None:
-        # Renewed until it is written down: nobody else must take what is already answered.
-        async with renewing(lambda: self._renew(rows), self._bench.renewal):
-            try:
-                judged = await self._push(rows)
-            except CredentialsRefusedError as error:
-                await self._give_back(rows, str(error))
-            else:
-                self._refused = False
-                await self._record(judged)
+    async def _note(self, outcomes: Sequence[Outcome]) -> None:
+        if not outcomes:
+            return
+        try:
+            await self._circuit.note(outcomes)
+        except FAULTS:
+            self._log.exception("the lane's circuit could not be written down")
 
-    async def _push(self, rows: Sequence[Claimed]) -> Judged:
-        """Push what needs pushing; every row gets its outcome."""
-        known = [(row, self._without_call(row)) for row in rows]
-        to_push = [row for row, outcome in known if outcome is None]
-        judged: list[tuple[Claimed, Outcome]] = [
-            (row, outcome) for row, outcome in known if outcome is not None
-        ]
-        if to_push:
-            outcomes = await self._calls.push([_delivery(row) for row in to_push])
-            judged += zip(to_push, outcomes, strict=True)
-        return judged
-
-    def _without_call(self, row: Claimed) -> Outcome | None:
-        if row.deleted:
-            return Skipped(SkipReason.CONTACT_DELETED)
-        if row.email is None and self.adapter.capabilities.requires_email:
-            return Skipped(SkipReason.NO_EMAIL)
-        return Skipped(SkipReason.UNCHANGED) if row.unchanged else None
-
-    async def _record(self, judged: Judged) -> None:
+    async def _record(self, by: Deliverer, judged: Judged) -> None:
         """Write down a batch: what is accepted is held, what is final or due again is finished."""
         await self._hold([(row, out) for row, out in judged if isinstance(out, Accepted)])
         now = self._bench.clock()
-        idempotent = self.adapter.capabilities.idempotent
-        policy = self._bench.policy.drawn()
+        idempotent = by.adapter.capabilities.idempotent
+        policy = self._bench.policy.drawn(by.config.max_retries)
         finished = [
             judge(row, outcome, policy, now, idempotent=idempotent)
             for row, outcome in judged
@@ -201,12 +210,10 @@ class Lane:
             await queue.hold(connection, self.org_id, self.crm, held, ticket)
 
     async def _give_back(self, rows: Sequence[Claimed], message: str) -> None:
-        self._refused = True
-        self._log.error("the CRM refuses the credentials, the lane waits", message=message)
-        until = self._bench.clock() + _REFUSED_PAUSE
-        code = "CREDENTIALS_REFUSED"
-        await self._pause([Postponed(until, code, message)])
-        await self._finish([release(row, until, code, message) for row in rows])
+        # The lane first: another worker must not claim what is about to be queued again.
+        await _patiently(lambda: self._circuit.open(REFUSED, message))
+        due = self._bench.clock() + LEAST_WAIT
+        await self._finish([release(row, due, REFUSED, message) for row in rows])
 
     async def _pause(self, postponed: Sequence[Postponed]) -> None:
         if not postponed:
@@ -242,20 +249,3 @@ async def _patiently(write: Callable[[], Awaitable[None]]) -> None:
     ):
         with attempt:
             await write()
-
-
-def _delivery(row: Claimed) -> Delivery:
-    # By position: this runs for every record, and names cost twice as much.
-    contact_id, attempt, crm_contact_id, email, first, last, phone, company, tags, own = row[:10]
-    return Delivery(
-        contact_id,
-        attempt,
-        crm_contact_id,
-        email or "",
-        first,
-        last,
-        phone,
-        company,
-        tags,
-        own or {},
-    )

@@ -1,6 +1,6 @@
 """Rescue: what a dead server was working on goes back to the queue, and is counted."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 
 import structlog
@@ -27,7 +27,7 @@ class Rescue:
         policy: RetryPolicy,
         interval: timedelta,
         clock: Callable[[], datetime],
-        idempotent: Callable[[str, str], bool],
+        idempotent: Callable[[str, str], Awaitable[bool]],
     ) -> None:
         """Look for expired leases every interval.
 
@@ -65,7 +65,7 @@ class Rescue:
             _log.exception("a lane was not rescued, will try again", org_id=org_id, crm=crm)
 
     async def _rescue_some(self, org_id: str, crm: str) -> int:
-        idempotent = self._idempotent(org_id, crm)
+        idempotent = await self._idempotent(org_id, crm)
         async with self._database.org(org_id) as connection:
             expired = await queue.lock_expired(connection, org_id, crm, size=_BATCH)
             if not expired:

@@ -42,13 +42,14 @@ class RetryPolicy:
         longest: timedelta = min(self.cap, self.base * 2 ** min(retry_count, 30))
         return longest * self.jitter()
 
-    def drawn(self) -> "RetryPolicy":
-        """Return this policy with its jitter drawn once.
+    def drawn(self, max_retries: int | None = None) -> "RetryPolicy":
+        """Return this policy with its jitter drawn once, and this max_retries unless it is None.
 
         What failed as one batch then comes back as one, and not as many small ones.
         """
         share = self.jitter()
-        return replace(self, jitter=lambda: share)
+        retries = self.max_retries if max_retries is None else max_retries
+        return replace(self, jitter=lambda: share, max_retries=retries)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +80,8 @@ def judge(
             fault = Fault(code, message, request_id)
             due = max(now + policy.wait(row.retry_count), after or now)
             return _again(row, AttemptOutcome.RETRY, fault, policy, due)
-        case Unknown(message, request_id):
-            fault = Fault("UNKNOWN_OUTCOME", message, request_id)
-            if not idempotent:
-                return _error(row, AttemptOutcome.UNKNOWN, fault)
-            due = now + policy.wait(row.retry_count)
-            return _again(row, AttemptOutcome.UNKNOWN, fault, policy, due)
+        case Unknown():
+            return _unknown(row, outcome, policy, now, idempotent=idempotent)
         case _:
             text = f"an accepted delivery has no verdict yet: {outcome}"
             raise TypeError(text)
@@ -126,6 +123,18 @@ def _done(row: Attempt, outcome: Synced | Skipped) -> Finished:
                 skip_reason=reason,
                 error_message=_storable(message) or None,
             )
+
+
+def _unknown(
+    row: Attempt, outcome: Unknown, policy: RetryPolicy, now: datetime, *, idempotent: bool
+) -> Finished:
+    fault = Fault("UNKNOWN_OUTCOME", outcome.message, outcome.request_id)
+    if not idempotent:
+        return _error(row, AttemptOutcome.UNKNOWN, fault)
+    if outcome.ours:
+        return _later(row, AttemptOutcome.UNKNOWN, now + LEAST_WAIT, fault)
+    due = now + policy.wait(row.retry_count)
+    return _again(row, AttemptOutcome.UNKNOWN, fault, policy, due)
 
 
 def _again(

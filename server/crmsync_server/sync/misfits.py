@@ -1,0 +1,32 @@
+"""Accounts that no adapter can be built for: said once, and shown as why their lane waits."""
+
+import structlog
+
+from crmsync_server.store.db import FAULTS, Database
+from crmsync_server.sync.circuit import MISCONFIGURED, Circuit, Health, Place
+
+_log = structlog.get_logger()
+
+
+class Misfits:
+    """Closes the lanes of accounts whose settings do not do."""
+
+    def __init__(self, database: Database, health: Health) -> None:
+        """Write to this database."""
+        self._database = database
+        self._health = health
+        self._said: dict[tuple[str, str], str] = {}
+
+    async def report(self, org_id: str, crm: str, error: Exception) -> None:
+        """Say what is wrong with an account, and close its lane until it is probed again."""
+        log = _log.bind(org_id=org_id, crm=crm)
+        if self._said.get((org_id, crm)) != str(error):
+            self._said[org_id, crm] = str(error)
+            log.error("no adapter could be built", exc_info=error)
+        # What a ValueError says is meant to be read; another's text may hold anything.
+        message = str(error) if isinstance(error, ValueError) else "see the server's log"
+        circuit = Circuit(Place(self._database, org_id, crm, self._health), log)
+        try:
+            await circuit.open(MISCONFIGURED, message)
+        except FAULTS:
+            log.exception("the lane could not be closed")
