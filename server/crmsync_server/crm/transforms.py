@@ -88,9 +88,10 @@ class E164:
 
 @dataclass(frozen=True, slots=True)
 class Date:
-    """Dates written otherwise.
+    """Dates, or dates with a time, written otherwise.
 
-    reads, writes: formats as strptime and strftime take them (`%d/%m/%Y`).
+    reads: the format it comes in, as strptime takes it (`%d/%m/%Y`); empty means ISO 8601.
+    writes: the format that the CRM wants, as strftime takes it.
     """
 
     reads: str
@@ -99,10 +100,15 @@ class Date:
     def apply(self, value: str) -> str:
         """Return the date in the other format; what is no such date as it is."""
         try:
-            moment = datetime.strptime(value.strip(), self.reads)  # noqa: DTZ007 - a date, or the very moment it is rewritten to
-            return moment.strftime(self.writes)
+            return self._moment(value.strip()).strftime(self.writes)
         except ValueError:
             return value
+
+    def _moment(self, text: str) -> datetime:
+        if not self.reads:
+            return datetime.fromisoformat(text)
+        # Without a zone in its format it is written without one: no zone is right or wrong.
+        return datetime.strptime(text, self.reads)  # noqa: DTZ007
 
     def spelled(self) -> Sequence[str]:
         """Return its name and both formats."""

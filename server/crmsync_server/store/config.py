@@ -1,0 +1,109 @@
+"""Configurations: how an organization delivers to each CRM, and who paused it."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from crmsync_server.errors import VersionMismatchError
+from crmsync_server.store.statements import statement
+
+PAUSED = "PAUSED"
+"""The code of a pause by hand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What is configured for one CRM; None means the adapter's own, or the server's.
+
+    custom_properties: those that are delivered under their own names; empty means all.
+    mapping: the rules of the field mapping, in the contract's JSON.
+    """
+
+    enabled: bool = True
+    batch_size: int | None = None
+    concurrency: int | None = None
+    max_retries: int | None = None
+    custom_properties: Sequence[str] = ()
+    mapping: Sequence[Mapping[str, Any]] = ()
+
+    @classmethod
+    def of(cls, row: sa.Row[Any]) -> Self:
+        """Return what a row of list or lock holds."""
+        return cls(
+            enabled=row.enabled,
+            batch_size=row.batch_size,
+            concurrency=row.concurrency,
+            max_retries=row.max_retries,
+            custom_properties=tuple(row.custom_properties),
+            mapping=tuple(row.mapping),
+        )
+
+
+async def list(  # noqa: A001 - named like its statement; nobody imports it bare
+    connection: AsyncConnection, org_id: str, crms: Sequence[str]
+) -> Sequence[sa.Row[Any]]:
+    """Return what is configured for each of these CRMs, and how its lane is paused."""
+    parameters = {"org_id": org_id, "crms": [*crms]}
+    return (await connection.execute(statement("config/list"), parameters)).all()
+
+
+async def update(
+    connection: AsyncConnection,
+    org_id: str,
+    crm: str,
+    change: Callable[[Config], Config],
+    version: int = 0,
+) -> bool:
+    """Change what is configured for a CRM; its version rises if anything changed.
+
+    Args:
+        connection: a transaction.
+        org_id: the organization.
+        crm: the CRM's id.
+        change: makes the new configuration of the present one.
+        version: which version the change is meant for; 0 means any.
+
+    Returns:
+        whether anything changed.
+
+    Raises:
+        VersionMismatchError: the configuration is at another version.
+    """
+    place = {"org_id": org_id, "crm": crm}
+    row = (await connection.execute(statement("config/lock"), place)).one()
+    if version not in {0, row.version}:
+        raise VersionMismatchError(row.version)
+    before = Config.of(row)
+    if (after := change(before)) == before:
+        return False
+    values = {
+        "enabled": after.enabled,
+        "batch_size": after.batch_size,
+        "concurrency": after.concurrency,
+        "max_retries": after.max_retries,
+        "custom_properties": json.dumps(after.custom_properties),
+        "mapping": json.dumps(after.mapping),
+    }
+    await connection.execute(statement("config/write"), place | values)
+    return True
+
+
+async def pause(
+    connection: AsyncConnection, org_id: str, crm: str, *, pauser: str, reason: str
+) -> None:
+    """Stop a lane until somebody resumes it (store.lane.resume); what is queued waits.
+
+    A lane that was stopped so before keeps that pause.
+    """
+    parameters = {
+        "org_id": org_id,
+        "crm": crm,
+        "code": PAUSED,
+        "reason": reason,
+        "pauser": pauser,
+    }
+    await connection.execute(statement("config/pause"), parameters)

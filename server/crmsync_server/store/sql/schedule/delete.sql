@@ -1,0 +1,3 @@
+-- Forget a schedule.
+DELETE FROM schedules AS s
+WHERE s.org_id = :org_id AND s.id = :schedule_id
