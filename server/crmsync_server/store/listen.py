@@ -13,7 +13,7 @@ from contextlib import suppress
 import asyncpg  # type: ignore[import-untyped]  # it ships no types
 import structlog
 
-from crmsync_server.store.notify import SESSION, WORK, parted
+from crmsync_server.store.notify import CHANNELS, parted
 
 Callback = Callable[[str | None], None]
 
@@ -40,7 +40,7 @@ class Listener:
         self._task: asyncio.Task[None] | None = None
 
     def subscribe(self, channel: str, callback: Callback) -> Callable[[], None]:
-        """Have every hint of a channel, WORK or SESSION; returns what ends it.
+        """Have every hint of a channel, of notify.CHANNELS; returns what ends it.
 
         The callback runs in the event loop and returns at once. It is called with None when
         hints may have been lost, and anything may have changed.
@@ -105,7 +105,7 @@ class Listener:
 
     async def _connect(self) -> asyncpg.Connection:
         connection = await asyncpg.connect(self._url, statement_cache_size=0, timeout=10)
-        for channel in (WORK, SESSION):
+        for channel in CHANNELS:
             await connection.add_listener(channel, self._hear)
         return connection
 

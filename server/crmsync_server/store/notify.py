@@ -18,6 +18,9 @@ from crmsync_server.store.statements import statement
 
 WORK = "crmsync_work"
 SESSION = "crmsync_session"
+CONFIG = "crmsync_config"
+
+CHANNELS = (WORK, SESSION, CONFIG)
 
 _INTERVAL = 0.2  # seconds between two notifications on a channel
 _PAYLOAD_BYTES = 7999  # Postgres takes less than 8000
@@ -37,13 +40,13 @@ class Notifier:
             database: a PgBouncer may stand before it.
             interval: seconds between two notifications on a channel; the first goes at once.
         """
-        self._channels = {name: _Channel(name, database, interval) for name in (WORK, SESSION)}
+        self._channels = {name: _Channel(name, database, interval) for name in CHANNELS}
 
     def hint(self, channel: str, *hints: str) -> None:
         """Send these soon, to every process. Call it after the commit; it returns at once.
 
         Args:
-            channel: WORK or SESSION.
+            channel: one of CHANNELS.
             hints: what changed, on one line each.
         """
         self._channels[channel].add(hints)
