@@ -41,6 +41,7 @@ from crmsync_server.sync.hints import Hints
 from crmsync_server.sync.janitor import Janitor
 from crmsync_server.sync.lane import Bench
 from crmsync_server.sync.progress import ProgressHub
+from crmsync_server.sync.pulse import Pulse
 from crmsync_server.sync.push import Deliverer
 from crmsync_server.sync.rescue import Rescue
 from crmsync_server.sync.verdict import RetryPolicy
@@ -82,6 +83,9 @@ async def serving(settings: Settings, authenticator: Authenticator) -> AsyncIter
         # Before the start: an address that is taken must not leave the engine running either.
         stack.push_async_callback(house.drain, server)
         port = await server.start()
+        pulse = Pulse(database, server.serve)
+        pulse.start()
+        stack.push_async_callback(pulse.stop)
         yield Serving(port, url)
 
 

@@ -23,7 +23,7 @@ from crmsync_server.rpc.context import Context
 
 RESUME_TOKEN = "crmsync-resume-token"  # noqa: S105 - the name of a trailer
 
-# How a lost database looks, whichever layer noticed it.
+# How a lost database looks, whichever layer noticed it; the victim of a deadlock may try again too.
 _LOST = (
     OSError,
     asyncpg.InterfaceError,
@@ -31,6 +31,7 @@ _LOST = (
     asyncpg.AdminShutdownError,
     asyncpg.CannotConnectNowError,
     asyncpg.CrashShutdownError,
+    asyncpg.DeadlockDetectedError,
     asyncpg.TooManyConnectionsError,
     sa.exc.InterfaceError,
     sa.exc.OperationalError,

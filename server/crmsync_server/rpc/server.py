@@ -75,9 +75,13 @@ class Server:
             )
             raise AddressError(message) from error
         await self._server.start()
-        for name in (*self._services, _OVERALL):
-            await self._health.set(name, _SERVING)
+        await self.serve(True)  # noqa: FBT003 - it is all that is said
         return port
+
+    async def serve(self, there: bool) -> None:  # noqa: FBT001 - it is all that is said
+        """Say SERVING, or NOT_SERVING while there is nothing to serve from; not after a drain."""
+        for name in (*self._services, _OVERALL):
+            await self._health.set(name, _SERVING if there else _NOT_SERVING)
 
     async def drain(self, grace: float) -> None:
         """Say NOT_SERVING, refuse new calls, and let those under way end by themselves.

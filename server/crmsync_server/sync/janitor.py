@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from crmsync_server.store import partitions, request, session
+from crmsync_server.store import partitions, request, session, stats
 from crmsync_server.store.db import FAULTS, Database
 from crmsync_server.sync.duty import Duty
 
@@ -13,6 +13,7 @@ _log = structlog.get_logger()
 
 _INTERVAL = timedelta(hours=1)
 _BATCH = 20
+_HOURS_RETENTION = timedelta(days=800)  # so that a year can be compared with the one before
 
 
 class Janitor:
@@ -50,6 +51,7 @@ class Janitor:
         kept = await self._keep_partitions()
         async with self._database.everyone() as connection:
             requests = await request.purge(connection)
+            await stats.purge(connection, days=_HOURS_RETENTION.days)
         ended = await self._purge_sessions()
         _log.info(
             "tidied up",
