@@ -24,7 +24,8 @@ async def test_statistics_are_kept_for_two_years(database: Database) -> None:
     async with database.everyone() as connection:
         ages = await connection.scalars(
             sa.text(
-                "SELECT CAST(date_part('day', now() - hour) AS integer) FROM sync_hours ORDER BY hour"
+                "SELECT CAST(date_part('day', now() - hour) AS integer) FROM sync_hours"
+                " ORDER BY hour"
             )
         )
         assert list(ages) == [730, 1]
