@@ -10,6 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crmsync_server.store.statements import statement
 
+# What the two tokens of a row are called where they are encrypted.
+ACCESS, REFRESH = "access", "refresh"
+
 
 @dataclass(frozen=True, slots=True)
 class Bearer:

@@ -88,6 +88,10 @@ class Vault:
         """Return the id of the key that `seal` uses; raises KeyFileError."""
         return self._keys.current().id
 
+    def knows(self, key_id: str) -> bool:
+        """Tell whether there is a key of this id; raises KeyFileError."""
+        return self._keys.find(key_id) is not None
+
     def seal(self, place: Place, text: str) -> bytes:
         """Encrypt a text under the current key; raises KeyFileError."""
         key = self._keys.current()

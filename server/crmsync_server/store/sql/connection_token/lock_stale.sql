@@ -7,6 +7,7 @@ SELECT
     t.key_id,
     t.access_token,
     t.refresh_token,
+    t.expire_time,
     t.renewals
 FROM connection_tokens AS t
 WHERE t.key_id = ANY(CAST(:key_ids AS text []))
