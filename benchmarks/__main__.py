@@ -9,12 +9,12 @@ import logging
 import structlog
 import uvloop
 
-from benchmarks import drain, intake, status
+from benchmarks import drain, intake, stats, status
 from benchmarks.figures import Bar, Figure, machine, say, table
 from benchmarks.postgres import Postgres, running
 from benchmarks.service import echoing, serving
 
-_PARTS = ("drain", "intake", "status")
+_PARTS = ("drain", "intake", "status", "stats")
 
 
 def main() -> None:
@@ -42,6 +42,10 @@ async def _measure(server: Postgres, parts: tuple[str, ...], scale: float) -> st
         figures += await drain.measure(server, scale)
     if "intake" in parts or "status" in parts:
         figures += await _through_a_channel(server, parts, scale)
+    if "stats" in parts:
+        say("stats")
+        async with serving(server) as service:
+            figures += await stats.measure(service, scale)
     scaled = "" if scale == 1 else f", sizes times {scale:g}"
     return f"{table(figures)}\n\n{facts}{scaled}"
 
