@@ -13,17 +13,22 @@ import httpx
 import structlog
 
 from crmsync.v1 import (
+    admin_service_pb2_grpc,
     contact_service_pb2_grpc,
     session_service_pb2,
     session_service_pb2_grpc,
     sync_service_pb2_grpc,
 )
 from crmsync_server.adapters import Adapters, accounts
+from crmsync_server.crm.adapter import Capabilities
 from crmsync_server.crm.registry import known
 from crmsync_server.crm.transport import GuardedTransport
+from crmsync_server.errors import CrmDisabledError
 from crmsync_server.postgres import postgres
+from crmsync_server.rpc.admin import AdminService, Crew
 from crmsync_server.rpc.auth import Authenticator
 from crmsync_server.rpc.contact import ContactService
+from crmsync_server.rpc.crm_config import Defaults
 from crmsync_server.rpc.crms import Crms
 from crmsync_server.rpc.keys import Keys, SharedSecret, from_file, from_url
 from crmsync_server.rpc.server import Door, Registration, Server, build_server
@@ -35,7 +40,8 @@ from crmsync_server.settings import Settings
 from crmsync_server.store.db import Database, Pool
 from crmsync_server.store.listen import Listener
 from crmsync_server.store.migrations import migrate
-from crmsync_server.store.notify import SESSION, WORK, Notifier
+from crmsync_server.store.notify import CONFIG, SESSION, WORK, Notifier
+from crmsync_server.sync.configs import Configs
 from crmsync_server.sync.engine import Engine
 from crmsync_server.sync.hints import Hints
 from crmsync_server.sync.janitor import Janitor
@@ -44,6 +50,7 @@ from crmsync_server.sync.progress import ProgressHub
 from crmsync_server.sync.pulse import Pulse
 from crmsync_server.sync.push import Deliverer
 from crmsync_server.sync.rescue import Rescue
+from crmsync_server.sync.schedules import Schedules
 from crmsync_server.sync.verdict import RetryPolicy
 
 _log = structlog.get_logger()
@@ -154,6 +161,8 @@ class _House:
             base=settings.engine_backoff_base,
             cap=settings.engine_backoff_cap,
         )
+        self._configs = Configs(database)
+        self._schedules = Schedules(database, self._requires_email, self._hints.queued)
         self._engine = self._build_engine()
 
     async def open(self, stack: AsyncExitStack, direct_url: str) -> None:
@@ -161,6 +170,8 @@ class _House:
         listener = Listener(direct_url)
         listener.subscribe(WORK, self._engine.on_work)
         listener.subscribe(SESSION, self._hub.on_session)
+        listener.subscribe(CONFIG, self._configs.on_config)
+        listener.subscribe(CONFIG, self._engine.on_work)
         await listener.start()
         stack.push_async_callback(listener.stop)
         await self._notifier.start()
@@ -169,7 +180,7 @@ class _House:
         # Before the first delivery: a partition that appears while its rows are being written
         # makes that writing fail.
         await janitor.turn()
-        for duty in (janitor, self._rescue()):
+        for duty in (janitor, self._rescue(), self._schedules):
             duty.start()
             stack.push_async_callback(duty.stop)
         self._hub.start()
@@ -182,6 +193,9 @@ class _House:
         syncs = SyncService(self._database, crms, _now, self._hints.queued)
         sessions = SessionService(self._database, self._hub.watch, _now, self._hints.sessions)
         registrations: dict[str, Registration] = {
+            "crmsync.v1.AdminService": partial(
+                admin_service_pb2_grpc.add_AdminServiceServicer_to_server, self._admins(crms)
+            ),
             "crmsync.v1.ContactService": partial(
                 contact_service_pb2_grpc.add_ContactServiceServicer_to_server, contacts
             ),
@@ -194,6 +208,34 @@ class _House:
         }
         door = Door(self._settings.grpc_address, self._settings.max_message_bytes)
         return build_server(door=door, registrations=registrations, authenticator=authenticator)
+
+    def _admins(self, crms: Crms) -> AdminService:
+        crew = Crew(
+            able=self._able,
+            requires_email=self._requires_email,
+            on_config=self._on_config,
+            on_queued=self._hints.queued,
+            on_schedule=self._schedules.wake,
+        )
+        settings = self._settings
+        defaults = Defaults(settings.engine_max_retries, settings.engine_poll_interval)
+        return AdminService(self._database, crms, crew, defaults, _now)
+
+    async def _able(self, org_id: str, crm: str) -> Capabilities | None:
+        adapter = self._adapters.of(org_id, crm)
+        return None if adapter is None else adapter.capabilities
+
+    async def _requires_email(self, org_id: str, crm: str) -> bool:
+        able = await self._able(org_id, crm)
+        if able is None or not (await self._configs.of(org_id, crm)).enabled:
+            raise CrmDisabledError(crm)
+        return able.requires_email
+
+    def _on_config(self, org_id: str, crm: str) -> None:
+        hint = f"{org_id}/{crm}"
+        self._configs.on_config(hint)
+        self._notifier.hint(CONFIG, hint)
+        self._hints.queued(org_id, crm)
 
     async def drain(self, server: Server) -> None:
         """Take no more calls and claim no more work; let what is under way end."""
@@ -217,16 +259,16 @@ class _House:
 
     async def _deliverer(self, org_id: str, crm: str) -> Deliverer | None:
         adapter = self._adapters.of(org_id, crm)
-        return None if adapter is None else Deliverer(adapter)
+        if adapter is None:
+            return None
+        return Deliverer(adapter, await self._configs.of(org_id, crm))
 
     async def _idempotent(self, org_id: str, crm: str) -> bool:
         return self._adapters.idempotent(org_id, crm)
 
     def _rescue(self) -> Rescue:
         interval = self._settings.engine_rescue_interval
-        return Rescue(
-            self._database, self._hints, self._policy, interval, _now, self._idempotent
-        )
+        return Rescue(self._database, self._hints, self._policy, interval, _now, self._idempotent)
 
     def _janitor(self) -> Janitor:
         return Janitor(

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from google.protobuf.message import Message
 
+from crmsync.v1.admin_service_pb2 import ListSchedulesRequest
 from crmsync.v1.contact_service_pb2 import ListContactsRequest
 from crmsync.v1.session_service_pb2 import ListSessionsRequest
 from crmsync_server.errors import InvalidPageTokenError
@@ -26,7 +27,7 @@ _MOST_FRAMING = 5  # bytes around a message of that length in a repeated field
 _DIGEST_BYTES = 12
 _SEPARATOR = "\0"  # no sort value holds one: Postgres keeps none in a text
 
-PagedRequest = ListContactsRequest | ListSessionsRequest
+PagedRequest = ListContactsRequest | ListSchedulesRequest | ListSessionsRequest
 Row = TypeVar("Row", bound=Message)
 
 

@@ -80,9 +80,23 @@ async def create(
 
 
 async def count(connection: AsyncConnection, org_id: str) -> int:
-    """Count an organization's schedules; until this transaction ends nobody else counts them."""
+    """Count an organization's schedules."""
     counted = await connection.execute(statement("schedule/count"), {"org_id": org_id})
     return int(counted.scalar_one())
+
+
+async def reserve(connection: AsyncConnection, org_id: str) -> None:
+    """Make whoever else reserves, to add a schedule, wait until this transaction ends."""
+    await connection.execute(statement("schedule/reserve"), {"org_id": org_id})
+
+
+async def get(connection: AsyncConnection, org_id: str, schedule_id: UUID) -> sa.Row[Any]:
+    """Return a schedule; raises ScheduleNotFoundError."""
+    parameters = {"org_id": org_id, "schedule_id": schedule_id}
+    row = (await connection.execute(statement("schedule/get"), parameters)).one_or_none()
+    if row is None:
+        raise ScheduleNotFoundError(str(schedule_id))
+    return row
 
 
 async def list(  # noqa: A001 - named like its statement and its rpc; nobody imports it bare

@@ -20,7 +20,7 @@ _POLL_INTERVAL = 5.0  # seconds until a schedule that another replica changed is
 _LOOK_AHEAD = 100
 
 RequiresEmail = Callable[[str, str], Awaitable[bool]]
-"""Tells of (org_id, crm) whether contacts need an email; raises CrmsyncError if it takes no work."""
+"""Tells of (org_id, crm) whether contacts need an email; raises CrmsyncError when it is off."""
 
 
 class Schedules:

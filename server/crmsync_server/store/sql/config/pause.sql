@@ -1,5 +1,4 @@
--- Stop a lane until it is resumed by hand. The first such pause stays; one of the engine's gives way,
--- and whoever probed the lane need not any more: it is probed when it is resumed, by delivering.
+-- Stop a lane until it is resumed by hand. The first such pause stays; one of the engine's gives way.
 INSERT INTO lanes AS l (
     org_id, crm, paused_until, pause_code, pause_message, pauser, pause_time
 )

@@ -1,5 +1,4 @@
--- Count an organization's schedules; whoever else is about to add one waits until this transaction
--- ends.
+-- Count an organization's schedules.
 SELECT count(s.id)
-FROM (SELECT pg_advisory_xact_lock(hashtextextended('schedules ' || :org_id, 0))) AS l
-LEFT JOIN schedules AS s ON s.org_id = :org_id
+FROM schedules AS s
+WHERE s.org_id = :org_id

@@ -1,4 +1,4 @@
--- Keep a schedule, to run first in so many seconds.
+-- Keep a schedule.
 INSERT INTO schedules (
     org_id, id, display_name, cron, time_zone, crm, action, enabled, next_run_time, creator
 )
