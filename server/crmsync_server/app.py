@@ -30,6 +30,7 @@ from crmsync_server.rpc.auth import Authenticator
 from crmsync_server.rpc.contact import ContactService
 from crmsync_server.rpc.crm_config import Defaults
 from crmsync_server.rpc.crms import Crms
+from crmsync_server.rpc.events import sync_event
 from crmsync_server.rpc.keys import Keys, SharedSecret, from_file, from_url
 from crmsync_server.rpc.server import Door, Registration, Server, build_server
 from crmsync_server.rpc.session import SessionService
@@ -43,6 +44,7 @@ from crmsync_server.store.migrations import migrate
 from crmsync_server.store.notify import CONFIG, SESSION, WORK, Notifier
 from crmsync_server.sync.configs import Configs
 from crmsync_server.sync.engine import Engine
+from crmsync_server.sync.events import EventHub
 from crmsync_server.sync.hints import Hints
 from crmsync_server.sync.janitor import Janitor
 from crmsync_server.sync.lane import Bench
@@ -155,7 +157,8 @@ class _House:
         self._adapters = Adapters(accounts(settings), database, client, _now)
         self._hub: Hub = ProgressHub(database, watched)
         self._notifier = Notifier(database)
-        self._hints = Hints(self._notifier, self._on_work, self._hub.on_session)
+        self._events = EventHub(database, sync_event)
+        self._hints = Hints(self._notifier, self._on_work, self._on_session)
         self._policy = RetryPolicy(
             max_retries=settings.engine_max_retries,
             base=settings.engine_backoff_base,
@@ -169,7 +172,8 @@ class _House:
         """Start every background duty; the stack stops them in reverse."""
         listener = Listener(direct_url)
         listener.subscribe(WORK, self._engine.on_work)
-        listener.subscribe(SESSION, self._hub.on_session)
+        listener.subscribe(SESSION, self._on_session)
+        listener.subscribe(WORK, self._events.on_hint)
         listener.subscribe(CONFIG, self._configs.on_config)
         listener.subscribe(CONFIG, self._engine.on_work)
         await listener.start()
@@ -184,13 +188,14 @@ class _House:
             duty.start()
             stack.push_async_callback(duty.stop)
         self._hub.start()
+        self._events.start()
         self._engine.start()
 
     def server(self, authenticator: Authenticator) -> Server:
         """Build the gRPC server with every service."""
         crms = Crms({crm: self._adapters.traits(crm) for crm in sorted(known())})
         contacts = ContactService(self._database)
-        syncs = SyncService(self._database, crms, _now, self._hints.queued)
+        syncs = SyncService(self._database, crms, _now, self._hints.queued, self._events.watch)
         sessions = SessionService(self._database, self._hub.watch, _now, self._hints.sessions)
         registrations: dict[str, Registration] = {
             "crmsync.v1.AdminService": partial(
@@ -240,10 +245,16 @@ class _House:
     async def drain(self, server: Server) -> None:
         """Take no more calls and claim no more work; let what is under way end."""
         grace = self._settings.drain_timeout.total_seconds()
-        await asyncio.gather(server.drain(grace), self._hub.stop(), self._engine.stop(grace))
+        await asyncio.gather(
+            server.drain(grace), self._hub.stop(), self._events.stop(), self._engine.stop(grace)
+        )
 
     def _on_work(self, hint: str | None) -> None:
         self._engine.on_work(hint)
+
+    def _on_session(self, hint: str | None) -> None:
+        self._hub.on_session(hint)
+        self._events.on_hint(hint)
 
     def _build_engine(self) -> Engine:
         bench = Bench(

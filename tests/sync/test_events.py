@@ -13,10 +13,9 @@ import sqlalchemy as sa
 from crmsync_server.errors import DrainingError, ResumeTokenExpiredError
 from crmsync_server.store import event, partitions
 from crmsync_server.store.db import Database
-from crmsync_server.store.place import Key, Place, named, token
+from crmsync_server.store.place import Key, Place, Start, named, token
 from crmsync_server.sync import feed
 from crmsync_server.sync.events import EventHub, Told
-from crmsync_server.sync.pages import Start
 from tests.store.deliveries import claimed, deliver, finish, take_id
 from tests.store.people import CRM, ORG
 

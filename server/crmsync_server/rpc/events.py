@@ -1,15 +1,29 @@
 """What WatchEvents reads in a request, and says in its messages."""
 
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 
 from crmsync.v1 import attempt_pb2, contact_sync_pb2, heartbeat_pb2, sync_event_pb2
 from crmsync.v1 import sync_service_pb2 as pb
 from crmsync_server.errors import InvalidRequestError, Violation
+from crmsync_server.rpc.auth import current_caller
 from crmsync_server.rpc.convert import timestamp
-from crmsync_server.store.place import Named, named
+from crmsync_server.store.place import Named, Start, named
+
+_HEARTBEAT = 10.0  # seconds; the longest silence of a stream
+
+
+class Watch(Protocol):
+    """Where events come from; see sync.events."""
+
+    def __call__(
+        self, org_id: str, start: Start, crm: str | None, patience: float
+    ) -> AsyncGenerator[tuple[sync_event_pb2.SyncEvent | None, str]]:
+        """Yield events, and None as a sign of life; each with the token of the place after it."""
 
 
 def sync_event(row: sa.Row[Any]) -> sync_event_pb2.SyncEvent:
@@ -44,8 +58,22 @@ def error(row: sa.Row[Any]) -> contact_sync_pb2.SyncError | None:
     )
 
 
-def token_of(request: pb.WatchEventsRequest, org_id: str) -> Named | None:
-    """Return what the request's resume token says, None without one; raises InvalidRequestError."""
+async def stream(
+    watch: Watch, request: pb.WatchEventsRequest, clock: Callable[[], datetime]
+) -> AsyncGenerator[pb.WatchEventsResponse]:
+    """Yield what a call of WatchEvents answers; raises InvalidRequestError."""
+    org_id = current_caller().org_id
+    start = Start(_token(request, org_id), request.from_beginning)
+    async with aclosing(watch(org_id, start, request.crm or None, _HEARTBEAT)) as told:
+        async for view, token in told:
+            if view is not None:
+                yield pb.WatchEventsResponse(sync_event=view, resume_token=token)
+            else:
+                heartbeat = heartbeat_pb2.Heartbeat(send_time=timestamp(clock()))
+                yield pb.WatchEventsResponse(heartbeat=heartbeat, resume_token=token)
+
+
+def _token(request: pb.WatchEventsRequest, org_id: str) -> Named | None:
     if not request.resume_token:
         return None
     told = named(org_id, request.resume_token)
@@ -53,13 +81,3 @@ def token_of(request: pb.WatchEventsRequest, org_id: str) -> Named | None:
         description = "must be one that a message of this organization's stream carried, or unset"
         raise InvalidRequestError([Violation("resume_token", "resume_token", description)])
     return told
-
-
-def message(
-    view: sync_event_pb2.SyncEvent | None, token: str, now: datetime
-) -> pb.WatchEventsResponse:
-    """Return a message of the stream: an event, or a heartbeat without one."""
-    if view is not None:
-        return pb.WatchEventsResponse(sync_event=view, resume_token=token)
-    heartbeat = heartbeat_pb2.Heartbeat(send_time=timestamp(now))
-    return pb.WatchEventsResponse(heartbeat=heartbeat, resume_token=token)

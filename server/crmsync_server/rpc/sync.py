@@ -1,7 +1,8 @@
 """SyncService: queue contacts for CRMs, and tell how they stand."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NoReturn
@@ -15,6 +16,7 @@ from crmsync.v1 import contact_sync_pb2, session_pb2, sync_service_pb2_grpc
 from crmsync.v1 import sync_service_pb2 as pb
 from crmsync.v1.queue_filter_pb2 import QueueFilter
 from crmsync_server.errors import ContactNotFoundError, EmailRequiredError
+from crmsync_server.rpc import events
 from crmsync_server.rpc import sync_messages as messages
 from crmsync_server.rpc.auth import current_caller
 from crmsync_server.rpc.context import Context
@@ -35,12 +37,14 @@ class SyncService(sync_service_pb2_grpc.SyncServiceServicer):
     """Queues in one transaction, then tells the engine.
 
     on_queued: told of (org_id, crm) after each commit that queued something.
+    watch: where WatchEvents has its events from.
     """
 
     database: Database
     crms: Crms
     clock: Callable[[], datetime]
     on_queued: Callable[[str, str], None]
+    watch: events.Watch
 
     @override
     async def QueueContact(
@@ -151,6 +155,17 @@ class SyncService(sync_service_pb2_grpc.SyncServiceServicer):
             counts = await stats.get(connection, caller.org_id, request.crm)
             recent = await stats.recent(connection, caller.org_id, request.crm)
         return pb.GetSyncStatsResponse(stats=messages.stats(request.crm, counts, recent))
+
+    @override
+    async def WatchEvents(
+        self, request: pb.WatchEventsRequest, context: Context
+    ) -> AsyncIterator[pb.WatchEventsResponse]:
+        """Watch what attempts end in; see the contract."""
+        if request.crm:
+            self.crms.find(request.crm)
+        async with aclosing(events.stream(self.watch, request, self.clock)) as told:
+            async for message in told:
+                yield message
 
     async def _estimate(
         self, connection: AsyncConnection, org_id: str, crm: str, traits: CrmTraits

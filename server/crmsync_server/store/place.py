@@ -62,6 +62,14 @@ class Named:
         return None if self.attempt else Place(Key(self.transaction), self.time)
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a watch begins: after a token, with the oldest event that is kept, or now."""
+
+    token: Named | None = None
+    from_beginning: bool = False
+
+
 def later(one: Place, other: Place) -> Place:
     """Return which of two places comes later."""
     return max(one, other, key=lambda place: place.key)

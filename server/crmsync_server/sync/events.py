@@ -9,8 +9,7 @@ held for anybody's sake, and none is stepped over.
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -19,10 +18,10 @@ from crmsync_server.errors import DrainingError
 from crmsync_server.store import event
 from crmsync_server.store.db import Database
 from crmsync_server.store.event import Bounds
-from crmsync_server.store.place import later, named, token
+from crmsync_server.store.place import Start, later, named, token
 from crmsync_server.sync.duty import Duty
 from crmsync_server.sync.feed import Feed
-from crmsync_server.sync.pages import Event, Pages, Start
+from crmsync_server.sync.pages import Event, Pages
 
 _BETWEEN_READS = 0.1
 _POLL = 1.0
@@ -30,8 +29,7 @@ _POLL = 1.0
 View = TypeVar("View")
 
 
-@dataclass(frozen=True, slots=True)
-class Told(Generic[View]):
+class Told(NamedTuple, Generic[View]):
     """One message of a watch: an event, or None as a sign of life; and the token to go on with."""
 
     view: View | None

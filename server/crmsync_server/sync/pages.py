@@ -12,7 +12,7 @@ from crmsync_server.errors import ResumeTokenExpiredError
 from crmsync_server.store import event
 from crmsync_server.store.db import Database
 from crmsync_server.store.event import Bounds
-from crmsync_server.store.place import Named, Place, digest_of, token
+from crmsync_server.store.place import Named, Place, Start, digest_of, token
 
 _PAGE = 500
 _READERS = 4  # watchers that read at the same time: deliveries need connections too
@@ -40,14 +40,6 @@ class Page(Generic[View]):
     events: Sequence[Event[View]]
     end: Place
     more: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Where a watch begins: after a token, with the oldest event that is kept, or now."""
-
-    token: Named | None = None
-    from_beginning: bool = False
 
 
 class Pages(Generic[View]):
