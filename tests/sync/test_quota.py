@@ -1,101 +1,223 @@
-"""The shared allowance: what it grants, by the times that it says, without waiting for them."""
+"""The shared allowance as adapters draw on it, on a real database."""
 
-from datetime import datetime, timedelta
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import given
-from hypothesis import strategies as st
 
-from crmsync_server.crm.adapter import Limit, QuotaExhaustedError
-from crmsync_server.store import quota
+from crmsync_server.crm.adapter import Allowance, Limit, QuotaExhaustedError
 from crmsync_server.store.db import Database
-from crmsync_server.sync.quota import AccountQuota, spacing
+from crmsync_server.sync.quota import AccountQuota, urgently
 from tests.store.people import CRM, ORG
 
-PATIENT = timedelta(days=30)
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
 
 
-def granted(limit: Limit, arrivals: list[float]) -> list[float]:
-    """Return when calls may be made that are asked for at these times, as reserve.sql has it."""
-    interval = spacing(limit).interval.total_seconds()
-    burst = spacing(limit).burst.total_seconds()
-    arrival_time = 0.0
-    times = []
-    for now in sorted(arrivals):
-        arrival_time = max(arrival_time, now) + interval
-        times.append(max(now, arrival_time - burst))
-    return times
+def account(database: Database, *limits: Limit, org_id: str = ORG) -> AccountQuota:
+    """Return the quota of an account, as one server process has it."""
+    quota = AccountQuota(database, org_id, CRM)
+    quota.limit(limits)
+    return quota
 
 
-@given(
-    calls=st.integers(1, 60),
-    period=st.sampled_from((1.0, 10.0, 3600.0, 86400.0)),
-    arrivals=st.lists(st.floats(0, 3), min_size=1, max_size=200),
-)
-def test_no_window_of_one_period_has_more_calls_than_the_limit(
-    calls: int, period: float, arrivals: list[float]
-) -> None:
-    """Wherever the window begins, however the calls come in."""
-    limit = Limit("burst", calls, timedelta(seconds=period))
-    times = granted(limit, [arrival * period for arrival in arrivals])
-    for first, one_too_many in zip(times, times[calls:], strict=False):
-        assert one_too_many - first >= period * (1 - 1e-6)
+async def take(quota: AccountQuota, times: list[float], count: int) -> None:
+    """Take calls one after the other, and note when each may be made."""
+    for _ in range(count):
+        await quota.take("burst")
+        times.append(asyncio.get_running_loop().time())
 
 
-async def test_postgres_grants_by_the_same_times(database: Database) -> None:
-    """Calls beyond the burst are an interval apart."""
-    limit = Limit("burst", 40, timedelta(seconds=400))
-    draw = quota.Draw(ORG, CRM, "burst", spacing(limit).interval, spacing(limit).burst)
-    times: list[datetime] = []
-    for _ in range(8):
-        async with database.org(ORG) as connection:
-            wait = await quota.reserve(connection, draw, PATIENT)
-            assert wait is not None
-            times.append(await connection.scalar(sa.text("SELECT now()")) + wait)
-    apart = [(later - earlier) / spacing(limit).interval for earlier, later in pairwise(times)]
-    assert apart[0] < 0.1
-    assert apart[3:] == pytest.approx([1.0] * 4)
-
-
-async def test_two_servers_share_one_allowance(database: Database) -> None:
-    """What one has taken is not there for the other, which is told when it will be."""
-    limit = Limit("daily", 2, timedelta(hours=20))
-    first, second = AccountQuota(database, ORG, CRM), AccountQuota(database, ORG, CRM)
-    for one in (first, second):
-        one.limit([limit])
-    await first.take("daily")
+async def refusal(quota: AccountQuota, bucket: str) -> timedelta:
+    """Return how long a bucket is used up."""
     with pytest.raises(QuotaExhaustedError) as exhausted:
-        await second.take("daily")
-    async with database.org(ORG) as connection:
-        now = await connection.scalar(sa.text("SELECT now()"))
-    assert exhausted.value.bucket == "daily"
-    until = exhausted.value.until - now
-    assert timedelta(hours=19, minutes=59) < until <= timedelta(hours=20)
+        await quota.take(bucket)
+    assert exhausted.value.bucket == bucket
+    return exhausted.value.until - datetime.now(UTC)
+
+
+def most_within(times: Sequence[float], period: float) -> int:
+    """Return how many calls the fullest window of a period has."""
+    ordered = sorted(times)
+    return max(
+        sum(1 for one in ordered[first:] if one < ordered[first] + period)
+        for first in range(len(ordered))
+    )
+
+
+async def test_servers_share_a_window_and_nearly_use_it_up(database: Database) -> None:
+    """Three processes' calls fit into every second, and fill nine tenths of the seconds."""
+    limit = Limit("burst", 100, timedelta(seconds=1))
+    times: list[float] = []
+    servers = [account(database, limit) for _ in range(3)]
+    await asyncio.gather(*(take(server, times, 90) for server in servers))
+    assert most_within(times, 1.0) <= 100
+    assert max(times) - min(times) < 270 / 100 / 0.85
+
+
+async def test_a_busy_lane_asks_far_less_often_than_it_calls(database: Database) -> None:
+    """Calls are granted in lots."""
+    statements = 0
+
+    def count(*_: object) -> None:
+        nonlocal statements
+        statements += 1
+
+    quota = account(
+        database, Limit("burst", 2000, timedelta(seconds=10)), Limit("daily", 10**6, DAY)
+    )
+    sa.event.listen(database._engine.sync_engine, "checkout", count)  # noqa: SLF001 - counts transactions
+    for _ in range(200):
+        await quota.take("daily")
+        await quota.take("burst")
+    assert statements < 40
+
+
+async def test_what_one_server_has_taken_is_not_there_for_another(database: Database) -> None:
+    """And the other is told when it will be."""
+    limit = Limit("hourly", 2, HOUR)
+    first, second = account(database, limit), account(database, limit)
+    await first.take("hourly", calls=2)
+    until = await refusal(second, "hourly")
+    assert timedelta(minutes=59) < until < timedelta(minutes=61)
 
 
 async def test_a_refused_call_takes_nothing(database: Database) -> None:
     """Asking again and again does not push the next grant away."""
-    account = AccountQuota(database, ORG, CRM)
-    account.limit([Limit("daily", 1, timedelta(hours=1))])
-    await account.take("daily")
-    until = set()
-    for _ in range(3):
-        with pytest.raises(QuotaExhaustedError) as exhausted:
-            await account.take("daily")
-        until.add(exhausted.value.until)
-    assert len(until) == 1
+    limit = Limit("hourly", 1, HOUR)
+    await account(database, limit).take("hourly")
+    untils = [await refusal(account(database, limit), "hourly") for _ in range(3)]
+    assert all(later <= earlier for earlier, later in pairwise(untils))
 
 
 async def test_accounts_and_buckets_are_apart_and_the_unlimited_is_free(database: Database) -> None:
     """One that is used up says nothing of another."""
-    buckets = [(ORG, "daily"), (ORG, "search"), ("globex", "daily")]
+    buckets = [(ORG, "hourly"), (ORG, "search"), ("globex", "hourly")]
     for org_id, bucket in buckets:
-        account = AccountQuota(database, org_id, CRM)
-        account.limit([Limit(bucket, 1, timedelta(hours=1))])
-        await account.take(bucket)
-        await account.take("unlimited")
+        quota = account(database, Limit(bucket, 1, HOUR), org_id=org_id)
+        await quota.take(bucket)
+        await quota.take("unlimited")
     async with database.everyone() as connection:
         drawn_on = await connection.execute(sa.text("SELECT org_id, bucket FROM quotas"))
     assert {tuple(row) for row in drawn_on} == set(buckets)
+
+
+async def test_what_is_kept_for_urgent_calls_is_left_to_them(database: Database) -> None:
+    """Ordinary work finds nine tenths of an hour, urgent work the rest."""
+    quota = account(database, Limit("hourly", 20, HOUR))
+    await quota.take("hourly", calls=18)
+    await refusal(quota, "hourly")
+    with urgently():
+        await quota.take("hourly", calls=2)
+        await refusal(quota, "hourly")
+
+
+async def test_urgent_calls_do_not_wait_behind_others(database: Database) -> None:
+    """However many stand in line, the urgent one is the next that is served."""
+    quota = account(database, Limit("burst", 20, timedelta(seconds=2)))
+    served: list[str] = []
+
+    async def one(name: str) -> None:
+        await quota.take("burst")
+        served.append(name)
+
+    await quota.take("burst", calls=2)
+    ordinary = [asyncio.create_task(one(f"ordinary {number}")) for number in range(10)]
+    await asyncio.sleep(0)
+    with urgently():
+        urgent = asyncio.create_task(one("urgent"))
+    await asyncio.gather(*ordinary, urgent)
+    assert served.index("urgent") <= 2
+    assert [name for name in served if name != "urgent"] == [f"ordinary {n}" for n in range(10)]
+
+
+async def test_who_is_cancelled_in_line_has_taken_nothing(database: Database) -> None:
+    """The calls are there for those behind."""
+    quota = account(database, Limit("hourly", 3, HOUR))
+    await quota.take("hourly")
+    waiting = asyncio.create_task(quota.take("hourly", calls=2))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    await quota.take("hourly", calls=2)
+
+
+async def test_many_calls_are_had_together_or_not_at_all(database: Database) -> None:
+    """What was taken when the next was refused is given back."""
+    quota = account(database, Limit("hourly", 3, HOUR))
+    with pytest.raises(QuotaExhaustedError):
+        await quota.take("hourly", calls=4)
+    await quota.take("hourly", calls=3)
+
+
+async def test_after_a_refusal_by_the_crm_no_server_calls(database: Database) -> None:
+    """Until the time that it told, whoever it told it to."""
+    limit = Limit("burst", 100, timedelta(seconds=10))
+    told, other = account(database, limit), account(database, limit)
+    await told.take("burst")
+    told.refused("burst", datetime.now(UTC) + timedelta(seconds=30))
+    await told.tell()
+    for quota in (told, other):
+        until = await refusal(quota, "burst")
+        assert timedelta(seconds=29) < until < timedelta(seconds=31)
+
+
+async def test_a_used_up_day_is_over_at_the_reset_that_the_crm_told(database: Database) -> None:
+    """Not a day later, and for every server."""
+    limit = Limit("daily", 1000, DAY)
+    told, other = account(database, limit), account(database, limit)
+    await told.take("daily")
+    told.refused("daily", datetime.now(UTC) + timedelta(hours=7))
+    await told.tell()
+    for quota in (told, other):
+        until = await refusal(quota, "daily")
+        assert timedelta(hours=7) <= until < timedelta(hours=7, minutes=1)
+
+
+async def test_what_others_have_used_is_known_to_every_server(database: Database) -> None:
+    """Somebody else draws on the account: what the CRM says is left counts."""
+    limit = Limit("hourly", 100, HOUR)
+    told, other = account(database, limit), account(database, limit)
+    await told.take("hourly")
+    told.learn(Allowance("hourly", 100, 10))
+    await told.tell()
+    with urgently():
+        await other.take("hourly", calls=10)
+        await refusal(other, "hourly")
+
+
+async def test_a_higher_limit_is_taken_over_and_a_ceiling_is_kept(database: Database) -> None:
+    """The CRM knows its limit better than the adapter; what a tenant may use it does not know."""
+    for ceiling, there in ((None, 20), (15, 15)):
+        limit = Limit("hourly", 10, HOUR, ceiling=ceiling)
+        quota = account(database, limit, org_id=f"org-{ceiling}")
+        await quota.take("hourly")
+        quota.learn(Allowance("hourly", 20))
+        await quota.tell()
+        with urgently():
+            await quota.take("hourly", calls=there - 1)
+            await refusal(quota, "hourly")
+
+
+async def test_another_declared_limit_holds_at_once(database: Database) -> None:
+    """A tenant that is limited further is limited now; what the CRM told before is forgotten."""
+    quota = account(database, Limit("hourly", 100, HOUR))
+    await quota.take("hourly", calls=5)
+    quota.learn(Allowance("hourly", 200))
+    await quota.tell()
+    quota.limit([Limit("hourly", 6, HOUR)])
+    await quota.take("hourly")
+    await refusal(quota, "hourly")
+
+
+async def test_an_account_that_cannot_be_asked_for_has_nothing_for_a_moment(
+    database_url: str,
+) -> None:
+    """Without the database nothing is sent: the records are postponed, not unknown."""
+    database = Database(database_url.rsplit("/", 1)[0] + "/no_such_database")
+    until = await refusal(account(database, Limit("burst", 10, timedelta(seconds=1))), "burst")
+    assert timedelta(0) < until < timedelta(seconds=10)
+    await database.close()

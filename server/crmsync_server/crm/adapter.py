@@ -6,7 +6,7 @@ the CRM's id. It holds no state that outlives it and knows neither database nor 
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from typing import Protocol
 from uuid import UUID
 
@@ -43,11 +43,18 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """One allowance of a CRM account: `calls` in any `period`, of one class of calls."""
+    """One allowance of a CRM account: `calls` in any `period`, of one class of calls.
+
+    resets: where the period is a day: whose midnight it begins anew at, None while that is not
+        known. Until the CRM tells, any 24 hours count then.
+    ceiling: never more calls than this, whatever the CRM tells of itself; None where it decides.
+    """
 
     bucket: str
     calls: int
     period: timedelta
+    resets: tzinfo | None = None
+    ceiling: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

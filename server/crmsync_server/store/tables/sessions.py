@@ -34,6 +34,11 @@ def sessions(metadata: sa.MetaData) -> None:
         sa.CheckConstraint(f"{completed} <= total", name="sessions_sum_check"),
         sa.CheckConstraint(f"({ended}) = ({completed} = total)", name="sessions_ended_check"),
         sa.CheckConstraint(f"({ended}) = (end_time IS NOT NULL)", name="sessions_end_time_check"),
+        sa.Index(
+            "sessions_open_idx",
+            *("org_id", "crm", "id"),
+            postgresql_where=sa.text("end_time IS NULL"),
+        ),
     )
 
 
