@@ -1,0 +1,81 @@
+"""Filters that callers write (AIP-160), compiled to SQL expressions.
+
+Nothing that a caller wrote becomes part of a statement: a field is looked up in the table that
+`compile_filter` is given, and a value becomes a bound parameter. docs/reference/filters.md
+describes the language.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any, cast
+
+import sqlalchemy as sa
+from lark import Token, Tree
+
+from crmsync_server.store.filter_syntax import Text, place
+from crmsync_server.store.filter_terms import (
+    Clause,
+    ExpectedError,
+    Field,
+    Kind,
+    comparison,
+    member,
+    negated,
+    value_of,
+)
+
+
+def compile_filter(text: str, fields: Mapping[str, Field], path: str) -> Clause | None:
+    """Return the condition that a filter states; None for one that is empty.
+
+    A comparison with what a row does not have is false, and its negation true. The parameters are
+    called `filter_0`, `filter_1` and so on: a statement has room for one filter.
+
+    Args:
+        text: the filter as its caller wrote it, at most 2,000 characters.
+        fields: what it may name.
+        path: where it stands in the request, such as `filter.filter`.
+
+    Raises:
+        InvalidFilterError: it does not parse, names an unknown field or compares what cannot be
+            compared; it says at which character, and what would be right there.
+    """
+    if not text.strip():
+        return None
+    written = Text(text, path)
+    return _Compiler(written, fields).clause(written.parse())
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiler:
+    written: Text
+    fields: Mapping[str, Field]
+    numbers: Iterator[int] = field(default_factory=count)
+
+    def clause(self, tree: Tree[Token]) -> Clause:
+        if tree.data == "comparison":
+            return self._comparison(*cast("list[Token]", tree.children))
+        parts = [self.clause(part) for part in cast("list[Tree[Token]]", tree.children)]
+        if tree.data == "negation":
+            return negated(parts[0])
+        return sa.and_(*parts) if tree.data == "conjunction" else sa.or_(*parts)
+
+    def _comparison(self, name: Token, operator: Token, value: Token) -> Clause:
+        try:
+            return comparison(self._field(name), operator, value_of(value), self._bind)
+        except ExpectedError as error:
+            wrong = operator if error.of_operator else value
+            raise self.written.wrong(place(wrong), error.what) from None
+
+    def _field(self, name: Token) -> Field:
+        if name in self.fields:
+            return self.fields[name]
+        base, _, key = name.partition(".")
+        if key and base in self.fields and self.fields[base].kind is Kind.MAP:
+            return member(self.fields[base], value_of(key).text, self._bind)
+        known = ", ".join(sorted(self.fields))
+        raise self.written.wrong(place(name), f"one of {known}")
+
+    def _bind(self, value: object, kind: sa.types.TypeEngine[Any]) -> sa.BindParameter[Any]:
+        return sa.bindparam(f"filter_{next(self.numbers)}", value, kind)
