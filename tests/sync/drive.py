@@ -90,7 +90,8 @@ class Drive(RuleBasedStateMachine):
         for one, end in zip(batch, ended, strict=True):
             if self.model.owns(one.key, one.attempt):
                 self._remember(one, ending, applied=soon)
-            self.model.finish(one.key, one.attempt, end.status, due=soon)
+            refused = ending == "refused"
+            self.model.finish(one.key, one.attempt, end.status, due=soon, refused=refused)
             self.expired = {key for key in self.expired if key != one.key or not receipt.finished}
         return receipt.finished
 

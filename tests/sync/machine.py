@@ -18,7 +18,8 @@ from crmsync_server.sync.rescue import Rescue
 from tests.store import people
 from tests.sync.bench import harmless
 from tests.sync.checks import agrees_with_model, moved_legally
-from tests.sync.drive import CRMS, ORGS, Drive
+from tests.sync.drive import CRMS, ORGS
+from tests.sync.second_thoughts import SecondThoughts
 from tests.sync.world import POLICY, Claim, Snapshot, now, snapshot
 
 # Mostly one lane of few contacts: what goes wrong, goes wrong where everything meets.
@@ -28,11 +29,11 @@ contents = st.sampled_from("ab")
 masks = st.integers(1, 7)  # which of an organization's contacts
 picks = st.integers(0, 99)  # which of some list, counted round
 endings = st.sampled_from(
-    ("synced", "rejected", "retry", "postponed", "unknown", "skipped", "released")
+    ("synced", "rejected", "retry", "postponed", "refused", "unknown", "skipped", "released")
 )
 
 
-class QueueMachine(Drive):
+class QueueMachine(SecondThoughts):
     """Interleaves all that callers, workers, crashes and rescuers do; checks after every step."""
 
     # What callers do

@@ -49,7 +49,8 @@ class Standing:
 
     due: whether it may be claimed now; its wait is over, or it has none.
     edited: whether the contact changed after the claim.
-    told: whether a cancel left nobody who waits for the delivery under way.
+    told: whether a cancel left nobody who wants the delivery under way to be tried again.
+    refused: whether the last attempt ended because the CRM refused the credentials.
     """
 
     status: SyncStatus
@@ -58,6 +59,13 @@ class Standing:
     due: bool = True
     edited: bool = False
     told: bool = False
+    refused: bool = False
+
+    @property
+    def failed(self) -> bool:
+        """Return whether it is a failure, to be retried."""
+        kept = self.status == SyncStatus.QUEUED and self.refused
+        return kept or self.status == SyncStatus.ERROR
 
 
 class Model:
@@ -75,10 +83,26 @@ class Model:
             standing = self.standings.setdefault(key, Standing(SyncStatus.SELECTED))
             is_open = standing.status in {SyncStatus.QUEUED, SyncStatus.PROCESSING}
             standing.high = high or (is_open and standing.high)
-            standing.due, standing.told = True, False
+            standing.due, standing.told, standing.refused = True, False, False
             if standing.status != SyncStatus.PROCESSING:
                 standing.status = SyncStatus.QUEUED
             session.items[key] = Item(standing.attempt + 1)
+
+    def retry(self, session_id: UUID, org_id: str, keys: Iterable[Key], *, due: bool) -> None:
+        """Queue failures again for a new session."""
+        session = self.sessions[session_id] = Session(org_id)
+        for key in keys:
+            standing = self.standings[key]
+            standing.status, standing.due, standing.refused = SyncStatus.QUEUED, due, False
+            session.items[key] = Item(standing.attempt + 1)
+
+    def failures(self, org_id: str, crm: str) -> list[Key]:
+        """Return what can be retried in one lane."""
+        return [
+            key
+            for key, one in self.standings.items()
+            if (key[0], key[2]) == (org_id, crm) and one.failed
+        ]
 
     def edit(self, org_id: str, contact_id: UUID) -> None:
         """Change a contact."""
@@ -112,11 +136,14 @@ class Model:
         standing = self.standings[key]
         return (standing.status, standing.attempt) == (SyncStatus.PROCESSING, attempt)
 
-    def finish(self, key: Key, attempt: int, status: SyncStatus, *, due: bool) -> None:
+    def finish(
+        self, key: Key, attempt: int, status: SyncStatus, *, due: bool, refused: bool = False
+    ) -> None:
         """End an attempt; one that lost its standing changes nothing."""
         if not self.owns(key, attempt):
             return
         standing = self.standings[key]
+        standing.refused = refused
         if status == SyncStatus.QUEUED:
             self._give_back(key, standing, due=due)
         else:
@@ -133,21 +160,36 @@ class Model:
             if item.outcome is None:
                 self._cancel_item(key, item)
 
+    def cancel_contact(self, key: Key) -> bool:
+        """Take a standing out of the queue for everybody; return whether it was in it."""
+        standing = self.standings.get(key)
+        if standing is None or standing.status not in {SyncStatus.QUEUED, SyncStatus.PROCESSING}:
+            return False
+        for _, item in self._waiting(key):
+            self._end_unless_under_way(standing, item)
+        self._take_out(standing)
+        return True
+
     def _cancel_item(self, key: Key, item: Item) -> None:
         standing = self.standings[key]
+        self._end_unless_under_way(standing, item)
+        if not self._wanted(key):
+            self._take_out(standing)
+
+    def _end_unless_under_way(self, standing: Standing, item: Item) -> None:
         under_way = standing.status == SyncStatus.PROCESSING
         if not (under_way and item.min_attempt <= standing.attempt):
             item.outcome = ItemOutcome.CANCELLED
-        if self._wanted(key):
-            return
-        if under_way:
+
+    def _take_out(self, standing: Standing) -> None:
+        if standing.status == SyncStatus.PROCESSING:
             standing.told = True
         else:
             standing.status, standing.high = SyncStatus.SELECTED, False
 
     def _give_back(self, key: Key, standing: Standing, *, due: bool) -> None:
         for session, item in self._waiting(key):
-            if session.cancelled:
+            if session.cancelled or standing.told:
                 item.outcome = ItemOutcome.CANCELLED
         standing.status = SyncStatus.SELECTED if standing.told else SyncStatus.QUEUED
         standing.due = due

@@ -127,6 +127,7 @@ def _outcome(ending: str, when: datetime) -> Outcome:
         "rejected": Rejected("VALIDATION_ERROR", "no"),
         "retry": Retry("HTTP_503", "later", after=when),
         "postponed": Postponed(when, "RATE_LIMIT"),
+        "refused": Postponed(when, "CREDENTIALS_REFUSED"),
         "unknown": Unknown("no answer"),
         "skipped": Skipped(SkipReason.UNCHANGED),
     }

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crmsync_server.store.claimed import Claimed, Expired
+from crmsync_server.store.narrowed import narrowed
 from crmsync_server.store.statements import statement
 from crmsync_server.store.states import AttemptOutcome, SessionKind, SyncStatus
 
@@ -25,6 +26,7 @@ class Selection:
 
     contact_ids: None means by filter.
     requires_email: leave out contacts without an email.
+    condition: on the contacts, as `c`, where they are not given by their ids; None means any.
     """
 
     contact_ids: Sequence[UUID] | None = None
@@ -32,6 +34,7 @@ class Selection:
     has_email: bool | None = None
     not_already_synced: bool = False
     domain_id: UUID | None = None
+    condition: sa.ColumnElement[bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +119,7 @@ async def enqueue(
     """Queue contacts and open their session; return how many, and by id also which."""
     row = (
         await connection.execute(
-            statement("queue/enqueue"),
+            narrowed("queue/enqueue", selection.condition),
             {
                 "org_id": org_id,
                 "crm": order.crm,

@@ -7,6 +7,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from crmsync_server.store import queue
 from crmsync_server.store.statements import statement
 
 
@@ -25,3 +26,16 @@ async def get(connection: AsyncConnection, org_id: str, contact_id: UUID, crm: s
     """Return how a contact stands at a CRM that it was selected for."""
     parameters = {"org_id": org_id, "contact_id": contact_id, "crm": crm}
     return (await connection.execute(statement("standing/get"), parameters)).one()
+
+
+async def cancel(
+    connection: AsyncConnection, org_id: str, contact_id: UUID, crm: str
+) -> Sequence[UUID] | None:
+    """Take a contact out of a CRM's queue; return the sessions that moved.
+
+    None when it is neither queued nor being delivered; nothing is changed then.
+    """
+    await queue.lock(connection, org_id, crm, [contact_id])
+    parameters = {"org_id": org_id, "contact_id": contact_id, "crm": crm, "slot": queue.slot()}
+    row = (await connection.execute(statement("standing/cancel"), parameters)).one_or_none()
+    return None if row is None else row.session_ids or ()

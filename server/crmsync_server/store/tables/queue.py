@@ -7,6 +7,8 @@ import sqlalchemy as sa
 from crmsync_server.store.states import PROCESSING_STATUS_OF, ProcessingStatus
 from crmsync_server.store.tables.columns import flag, text, time
 
+_REFUSED = "sync_status = 'QUEUED' AND error_code = 'CREDENTIALS_REFUSED'"
+
 
 def contact_syncs(metadata: sa.MetaData) -> None:
     """Add the standing of each contact with each CRM; the queue is an index of it."""
@@ -104,6 +106,20 @@ def _indexes() -> Sequence[sa.Index]:
             "crm",
             "ticket",
             postgresql_where=sa.text("ticket IS NOT NULL"),
+        ),
+        sa.Index(
+            "contact_syncs_failed_idx",
+            "org_id",
+            "crm",
+            "update_time",
+            "contact_id",
+            postgresql_where=sa.text(f"sync_status = 'ERROR' OR ({_REFUSED})"),
+        ),
+        sa.Index(
+            "contact_syncs_refused_idx",
+            "org_id",
+            "crm",
+            postgresql_where=sa.text(_REFUSED),
         ),
     )
 

@@ -29,6 +29,7 @@ WITH eligible AS (
                     AND done.synced_time IS NOT NULL
             )
         )
+        AND TRUE /* narrowed */
     ORDER BY id
 ),
 

@@ -11,8 +11,8 @@
 --
 -- Items are settled by min_attempt: whoever queued before this attempt was claimed committed before,
 -- so its item is visible here; up to settled_before none is open any more. An attempt that goes back
--- to the queue ends the items of cancelled sessions, shared or not; whose session is cancelled is
--- only visible here when the standings were locked before (lock.sql).
+-- to the queue ends the items of cancelled sessions, shared or not, and all of a cancelled standing;
+-- what is cancelled is only visible here when the standings were locked before (lock.sql).
 --
 -- Times come by the server's :clock and are kept by the database's, the only one that all replicas
 -- share: a pause must not be over for the database before it has begun.
@@ -138,6 +138,7 @@ items AS (
         AND si.outcome IS NULL
         AND CASE
             WHEN f.final THEN si.min_attempt <= f.attempt
+            WHEN f.next_status = 'SELECTED' THEN TRUE
             ELSE (
                 SELECT s.state FROM sessions AS s
                 WHERE s.org_id = si.org_id AND s.id = si.session_id

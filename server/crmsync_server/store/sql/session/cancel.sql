@@ -53,7 +53,7 @@ taken_out AS (
 
 told AS (
     UPDATE contact_syncs AS cs SET
-        cancel_requested = NOT p.shared,
+        cancel_requested = cs.cancel_requested OR NOT p.shared,
         queued_again = p.wanted_again,
         update_time = now()
     FROM pending AS p
