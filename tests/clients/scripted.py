@@ -10,10 +10,15 @@ import grpc
 from crmsync.v1.contact_service_pb2 import ImportContactsRequest, ImportContactsResponse
 from crmsync.v1.session_pb2 import Session, SessionState
 from crmsync.v1.session_service_pb2 import WatchSessionRequest, WatchSessionResponse
+from crmsync.v1.sync_service_pb2 import WatchEventsRequest, WatchEventsResponse
 
 Watching: TypeAlias = "grpc.aio.ServicerContext[WatchSessionRequest, WatchSessionResponse]"
 WatchScript: TypeAlias = Callable[
     [WatchSessionRequest, Watching], AsyncIterator[WatchSessionResponse]
+]
+Streaming: TypeAlias = "grpc.aio.ServicerContext[WatchEventsRequest, WatchEventsResponse]"
+EventScript: TypeAlias = Callable[
+    [WatchEventsRequest, Streaming], AsyncIterator[WatchEventsResponse]
 ]
 Importing: TypeAlias = "grpc.aio.ServicerContext[ImportContactsRequest, ImportContactsResponse]"
 ImportScript: TypeAlias = Callable[
@@ -29,12 +34,17 @@ class ScriptedServer:
         self.watches: list[WatchScript] = []
         self.imports: list[ImportScript] = []
         self.watched: list[WatchSessionRequest] = []
+        self.streams: list[EventScript] = []
+        self.streamed: list[WatchEventsRequest] = []
         self.metadata: list[dict[str, str | bytes]] = []
 
     def handlers(self) -> list["grpc.GenericRpcHandler[Any, Any]"]:
-        """Return what the two methods are answered by."""
+        """Return what the methods are answered by."""
         watch = grpc.unary_stream_rpc_method_handler(
             self._watch, WatchSessionRequest.FromString, WatchSessionResponse.SerializeToString
+        )
+        stream = grpc.unary_stream_rpc_method_handler(
+            self._stream, WatchEventsRequest.FromString, WatchEventsResponse.SerializeToString
         )
         take = grpc.stream_unary_rpc_method_handler(
             self._import, ImportContactsRequest.FromString, ImportContactsResponse.SerializeToString
@@ -43,6 +53,7 @@ class ScriptedServer:
             grpc.method_handlers_generic_handler(
                 "crmsync.v1.SessionService", {"WatchSession": watch}
             ),
+            grpc.method_handlers_generic_handler("crmsync.v1.SyncService", {"WatchEvents": stream}),
             grpc.method_handlers_generic_handler(
                 "crmsync.v1.ContactService", {"ImportContacts": take}
             ),
@@ -54,6 +65,13 @@ class ScriptedServer:
         self.watched.append(request)
         self.metadata.append(dict(context.invocation_metadata() or ()))
         async for message in self.watches.pop(0)(request, context):
+            yield message
+
+    async def _stream(
+        self, request: WatchEventsRequest, context: Streaming
+    ) -> AsyncGenerator[WatchEventsResponse, None]:
+        self.streamed.append(request)
+        async for message in self.streams.pop(0)(request, context):
             yield message
 
     async def _import(

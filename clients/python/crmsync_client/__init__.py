@@ -6,7 +6,7 @@
             print(session.progress.percentage)
 
 The stubs are the generated ones; messages come from `crmsync.v1`. What the client adds are the
-calls that outlive a connection: watching a session, and importing contacts.
+calls that outlive a connection: watching a session, watching events, and importing contacts.
 """
 
 from crmsync_client.client import CrmsyncClient

@@ -12,8 +12,10 @@ from crmsync.v1.contact_service_pb2 import ImportContactsResponse
 from crmsync.v1.contact_service_pb2_grpc import ContactServiceStub
 from crmsync.v1.session_pb2 import Session
 from crmsync.v1.session_service_pb2_grpc import SessionServiceStub
+from crmsync.v1.sync_service_pb2 import WatchEventsRequest, WatchEventsResponse
 from crmsync.v1.sync_service_pb2_grpc import SyncServiceStub
 from crmsync_client.channel import open_channel
+from crmsync_client.events import watch_events
 from crmsync_client.importing import Contacts, Import
 from crmsync_client.retry import RetryPolicy
 from crmsync_client.watching import SILENCE, watch
@@ -46,7 +48,7 @@ class CrmsyncClient:
             token: the bearer token sent with every call; None where the server asks for none.
             credentials: how the connection is secured. Default: in the clear to this machine's
                 loopback interface, TLS with the public authorities to anywhere else.
-            retry: when `watch_session` and `import_contacts` try again.
+            retry: when `watch_session`, `watch_events` and `import_contacts` try again.
             silence: a watch without a single message, heartbeats included, for this long is
                 taken for dead.
         """
@@ -90,6 +92,33 @@ class CrmsyncClient:
             ConnectionError: the stream stayed silent for longer than that.
         """
         return watch(self.sessions, session_id, self._retry, self._silence)
+
+    def watch_events(
+        self, *, crm: str = "", resume_token: str = "", from_beginning: bool = False
+    ) -> AsyncGenerator[WatchEventsResponse, None]:
+        """Yield each outcome of an attempt, once, in the order in which they became visible.
+
+        Every message has a `sync_event` and, for a later call, the `resume_token` of the place
+        after it. A broken or silent connection is made again by itself, and the watch goes on
+        where it was. It has no end: whoever leaves the loop closes the watch with
+        `contextlib.aclosing`.
+
+        Args:
+            crm: only events of this CRM, such as `hubspot`; empty means all.
+            resume_token: of the last message that was handled, to go on right after it. Empty
+                means now: from the server's first answer on, nothing is missed.
+            from_beginning: begin with the oldest event that is kept; ignored with a resume_token.
+
+        Raises:
+            grpc.aio.AioRpcError: the server refuses (OUT_OF_RANGE with the reason
+                RESUME_TOKEN_EXPIRED when what comes after the token is no longer kept), or it was
+                out of reach for longer than the retry policy's patience.
+            ConnectionError: the stream stayed silent for longer than that.
+        """
+        request = WatchEventsRequest(
+            crm=crm, resume_token=resume_token, from_beginning=from_beginning
+        )
+        return watch_events(self.sync, request, self._retry, self._silence)
 
     async def import_contacts(
         self, contacts: Contacts, request_id: str | None = None, chunk: int = CHUNK

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import timedelta
+from typing import Any, TypeVar
 
 import grpc
 
@@ -18,6 +19,8 @@ SILENCE = timedelta(seconds=45)
 FINAL_STATES = frozenset(
     {SessionState.SESSION_STATE_SUCCEEDED, SessionState.SESSION_STATE_CANCELLED}
 )
+
+Message = TypeVar("Message")
 
 
 class BrokenStreamError(ConnectionError):
@@ -52,7 +55,16 @@ async def _stream(
     stub: SessionServiceStub, request: WatchSessionRequest, retries: Retries, silence: timedelta
 ) -> AsyncGenerator[Session, None]:
     """Yield the sessions of one call; TimeoutError when it falls silent."""
-    call = stub.WatchSession(request)
+    async with aclosing(heard(stub.WatchSession(request), retries, silence)) as messages:
+        async for message in messages:
+            if message.HasField("session"):
+                yield message.session
+
+
+async def heard(
+    call: "grpc.aio.UnaryStreamCall[Any, Message]", retries: Retries, silence: timedelta
+) -> AsyncGenerator[Message, None]:
+    """Yield the messages of one call; TimeoutError when it falls silent."""
     messages = aiter(call)
     try:
         while True:
@@ -61,7 +73,6 @@ async def _stream(
             if message is None:
                 return
             retries.heard()
-            if message.HasField("session"):
-                yield message.session
+            yield message
     finally:
         call.cancel()  # a call that is only dropped stays open until its channel closes
