@@ -144,7 +144,7 @@ class Lane:
         self._calls.give_up()
 
     async def _settle(self, ticket: str, batch: Batch) -> None:
-        given = batch.deliveries(batch.rows)
+        given = [batch.given(row) for row in batch.rows]
         outcomes = await self._calls.settle(batch.by.adapter, ticket, given)
         # Without an answer the ticket is asked about again when its own lease is over.
         if outcomes is not None:

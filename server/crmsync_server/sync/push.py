@@ -1,14 +1,16 @@
 """Pushing a claimed batch: without a call where none is needed, and never blindly twice."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from uuid import UUID
 
 from crmsync_server.crm.adapter import Adapter, Delivery
-from crmsync_server.crm.outcomes import Outcome, Skipped, SkipReason
+from crmsync_server.crm.outcomes import Outcome, Rejected, Skipped, SkipReason
 from crmsync_server.store.claimed import Claimed
 from crmsync_server.sync.calls import Calls
 from crmsync_server.sync.lane_config import LaneConfig
+from crmsync_server.sync.quota import urgently
 
 Judged = Sequence[tuple[Claimed, Outcome]]
 
@@ -45,34 +47,62 @@ class Batch:
         """Whether anything of it has priority HIGH."""
         return any(row.urgent for row in self.rows)
 
-    def deliveries(self, rows: Sequence[Claimed]) -> list[Delivery]:
-        """Return what the adapter is given of these rows."""
+    def delivery(self, row: Claimed) -> Delivery:
+        """Return what the adapter is given of a row; raises ValueError when it cannot be mapped."""
         mapping = self.by.config.mapping
-        plain = [_delivery(row) for row in rows]
-        return [mapping.apply(one) for one in plain] if mapping else plain
+        plain = _delivery(row)
+        return mapping.apply(plain) if mapping else plain
+
+    def given(self, row: Claimed) -> Delivery:
+        """Return what the adapter was given of a row; unmapped if that cannot be done any more."""
+        try:
+            return self.delivery(row)
+        except ValueError:
+            return _delivery(row)
 
 
 async def push(calls: Calls, batch: Batch) -> Judged:
     """Push what needs pushing; every row gets its outcome. Raises CredentialsRefusedError."""
-    known = [(row, _without_call(row, batch.by.adapter)) for row in batch.rows]
-    judged: list[tuple[Claimed, Outcome]] = [(row, out) for row, out in known if out is not None]
-    left = [row for row, outcome in known if outcome is None]
-    if left and batch.by.adapter.capabilities.read_back and any(row.unsure for row in left):
-        found = await _read_back(calls, batch, left)
-        judged += [(row, found[row.contact_id]) for row in left if row.contact_id in found]
-        left = [row for row in left if row.contact_id not in found]
-    if left:
-        outcomes = await calls.push(batch.by.adapter, batch.deliveries(left))
-        judged += zip(left, outcomes, strict=True)
+    judged: list[tuple[Claimed, Outcome]] = []
+    left: list[tuple[Claimed, Delivery]] = []
+    for row in batch.rows:
+        prepared = _without_call(row, batch.by.adapter) or _prepared(row, batch)
+        if isinstance(prepared, Delivery):
+            left.append((row, prepared))
+        else:
+            judged.append((row, prepared))
+    with urgently() if batch.urgent else nullcontext():
+        judged += await _call(calls, batch.by.adapter, left)
     return judged
 
 
-async def _read_back(calls: Calls, batch: Batch, rows: Sequence[Claimed]) -> dict[UUID, Outcome]:
+async def _call(calls: Calls, adapter: Adapter, left: Sequence[tuple[Claimed, Delivery]]) -> Judged:
+    judged: list[tuple[Claimed, Outcome]] = []
+    if adapter.capabilities.read_back and any(row.unsure for row, _ in left):
+        found = await _read_back(calls, adapter, [one for row, one in left if row.unsure])
+        judged += [(row, found[row.contact_id]) for row, _ in left if row.contact_id in found]
+        left = [(row, one) for row, one in left if row.contact_id not in found]
+    if left:
+        outcomes = await calls.push(adapter, [one for _, one in left])
+        judged += [(row, outcome) for (row, _), outcome in zip(left, outcomes, strict=True)]
+    return judged
+
+
+async def _read_back(
+    calls: Calls, adapter: Adapter, unsure: Sequence[Delivery]
+) -> dict[UUID, Outcome]:
     """Return what the CRM holds already of what an earlier attempt may have brought there."""
-    unsure = [row for row in rows if row.unsure]
-    held = await calls.read_back(batch.by.adapter, batch.deliveries(unsure))
+    held = await calls.read_back(adapter, unsure)
     found = zip(unsure, held, strict=True)
-    return {row.contact_id: one for row, one in found if one is not None}
+    return {delivery.contact_id: one for delivery, one in found if one is not None}
+
+
+def _prepared(row: Claimed, batch: Batch) -> Delivery | Rejected:
+    try:
+        return batch.delivery(row)
+    except ValueError as error:
+        # The contact's own fault: nobody else's delivery must suffer from it.
+        return Rejected("MAPPING_FAILED", str(error))
 
 
 def _without_call(row: Claimed, adapter: Adapter) -> Outcome | None:
