@@ -12,7 +12,7 @@ SELECT
     CASE WHEN g.version > 0 THEN g.update_time END AS update_time,
     coalesce(l.paused_until > now() OR l.probing, FALSE) AS paused,
     CASE WHEN l.paused_until < 'infinity' AND NOT l.probing THEN l.paused_until END AS resume_time,
-    l.pauser,
+    CASE l.paused_until WHEN 'infinity' THEN l.pauser END AS pauser,
     l.pause_code,
     l.pause_message,
     coalesce(l.pause_time, l.update_time) AS pause_time
