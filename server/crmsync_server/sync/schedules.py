@@ -66,7 +66,7 @@ class Schedules:
         if any(ran) and len(due) == _LOOK_AHEAD:
             return 0
         waits = (float(row.wait_seconds) for row in found if row.wait_seconds)
-        return min(self._poll_interval, *waits)
+        return min([self._poll_interval, *waits])
 
     async def _run(self, org_id: str, schedule_id: UUID) -> bool:
         """Run one schedule, whatever happens to the others; tell whether it moved on."""
