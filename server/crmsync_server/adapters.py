@@ -1,20 +1,35 @@
-"""The CRM accounts that the settings hold credentials for, and their adapters."""
+"""The adapters of all organizations: of their own connections, or of the settings' accounts."""
 
+import asyncio
+import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import httpx
+import sqlalchemy as sa
 from pydantic import SecretStr
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from crmsync_server.crm.adapter import Account, Adapter, Tools
+from crmsync_server.crm.adapter import Account, Adapter, Allowance, Standing, Tokens, Tools
+from crmsync_server.crm.names import check_names
 from crmsync_server.crm.registry import factory
+from crmsync_server.rpc.credentials import Stored
 from crmsync_server.rpc.crms import CrmTraits
 from crmsync_server.settings import Settings
+from crmsync_server.store import connection as connections
+from crmsync_server.store import vault as vaults
+from crmsync_server.store.connection_token import Bearer
 from crmsync_server.store.db import Database
+from crmsync_server.store.health import health_of
+from crmsync_server.sync.discretion import Discreet
 from crmsync_server.sync.quota import AccountQuota
-from crmsync_server.sync.tokens import AccountTokens
+from crmsync_server.sync.tokens import AccountTokens, TokenKeeper
 
-_NOBODY = ""  # the organization of an adapter that is only asked for its capabilities
+_NOBODY = ""  # the organization of an account that is the installation's
+_MAX_AGE = 5.0  # seconds after which a connection's version is looked at again
 _UNLIMITED = 10.0  # calls per second that a CRM without limits is reckoned with
 
 
@@ -57,6 +72,11 @@ def accounts(settings: Settings) -> Mapping[str, Account]:
     return found
 
 
+def public_urls(settings: Settings) -> Mapping[str, str]:
+    """Return where the API of a CRM begins for connections that do not say, by CRM id."""
+    return {"brevo": settings.brevo_base_url, "hubspot": settings.hubspot_base_url}
+
+
 def _mautic_secrets(settings: Settings) -> Mapping[str, str]:
     known = {
         "username": settings.mautic_username,
@@ -72,46 +92,100 @@ def _mautic_secrets(settings: Settings) -> Mapping[str, str]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """What adapters are built from.
+
+    public_urls: where the API of a CRM begins for everybody, by CRM id; not every CRM has such.
+    """
+
+    database: Database
+    client: httpx.AsyncClient
+    keeper: TokenKeeper
+    public_urls: Mapping[str, str]
+
+    @property
+    def clock(self) -> Callable[[], datetime]:
+        """Tell the time."""
+        return self.keeper.clock
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """An adapter, and when it was last known to be that of the connection as it is.
+
+    version: of the connection; 0 for an account of the settings, or none.
+    """
+
+    stored: Stored | None
+    connection_id: object
+    version: int
+    seen: float
+
+
 class Adapters:
-    """One adapter for each organization and CRM, built when it is first asked for."""
+    """One adapter for each organization and CRM, built anew when its connection has changed."""
 
     def __init__(
         self,
         accounts: Mapping[str, Account],
-        database: Database,
-        client: httpx.AsyncClient,
-        clock: Callable[[], datetime],
+        shop: Shop,
+        max_age: float = _MAX_AGE,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take the accounts by CRM id, and what adapters work with."""
+        """Take the settings' accounts by CRM id, for organizations without a connection.
+
+        max_age: seconds that a change may go unnoticed when nothing is heard of it.
+        """
         self._accounts = accounts
-        self._database = database
-        self._client = client
-        self._clock = clock
-        self._built: dict[tuple[str, str], Adapter] = {}
+        self._shop = shop
+        self._max_age = max_age
+        self._monotonic = monotonic
+        self._held: dict[tuple[str, str], _Held] = {}
+        self._changed: dict[tuple[str, str], float] = {}
+        self._all_changed = float("-inf")
+        self._building: dict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._quotas: dict[tuple[str, str], AccountQuota] = {}
 
-    def of(self, org_id: str, crm: str) -> Adapter | None:
-        """Return the adapter of an organization's account, None without credentials."""
-        account = self._accounts.get(crm)
-        if account is None:
-            return None
+    async def of(self, org_id: str, crm: str) -> Adapter | None:
+        """Return the adapter of an organization's account, None without credentials.
+
+        Raises:
+            VaultError, KeyFileError: its credentials cannot be decrypted.
+            ValueError: the adapter does not take what the connection tells it.
+        """
+        stored = await self.stored(org_id, crm)
+        return stored.adapter if stored else None
+
+    async def stored(self, org_id: str, crm: str) -> Stored | None:
+        """Return the same, with which credentials it works; raises as `of` does."""
         key = (org_id, crm)
-        if key not in self._built:
-            quota = AccountQuota(self._database, org_id, crm)
-            tools = Tools(self._client, self._clock, quota, AccountTokens(self._clock))
-            owned = Account(org_id, crm, account.base_url, account.secrets, account.options)
-            adapter = factory(crm)(owned, tools)
-            quota.limit(adapter.capabilities.limits)
-            self._built[key] = adapter
-        return self._built[key]
+        held = self._held.get(key)
+        if held is None or not self._is_fresh(key, held):
+            async with self._building[key]:
+                held = self._held.get(key)
+                if held is None or not self._is_fresh(key, held):
+                    self._held[key] = held = await self._looked_at(org_id, crm, held)
+        return held.stored
 
-    def idempotent(self, org_id: str, crm: str) -> bool:
+    def build(self, account: Account) -> Adapter:
+        """Return an adapter for credentials that nobody has stored; nothing is called.
+
+        Raises ValueError naming the secret or option that is missing, wrong or unknown.
+        """
+        tools = Tools(
+            self._shop.client, self._shop.clock, _Unlimited(), AccountTokens(self._shop.clock)
+        )
+        return self._built(account, tools)
+
+    async def idempotent(self, org_id: str, crm: str) -> bool:
         """Tell whether delivering twice is harmless; where nothing is delivered, it is."""
-        adapter = self.of(org_id, crm)
+        adapter = await self.of(org_id, crm)
         return adapter is None or adapter.capabilities.idempotent
 
-    def traits(self, crm: str) -> CrmTraits:
+    async def traits(self, org_id: str, crm: str) -> CrmTraits:
         """Return what callers are told of a CRM."""
-        adapter = self.of(_NOBODY, crm)
+        adapter = await self.of(org_id, crm)
         if adapter is None:
             return CrmTraits(enabled=False, requires_email=False, records_per_second=1.0)
         able = adapter.capabilities
@@ -121,3 +195,86 @@ class Adapters:
             requires_email=able.requires_email,
             records_per_second=min(rates, default=_UNLIMITED) * able.max_batch,
         )
+
+    def forget(self, org_id: str, crm: str) -> None:
+        """Look at a connection again before its adapter is handed out the next time."""
+        self._changed[org_id, crm] = self._monotonic()
+
+    def on_connection(self, hint: str | None) -> None:
+        """Forget what a hint names, `organization/crm`; None means everything."""
+        org_id, _, crm = (hint or "").rpartition("/")
+        if org_id:
+            self.forget(org_id, crm)
+        else:
+            self._all_changed = self._monotonic()
+
+    def _is_fresh(self, key: tuple[str, str], held: _Held) -> bool:
+        changed = max(self._changed.get(key, float("-inf")), self._all_changed)
+        return held.seen > changed and self._monotonic() - held.seen < self._max_age
+
+    async def _looked_at(self, org_id: str, crm: str, held: _Held | None) -> _Held:
+        # Before it is read: what changes meanwhile is looked at once more.
+        seen = self._monotonic()
+        async with self._shop.database.org(org_id) as connection:
+            row = await connections.find(connection, org_id, crm)
+            found = (row.id, row.version) if row else (None, 0)
+            if held is not None and found == (held.connection_id, held.version):
+                return _Held(held.stored, held.connection_id, held.version, seen)
+            sealed = await connections.secrets(connection, org_id, row.id) if row else {}
+        if row is None:
+            return _Held(self._of_settings(org_id, crm), None, 0, seen)
+        return _Held(self._of_connection(row, sealed), row.id, row.version, seen)
+
+    def _of_settings(self, org_id: str, crm: str) -> Stored | None:
+        account = self._accounts.get(crm)
+        if account is None:
+            return None
+        owned = Account(org_id, crm, account.base_url, account.secrets, account.options)
+        return Stored(self._owned(owned, AccountTokens(self._shop.clock)), None)
+
+    def _of_connection(self, row: sa.Row[Any], sealed: Mapping[str, bytes]) -> Stored:
+        owner = vaults.Account(row.org_id, row.id)
+        secrets = self._shop.keeper.vault.open_all(owner, row.key_id, sealed)
+        account = Account(row.org_id, row.crm, row.base_url, secrets, row.options)
+        tokens = self._shop.keeper.of(Bearer(row.org_id, row.id, row.credentials_version))
+        return Stored(self._owned(account, tokens), row.credentials_version)
+
+    def _owned(self, account: Account, tokens: Tokens) -> Adapter:
+        key = (account.org_id, account.crm)
+        if key not in self._quotas:
+            self._quotas[key] = AccountQuota(self._shop.database, *key)
+        quota = self._quotas[key]
+        adapter = self._built(account, Tools(self._shop.client, self._shop.clock, quota, tokens))
+        quota.limit(adapter.capabilities.limits)
+        return adapter
+
+    def _built(self, account: Account, tools: Tools) -> Adapter:
+        base_url = account.base_url or self._shop.public_urls.get(account.crm, "")
+        if not base_url:
+            msg = f"the URL of the {account.crm} connection is missing"
+            raise ValueError(msg)
+        check_names(account)
+        whole = Account(account.org_id, account.crm, base_url, account.secrets, account.options)
+        return Discreet(factory(account.crm)(whole, tools), account.secrets.values())
+
+
+async def keep_health(
+    connection: AsyncConnection, org_id: str, crm: str, standing: Standing
+) -> None:
+    """Write down how an organization's connection was found; nothing without one."""
+    health = health_of(valid=standing.valid, reachable=standing.reachable)
+    found = connections.Found(health, standing.message, standing.account_id)
+    await connections.record_health(connection, org_id, crm, found)
+
+
+class _Unlimited:
+    """The quota of a few calls that only ask whether credentials are good."""
+
+    async def take(self, bucket: str, calls: int = 1) -> None:
+        """Allow them."""
+
+    def learn(self, told: Allowance) -> None:
+        """Learn nothing: the account may be anybody's."""
+
+    def refused(self, bucket: str, until: datetime) -> None:
+        """Give way to nobody; there is no second call."""

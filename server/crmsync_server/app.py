@@ -14,12 +14,13 @@ import structlog
 
 from crmsync.v1 import (
     admin_service_pb2_grpc,
+    connection_service_pb2_grpc,
     contact_service_pb2_grpc,
     session_service_pb2,
     session_service_pb2_grpc,
     sync_service_pb2_grpc,
 )
-from crmsync_server.adapters import Adapters, accounts
+from crmsync_server.adapters import Adapters, Shop, accounts, keep_health, public_urls
 from crmsync_server.crm.adapter import Capabilities
 from crmsync_server.crm.registry import known
 from crmsync_server.crm.transport import GuardedTransport
@@ -27,6 +28,7 @@ from crmsync_server.errors import CrmDisabledError
 from crmsync_server.postgres import postgres
 from crmsync_server.rpc.admin import AdminService, Crew
 from crmsync_server.rpc.auth import Authenticator
+from crmsync_server.rpc.connection import ConnectionService
 from crmsync_server.rpc.contact import ContactService
 from crmsync_server.rpc.crm_config import Defaults
 from crmsync_server.rpc.crms import Crms
@@ -39,9 +41,12 @@ from crmsync_server.rpc.sync_messages import watched
 from crmsync_server.rpc.tokens import Claims, OpenAuthenticator, TokenAuthenticator
 from crmsync_server.settings import Settings
 from crmsync_server.store.db import Database, Pool
+from crmsync_server.store.keys import GivenKeys, KeyFile
+from crmsync_server.store.keys import Keys as EncryptionKeys
 from crmsync_server.store.listen import Listener
 from crmsync_server.store.migrations import migrate
-from crmsync_server.store.notify import CONFIG, SESSION, WORK, Notifier
+from crmsync_server.store.notify import CONFIG, CONNECTION, SESSION, WORK, Notifier
+from crmsync_server.store.vault import Vault
 from crmsync_server.sync.configs import Configs
 from crmsync_server.sync.engine import Engine
 from crmsync_server.sync.events import EventHub
@@ -52,12 +57,15 @@ from crmsync_server.sync.progress import ProgressHub
 from crmsync_server.sync.pulse import Pulse
 from crmsync_server.sync.push import Deliverer
 from crmsync_server.sync.rescue import Rescue
+from crmsync_server.sync.rotation import Rotation
 from crmsync_server.sync.schedules import Schedules
+from crmsync_server.sync.tokens import TokenKeeper
 from crmsync_server.sync.verdict import RetryPolicy
 
 _log = structlog.get_logger()
 
 _CONNECTIONS = 100
+_LAST_RENEWALS = 5.0  # seconds for tokens that are being renewed when the server stops
 
 Hub = ProgressHub[session_service_pb2.WatchSessionResponse]
 
@@ -126,6 +134,14 @@ def _keys(settings: Settings) -> list[Keys]:
     return keys
 
 
+def _encryption_keys(settings: Settings) -> EncryptionKeys:
+    if settings.encryption_keys is not None:
+        return GivenKeys(settings.encryption_keys.get_secret_value())
+    file = KeyFile(settings.data_dir)
+    file.check()  # a file that cannot be used is said now, and not when it is needed
+    return file
+
+
 def _pool(settings: Settings) -> Pool:
     return Pool(
         size=settings.database_pool_size,
@@ -154,7 +170,10 @@ class _House:
     def __init__(self, settings: Settings, database: Database, client: httpx.AsyncClient) -> None:
         self._settings = settings
         self._database = database
-        self._adapters = Adapters(accounts(settings), database, client, _now)
+        self._vault = Vault(_encryption_keys(settings))
+        self._tokens = TokenKeeper(database, self._vault, _now)
+        shop = Shop(database, client, self._tokens, public_urls(settings))
+        self._adapters = Adapters(accounts(settings), shop)
         self._hub: Hub = ProgressHub(database, watched)
         self._notifier = Notifier(database)
         self._events = EventHub(database, sync_event)
@@ -176,6 +195,8 @@ class _House:
         listener.subscribe(WORK, self._events.on_hint)
         listener.subscribe(CONFIG, self._configs.on_config)
         listener.subscribe(CONFIG, self._engine.on_work)
+        listener.subscribe(CONNECTION, self._adapters.on_connection)
+        listener.subscribe(CONNECTION, self._engine.on_work)
         await listener.start()
         stack.push_async_callback(listener.stop)
         await self._notifier.start()
@@ -184,7 +205,8 @@ class _House:
         # Before the first delivery: a partition that appears while its rows are being written
         # makes that writing fail.
         await janitor.turn()
-        for duty in (janitor, self._rescue(), self._schedules):
+        rotation = Rotation(self._database, self._vault)
+        for duty in (janitor, self._rescue(), self._schedules, rotation):
             duty.start()
             stack.push_async_callback(duty.stop)
         self._hub.start()
@@ -193,13 +215,17 @@ class _House:
 
     def server(self, authenticator: Authenticator) -> Server:
         """Build the gRPC server with every service."""
-        crms = Crms({crm: self._adapters.traits(crm) for crm in sorted(known())})
+        crms = Crms(known(), self._adapters.traits)
         contacts = ContactService(self._database)
         syncs = SyncService(self._database, crms, _now, self._hints.queued, self._events.watch)
         sessions = SessionService(self._database, self._hub.watch, _now, self._hints.sessions)
         registrations: dict[str, Registration] = {
             "crmsync.v1.AdminService": partial(
                 admin_service_pb2_grpc.add_AdminServiceServicer_to_server, self._admins(crms)
+            ),
+            "crmsync.v1.ConnectionService": partial(
+                connection_service_pb2_grpc.add_ConnectionServiceServicer_to_server,
+                self._connections(crms),
             ),
             "crmsync.v1.ContactService": partial(
                 contact_service_pb2_grpc.add_ContactServiceServicer_to_server, contacts
@@ -226,8 +252,23 @@ class _House:
         defaults = Defaults(settings.engine_max_retries, settings.engine_poll_interval)
         return AdminService(self._database, crms, crew, defaults, _now)
 
+    def _connections(self, crms: Crms) -> ConnectionService:
+        return ConnectionService(
+            self._database,
+            self._vault,
+            self._adapters,
+            crms,
+            self._settings.allowed_networks,
+            on_changed=self._on_connection,
+            on_queued=self._hints.queued,
+        )
+
+    def _on_connection(self, org_id: str, crm: str) -> None:
+        self._adapters.forget(org_id, crm)
+        self._notifier.hint(CONNECTION, f"{org_id}/{crm}")
+
     async def _able(self, org_id: str, crm: str) -> Capabilities | None:
-        adapter = self._adapters.of(org_id, crm)
+        adapter = await self._adapters.of(org_id, crm)
         return None if adapter is None else adapter.capabilities
 
     async def _requires_email(self, org_id: str, crm: str) -> bool:
@@ -248,6 +289,7 @@ class _House:
         await asyncio.gather(
             server.drain(grace), self._hub.stop(), self._events.stop(), self._engine.stop(grace)
         )
+        await self._tokens.close(_LAST_RENEWALS)
 
     def _on_work(self, hint: str | None) -> None:
         self._engine.on_work(hint)
@@ -264,22 +306,22 @@ class _House:
             clock=_now,
             owner=f"{socket.gethostname()}:{os.getpid()}",
             lease=self._settings.engine_lease,
+            health=keep_health,
         )
         poll_interval = self._settings.engine_poll_interval.total_seconds()
         return Engine(self._database, self._deliverer, bench, poll_interval)
 
     async def _deliverer(self, org_id: str, crm: str) -> Deliverer | None:
-        adapter = self._adapters.of(org_id, crm)
+        adapter = await self._adapters.of(org_id, crm)
         if adapter is None:
             return None
         return Deliverer(adapter, await self._configs.of(org_id, crm))
 
-    async def _idempotent(self, org_id: str, crm: str) -> bool:
-        return self._adapters.idempotent(org_id, crm)
-
     def _rescue(self) -> Rescue:
         interval = self._settings.engine_rescue_interval
-        return Rescue(self._database, self._hints, self._policy, interval, _now, self._idempotent)
+        return Rescue(
+            self._database, self._hints, self._policy, interval, _now, self._adapters.idempotent
+        )
 
     def _janitor(self) -> Janitor:
         return Janitor(

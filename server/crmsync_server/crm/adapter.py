@@ -83,12 +83,14 @@ class Standing:
     """What a check of the credentials found; nothing was written to find it.
 
     reachable: False when the CRM gave no answer, so that valid tells nothing.
+    code: why the account does not do, where that is not its credentials (`API_DISABLED`).
     """
 
     valid: bool
     message: str
     account_id: str = ""
     reachable: bool = True
+    code: str = ""
 
 
 class CredentialsRefusedError(Exception):

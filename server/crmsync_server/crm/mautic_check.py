@@ -51,11 +51,12 @@ def _without(found: Reply | Fault) -> Standing:
     if not isinstance(found, Reply):
         # Asking for a token may already have told.
         answered = isinstance(found, Postponed) and found.code in MISCONFIGURED
-        return Standing(valid=False, message=found.message, reachable=answered)
+        code = found.code if isinstance(found, Postponed) and answered else ""
+        return Standing(valid=False, message=found.message, reachable=answered, code=code)
     if is_refusal(found):
         return Standing(valid=False, message=str(refused(found)))
     if what := misconfigured(found):
-        return Standing(valid=False, message=what[1])
+        return Standing(valid=False, message=what[1], code=what[0])
     message = brief(f"Mautic answered {found.status}: {words(found)}")
     # A page with status 200 is a proxy's: Mautic itself was not reached.
     silent = gave_no_answer(found) or found.status == HTTPStatus.OK

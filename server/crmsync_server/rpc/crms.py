@@ -1,14 +1,15 @@
 """The CRMs as the doors know them: which there are, which are usable, and what they ask for."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from crmsync_server.errors import CrmDisabledError, UnknownCrmError
+from crmsync_server.rpc.auth import current_caller
 
 
 @dataclass(frozen=True, slots=True)
 class CrmTraits:
-    """One CRM.
+    """One CRM, as one organization can use it.
 
     enabled: whether there are credentials for it.
     requires_email: whether a contact without an email cannot be delivered to it.
@@ -22,26 +23,28 @@ class CrmTraits:
 
 
 class Crms:
-    """Every CRM that this server knows."""
+    """Every CRM that this server knows, seen by the organization whose call is served."""
 
-    def __init__(self, traits: Mapping[str, CrmTraits]) -> None:
-        """Know these, by id."""
-        self._traits = dict(sorted(traits.items()))
+    def __init__(
+        self, known: Iterable[str], look: Callable[[str, str], Awaitable[CrmTraits]]
+    ) -> None:
+        """Know these ids; look tells the traits of (org_id, crm)."""
+        self.known = tuple(sorted(known))
+        self._look = look
 
-    @property
-    def known(self) -> tuple[str, ...]:
-        """Return the ids of all, in order."""
-        return tuple(self._traits)
-
-    def find(self, crm: str) -> CrmTraits:
-        """Return a CRM's traits; raises UnknownCrmError."""
-        if crm not in self._traits:
+    def find(self, crm: str) -> None:
+        """Refuse a CRM that is not known; raises UnknownCrmError."""
+        if crm not in self.known:
             raise UnknownCrmError(crm, self.known)
-        return self._traits[crm]
 
-    def usable(self, crm: str) -> CrmTraits:
+    async def traits(self, crm: str) -> CrmTraits:
+        """Return a CRM's traits; raises UnknownCrmError."""
+        self.find(crm)
+        return await self._look(current_caller().org_id, crm)
+
+    async def usable(self, crm: str) -> CrmTraits:
         """Return a CRM's traits; raises UnknownCrmError or CrmDisabledError."""
-        traits = self.find(crm)
+        traits = await self.traits(crm)
         if not traits.enabled:
             raise CrmDisabledError(crm)
         return traits

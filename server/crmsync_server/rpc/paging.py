@@ -15,8 +15,10 @@ from typing import TypeVar
 from google.protobuf.message import Message
 
 from crmsync.v1.admin_service_pb2 import ListSchedulesRequest
+from crmsync.v1.connection_service_pb2 import ListConnectionsRequest
 from crmsync.v1.contact_service_pb2 import ListContactsRequest
 from crmsync.v1.session_service_pb2 import ListSessionsRequest
+from crmsync.v1.sync_service_pb2 import ListAttemptsRequest
 from crmsync_server.errors import InvalidPageTokenError
 from crmsync_server.rpc.auth import current_caller
 
@@ -27,7 +29,13 @@ _MOST_FRAMING = 5  # bytes around a message of that length in a repeated field
 _DIGEST_BYTES = 12
 _SEPARATOR = "\0"  # no sort value holds one: Postgres keeps none in a text
 
-PagedRequest = ListContactsRequest | ListSchedulesRequest | ListSessionsRequest
+PagedRequest = (
+    ListAttemptsRequest
+    | ListConnectionsRequest
+    | ListContactsRequest
+    | ListSchedulesRequest
+    | ListSessionsRequest
+)
 Row = TypeVar("Row", bound=Message)
 
 

@@ -1,7 +1,7 @@
 """SyncService: queue contacts for CRMs, and tell how they stand."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +16,7 @@ from crmsync.v1 import contact_sync_pb2, session_pb2, sync_service_pb2_grpc
 from crmsync.v1 import sync_service_pb2 as pb
 from crmsync.v1.queue_filter_pb2 import QueueFilter
 from crmsync_server.errors import ContactNotFoundError, EmailRequiredError
-from crmsync_server.rpc import events
+from crmsync_server.rpc import attempts, events
 from crmsync_server.rpc import sync_messages as messages
 from crmsync_server.rpc.auth import current_caller
 from crmsync_server.rpc.context import Context
@@ -24,8 +24,11 @@ from crmsync_server.rpc.convert import timestamp
 from crmsync_server.rpc.crms import Crms, CrmTraits
 from crmsync_server.rpc.estimate import Estimate
 from crmsync_server.rpc.once import once
+from crmsync_server.rpc.sync_failures import SyncFailures
 from crmsync_server.store import queue, session, standing, stats
 from crmsync_server.store.db import Database
+from crmsync_server.store.filter import compile_filter
+from crmsync_server.store.filter_fields import contact_fields
 from crmsync_server.store.ids import new_id
 from crmsync_server.store.states import SessionKind, SyncStatus
 
@@ -38,6 +41,7 @@ class SyncService(sync_service_pb2_grpc.SyncServiceServicer):
 
     on_queued: told of (org_id, crm) after each commit that queued something.
     watch: where WatchEvents has its events from.
+    failures: what retries and cancels.
     """
 
     database: Database
@@ -45,13 +49,14 @@ class SyncService(sync_service_pb2_grpc.SyncServiceServicer):
     clock: Callable[[], datetime]
     on_queued: Callable[[str, str], None]
     watch: events.Watch
+    failures: SyncFailures
 
     @override
     async def QueueContact(
         self, request: pb.QueueContactRequest, context: Context
     ) -> pb.QueueContactResponse:
         """Queue one contact; see the contract."""
-        caller, traits = current_caller(), self.crms.usable(request.crm)
+        caller, traits = current_caller(), await self.crms.usable(request.crm)
         contact_id, session_id = UUID(request.contact_id), new_id()
 
         async def work(connection: AsyncConnection) -> pb.QueueContactResponse:
@@ -78,7 +83,7 @@ class SyncService(sync_service_pb2_grpc.SyncServiceServicer):
         self, request: pb.BulkQueueContactsRequest, context: Context
     ) -> pb.BulkQueueContactsResponse:
         """Queue up to 10,000 contacts, each with its own answer; see the contract."""
-        caller, traits = current_caller(), self.crms.usable(request.crm)
+        caller, traits = current_caller(), await self.crms.usable(request.crm)
         session_id = new_id()
 
         async def work(connection: AsyncConnection) -> pb.BulkQueueContactsResponse:
@@ -103,7 +108,7 @@ class SyncService(sync_service_pb2_grpc.SyncServiceServicer):
         self, request: pb.QueueAllContactsRequest, context: Context
     ) -> pb.QueueAllContactsResponse:
         """Queue every contact that passes the filter, in one statement; see the contract."""
-        caller, traits = current_caller(), self.crms.usable(request.crm)
+        caller, traits = current_caller(), await self.crms.usable(request.crm)
         session_id = new_id()
 
         async def work(connection: AsyncConnection) -> pb.QueueAllContactsResponse:
@@ -131,9 +136,10 @@ class SyncService(sync_service_pb2_grpc.SyncServiceServicer):
         caller, contact_id = current_caller(), UUID(request.contact_id)
         async with self.database.org(caller.org_id) as connection:
             rows = await standing.list(connection, caller.org_id, contact_id)
-            estimates = await self._estimates(connection, caller.org_id, rows)
+            backlogs = await self._backlogs(connection, caller.org_id, rows)
         if not rows:
             raise ContactNotFoundError(request.contact_id)
+        estimates = await self._estimates(rows, backlogs)
         known = {crm: messages.never_synced(contact_id, crm) for crm in self.crms.known}
         found = {
             row.crm: messages.contact_sync(row, estimates.get(row.crm))
@@ -157,6 +163,15 @@ class SyncService(sync_service_pb2_grpc.SyncServiceServicer):
         return pb.GetSyncStatsResponse(stats=messages.stats(request.crm, counts, recent))
 
     @override
+    async def ListAttempts(
+        self, request: pb.ListAttemptsRequest, context: Context
+    ) -> pb.ListAttemptsResponse:
+        """Tell the whole story of one contact; see the contract."""
+        if request.crm:
+            self.crms.find(request.crm)
+        return await attempts.page(self.database, self.crms, self.clock, request)
+
+    @override
     async def WatchEvents(
         self, request: pb.WatchEventsRequest, context: Context
     ) -> AsyncIterator[pb.WatchEventsResponse]:
@@ -167,22 +182,56 @@ class SyncService(sync_service_pb2_grpc.SyncServiceServicer):
             async for message in told:
                 yield message
 
+    @override
+    async def ListSyncFailures(
+        self, request: pb.ListSyncFailuresRequest, context: Context
+    ) -> pb.ListSyncFailuresResponse:
+        """List the contacts that failed at one CRM; see the contract."""
+        return await self.failures.list(request)
+
+    @override
+    async def RetryContact(
+        self, request: pb.RetryContactRequest, context: Context
+    ) -> pb.RetryContactResponse:
+        """Queue one failed contact again; see the contract."""
+        return await self.failures.retry(request)
+
+    @override
+    async def RetryAllFailures(
+        self, request: pb.RetryAllFailuresRequest, context: Context
+    ) -> pb.RetryAllFailuresResponse:
+        """Queue every failed contact of one CRM again; see the contract."""
+        return await self.failures.retry_all(request)
+
+    @override
+    async def CancelContact(
+        self, request: pb.CancelContactRequest, context: Context
+    ) -> pb.CancelContactResponse:
+        """Take one contact out of the queue of one CRM; see the contract."""
+        return await self.failures.cancel(request)
+
     async def _estimate(
         self, connection: AsyncConnection, org_id: str, crm: str, traits: CrmTraits
     ) -> Estimate:
         backlogs = await stats.backlogs(connection, org_id, [crm])
         return Estimate(backlogs[crm], traits, self.clock)
 
-    async def _estimates(
+    async def _backlogs(
         self, connection: AsyncConnection, org_id: str, rows: Sequence[sa.Row[Any]]
+    ) -> Mapping[str, sa.Row[Any]]:
+        """Look at the lanes that a contact waits in; most are at rest and cost no look."""
+        waiting = [row.crm for row in rows if row.sync_status == SyncStatus.QUEUED]
+        crms = [crm for crm in waiting if crm in self.crms.known]
+        return await stats.backlogs(connection, org_id, crms) if crms else {}
+
+    async def _estimates(
+        self, rows: Sequence[sa.Row[Any]], backlogs: Mapping[str, sa.Row[Any]]
     ) -> dict[str, datetime]:
-        """Estimate for what is queued; most contacts are at rest and cost no look at the lanes."""
-        queued = {row.crm: row for row in rows if row.sync_status == SyncStatus.QUEUED}
-        crms = [crm for crm in queued if crm in self.crms.known]
+        """Estimate for what waits; outside any transaction, for it may need one of its own."""
+        queued = {row.crm: row for row in rows}
         found = {}
-        backlogs = await stats.backlogs(connection, org_id, crms) if crms else {}
         for crm, backlog in backlogs.items():
-            estimate = Estimate(backlog, self.crms.find(crm), self.clock)
+            estimate = Estimate(backlog, await self.crms.traits(crm), self.clock)
             later = queued[crm].next_retry_time or estimate.last()
             found[crm] = max(later, estimate.first())
         return found
@@ -243,6 +292,7 @@ def _selection(chosen: QueueFilter, traits: CrmTraits) -> queue.Selection:
         has_email=chosen.has_email if chosen.HasField("has_email") else None,
         not_already_synced=chosen.not_already_synced,
         domain_id=UUID(chosen.domain_id) if chosen.domain_id else None,
+        condition=compile_filter(chosen.filter, contact_fields(), "filter.filter"),
     )
 
 

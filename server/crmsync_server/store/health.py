@@ -10,3 +10,10 @@ class ConnectionHealth(StrEnum):
     HEALTHY = "HEALTHY"
     UNHEALTHY = "UNHEALTHY"
     UNREACHABLE = "UNREACHABLE"
+
+
+def health_of(*, valid: bool, reachable: bool) -> ConnectionHealth:
+    """Return the health that a check found."""
+    if valid:
+        return ConnectionHealth.HEALTHY
+    return ConnectionHealth.UNHEALTHY if reachable else ConnectionHealth.UNREACHABLE

@@ -19,8 +19,9 @@ from crmsync_server.store.statements import statement
 WORK = "crmsync_work"
 SESSION = "crmsync_session"
 CONFIG = "crmsync_config"
+CONNECTION = "crmsync_connection"
 
-CHANNELS = (WORK, SESSION, CONFIG)
+CHANNELS = (WORK, SESSION, CONFIG, CONNECTION)
 
 _INTERVAL = 0.2  # seconds between two notifications on a channel
 _PAYLOAD_BYTES = 7999  # Postgres takes less than 8000

@@ -18,8 +18,8 @@ _FORMAT = "crmsync/1"
 _FINGERPRINTING = b"crmsync fingerprint"
 
 
-class VaultError(Exception):
-    """What is stored encrypted cannot be read."""
+class VaultError(ValueError):
+    """What is stored encrypted cannot be read; the text is fit for anybody to read."""
 
 
 class UnknownKeyError(VaultError):

@@ -1,0 +1,90 @@
+"""Which secrets and options each adapter takes: a misspelt one is refused, not ignored.
+
+An adapter that is not named here, for it comes from another package, judges for itself.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from crmsync_server.crm.adapter import Account
+
+
+@dataclass(frozen=True, slots=True)
+class Takes:
+    """The names of the secrets and of the options that an adapter knows."""
+
+    secrets: frozenset[str]
+    options: frozenset[str]
+
+
+TAKES: Mapping[str, Takes] = {
+    "brevo": Takes(
+        frozenset({"api_key"}),
+        frozenset(
+            {
+                "contacts_calls",
+                "contacts_hourly_calls",
+                "import_threshold",
+                "list_id",
+                "notify_url",
+                "other_calls",
+                "timeout_seconds",
+            }
+        ),
+    ),
+    "hubspot": Takes(
+        frozenset({"token"}),
+        frozenset({"burst_calls", "daily_calls", "look_up", "portal_id", "timeout_seconds"}),
+    ),
+    "mautic": Takes(
+        frozenset({"client_id", "client_secret", "password", "refresh_token", "username"}),
+        frozenset({"batch_size", "hourly_calls", "timeout_seconds"}),
+    ),
+    "n8n": Takes(
+        frozenset(
+            {
+                "header_name",
+                "header_value",
+                "jwt_secret",
+                "password",
+                "signing_secret",
+                "token",
+                "username",
+            }
+        ),
+        frozenset(
+            {
+                "auth",
+                "batch_size",
+                "calls_per_second",
+                "concurrency",
+                "health_path",
+                "receiver_deduplicates",
+                "response",
+                "test_prefix",
+                "timeout_seconds",
+            }
+        ),
+    ),
+}
+
+
+def check_names(account: Account) -> None:
+    """Refuse a secret or an option that the account's adapter does not take.
+
+    Raises ValueError naming it and those that there are.
+    """
+    takes = TAKES.get(account.crm)
+    if takes is not None:
+        _check("secret", account, account.secrets, takes.secrets)
+        _check("option", account, account.options, takes.options)
+
+
+def _check(what: str, account: Account, given: Collection[str], known: Collection[str]) -> None:
+    for name in sorted(given):
+        if name not in known:
+            msg = (
+                f"the {what} {name!r} is none that the {account.crm} connection takes; "
+                f"it takes {', '.join(sorted(known))}"
+            )
+            raise ValueError(msg)
