@@ -16,6 +16,7 @@ from crmsync_server.store.filter_terms import Clause
 from crmsync_server.store.narrowed import narrowed
 from crmsync_server.store.queue import Order, slot
 from crmsync_server.store.statements import statement
+from crmsync_server.store.states import SyncStatus
 from crmsync_server.store.tables import schema
 
 # A failed attempt is the last change of its standing.
@@ -44,6 +45,13 @@ class Retry:
     requires_email: bool = False
     condition: Clause | None = None
     waits: Sequence[timedelta] | None = None
+
+
+def has_failed(row: sa.Row[Any]) -> bool:
+    """Return whether a row of contact_syncs is a failure."""
+    if row.sync_status == SyncStatus.QUEUED:
+        return bool(row.error_code == "CREDENTIALS_REFUSED")
+    return bool(row.sync_status == SyncStatus.ERROR)
 
 
 def condition(filter_text: str, max_retries: int) -> Clause | None:

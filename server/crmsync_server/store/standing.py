@@ -28,6 +28,14 @@ async def get(connection: AsyncConnection, org_id: str, contact_id: UUID, crm: s
     return (await connection.execute(statement("standing/get"), parameters)).one()
 
 
+async def find(
+    connection: AsyncConnection, org_id: str, contact_id: UUID, crm: str
+) -> sa.Row[Any] | None:
+    """Return how a contact stands at a CRM; None when it was never selected for it."""
+    parameters = {"org_id": org_id, "contact_id": contact_id, "crm": crm}
+    return (await connection.execute(statement("standing/get"), parameters)).one_or_none()
+
+
 async def cancel(
     connection: AsyncConnection, org_id: str, contact_id: UUID, crm: str
 ) -> Sequence[UUID] | None:
