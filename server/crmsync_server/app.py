@@ -37,6 +37,7 @@ from crmsync_server.rpc.keys import Keys, SharedSecret, from_file, from_url
 from crmsync_server.rpc.server import Door, Registration, Server, build_server
 from crmsync_server.rpc.session import SessionService
 from crmsync_server.rpc.sync import SyncService
+from crmsync_server.rpc.sync_failures import Retries, SyncFailures
 from crmsync_server.rpc.sync_messages import watched
 from crmsync_server.rpc.tokens import Claims, OpenAuthenticator, TokenAuthenticator
 from crmsync_server.settings import Settings
@@ -217,7 +218,14 @@ class _House:
         """Build the gRPC server with every service."""
         crms = Crms(known(), self._adapters.traits)
         contacts = ContactService(self._database)
-        syncs = SyncService(self._database, crms, _now, self._hints.queued, self._events.watch)
+        syncs = SyncService(
+            self._database,
+            crms,
+            _now,
+            self._hints.queued,
+            self._events.watch,
+            self._failures(crms),
+        )
         sessions = SessionService(self._database, self._hub.watch, _now, self._hints.sessions)
         registrations: dict[str, Registration] = {
             "crmsync.v1.AdminService": partial(
@@ -251,6 +259,11 @@ class _House:
         settings = self._settings
         defaults = Defaults(settings.engine_max_retries, settings.engine_poll_interval)
         return AdminService(self._database, crms, crew, defaults, _now)
+
+    def _failures(self, crms: Crms) -> SyncFailures:
+        retries = Retries(self._policy.max_retries, self._policy.wait)
+        hints = self._hints
+        return SyncFailures(self._database, crms, _now, retries, hints.queued, hints.sessions)
 
     def _connections(self, crms: Crms) -> ConnectionService:
         return ConnectionService(

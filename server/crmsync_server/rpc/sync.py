@@ -1,6 +1,5 @@
 """SyncService: queue contacts for CRMs, and tell how they stand."""
 
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -12,13 +11,14 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 from typing_extensions import override
 
-from crmsync.v1 import contact_sync_pb2, session_pb2, sync_service_pb2_grpc
+from crmsync.v1 import contact_sync_pb2, sync_service_pb2_grpc
 from crmsync.v1 import sync_service_pb2 as pb
 from crmsync.v1.queue_filter_pb2 import QueueFilter
 from crmsync_server.errors import ContactNotFoundError, EmailRequiredError
 from crmsync_server.rpc import attempts, events
 from crmsync_server.rpc import sync_messages as messages
 from crmsync_server.rpc.auth import current_caller
+from crmsync_server.rpc.bulk_answer import bulk_answer
 from crmsync_server.rpc.context import Context
 from crmsync_server.rpc.convert import timestamp
 from crmsync_server.rpc.crms import Crms, CrmTraits
@@ -235,44 +235,6 @@ class SyncService(sync_service_pb2_grpc.SyncServiceServicer):
             later = queued[crm].next_retry_time or estimate.last()
             found[crm] = max(later, estimate.first())
         return found
-
-
-def bulk_answer(
-    request: pb.BulkQueueContactsRequest,
-    queued: set[UUID],
-    without_email: set[UUID],
-    opened: session_pb2.Session,
-) -> pb.BulkQueueContactsResponse:
-    """Answer each id of the request, in its order; a repeated id is answered as such."""
-    seen: set[UUID] = set()
-    results = []
-    for given in request.contact_ids:
-        contact_id = UUID(given)
-        outcome, reason, message = _bulk_outcome(contact_id, seen, queued, without_email)
-        seen.add(contact_id)
-        results.append(
-            pb.BulkQueueResult(contact_id=given, outcome=outcome, reason=reason, message=message)
-        )
-    counted = Counter(result.outcome for result in results)
-    return pb.BulkQueueContactsResponse(
-        session=opened,
-        queued=counted[pb.BULK_QUEUE_OUTCOME_QUEUED],
-        skipped=counted[pb.BULK_QUEUE_OUTCOME_SKIPPED],
-        errors=counted[pb.BULK_QUEUE_OUTCOME_ERROR],
-        results=results,
-    )
-
-
-def _bulk_outcome(
-    contact_id: UUID, seen: set[UUID], queued: set[UUID], without_email: set[UUID]
-) -> tuple[pb.BulkQueueOutcome.ValueType, str, str]:
-    if contact_id in seen:
-        return pb.BULK_QUEUE_OUTCOME_SKIPPED, "DUPLICATE", "The id was given before."
-    if contact_id in queued:
-        return pb.BULK_QUEUE_OUTCOME_QUEUED, "", ""
-    if contact_id in without_email:
-        return pb.BULK_QUEUE_OUTCOME_SKIPPED, "NO_EMAIL", "The CRM needs an email address."
-    return pb.BULK_QUEUE_OUTCOME_ERROR, "CONTACT_NOT_FOUND", "There is no such contact."
 
 
 def _order(request: _QueueRequest, session_id: UUID, kind: SessionKind) -> queue.Order:
