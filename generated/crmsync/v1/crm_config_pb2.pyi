@@ -75,8 +75,8 @@ class CrmConfig(_message.Message):
     crm: _builtins.str
     """The CRM's id, such as `hubspot`. Names the configuration; never changes."""
     enabled: _builtins.bool
-    """Whether work for this CRM is accepted and delivered. Switched off, queueing is FAILED_PRECONDITION (CRM_DISABLED),
-    what is queued keeps waiting, and schedules open no session. Default true for a CRM that is configured.
+    """Whether work for this CRM is accepted and delivered, once it is configured. Switched off, queueing is
+    FAILED_PRECONDITION (CRM_DISABLED), what is queued keeps waiting, and schedules open no session. Default true.
     """
     configured: _builtins.bool
     """Whether there are credentials: a connection, or the server's settings. Output only."""
@@ -85,7 +85,9 @@ class CrmConfig(_message.Message):
     CRM's default.
     """
     concurrency: _builtins.int
-    """How many calls may be under way at once, over all servers: 1 to 64. 0 on writing: the CRM's default."""
+    """How many calls one server may have under way at once: 1 to what the CRM allows; more is INVALID_ARGUMENT. 0 on
+    writing: the CRM's default.
+    """
     max_retries: _builtins.int
     """How often a failed delivery is tried again before it is an error: 0 to 100. Unset on writing: the server's default."""
     max_batch_size: _builtins.int
@@ -107,7 +109,7 @@ class CrmConfig(_message.Message):
     @_builtins.property
     def custom_properties(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The custom properties that are pushed, by the CRM's own names; at most 100, each of 1 to 100 characters and given
-        once. Empty means all that the CRM has a property for.
+        once. Empty means all that the CRM has a property for. What a mapping rule writes is pushed besides.
         """
 
     @_builtins.property
@@ -255,7 +257,9 @@ Global___FieldMapping: _TypeAlias = FieldMapping  # noqa: Y015
 
 @_typing.final
 class MappingRule(_message.Message):
-    """Where one field at the CRM gets its value from. Source, then default_value, then transforms, in their order."""
+    """Where one field at the CRM gets its value from. Source, then default_value, then transforms, in their order. Rules
+    read the contact, and never what another rule made of it.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -266,18 +270,19 @@ class MappingRule(_message.Message):
     TRANSFORMS_FIELD_NUMBER: _builtins.int
     WRITE_EMPTY_FIELD_NUMBER: _builtins.int
     target: _builtins.str
-    """What is written: `email`, `first_name`, `last_name`, `phone` or `company` for what the CRM calls so under a name of
-    its own, or else the CRM's own name of a property; 1 to 100 characters. Given twice is INVALID_ARGUMENT.
+    """What is written: `email`, `first_name`, `last_name`, `phone`, `company` or `tags` (parted at each `;`) for what the
+    CRM calls so under a name of its own, or else the CRM's own name of a property; 1 to 100 characters. Given twice is
+    INVALID_ARGUMENT. `email` tells contacts apart: it takes no constant, default_value or write_empty, and where its
+    value is empty the contact's own email is pushed.
     """
     field: _builtins.str
-    """A field of the contact: `id`, `email`, `name`, `first_name`, `last_name`, `phone`, `company`, `tags` (joined by
-    `;`), `domain_id`, `last_message_time`, `create_time`, `update_time` or `properties.key`. Any other is
-    INVALID_ARGUMENT.
+    """A field of the contact: `id`, `email`, `first_name`, `last_name`, `phone`, `company`, `tags` (joined by `;`) or
+    `properties.key`. Any other is INVALID_ARGUMENT.
     """
     constant: _builtins.str
-    """The same value for every contact, at most 4,000 characters."""
+    """The same value for every contact, at most 4,000 characters. An empty one keeps the target from being written."""
     default_value: _builtins.str
-    """What stands in for an empty value, at most 4,000 characters. Unset: nothing does."""
+    """What stands in for a value that is empty or only white space, at most 4,000 characters. Unset: nothing does."""
     write_empty: _builtins.bool
     """Whether an empty value is written, and so erases what the CRM has. Default false: it is left out."""
     @_builtins.property
@@ -306,8 +311,8 @@ Global___MappingRule: _TypeAlias = MappingRule  # noqa: Y015
 
 @_typing.final
 class Transform(_message.Message):
-    """One change to a value. A value that it cannot be made of, such as a date in another format, is an error of that
-    contact alone (`MAPPING_FAILED`), which nothing is sent of.
+    """One change to a value. A date in another format than the one expected is an error of that contact alone
+    (`MAPPING_FAILED`), which nothing is sent of; a text that is no phone number passes as it is.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -375,8 +380,10 @@ class DateTransform(_message.Message):
     INPUT_FORMAT_FIELD_NUMBER: _builtins.int
     OUTPUT_FORMAT_FIELD_NUMBER: _builtins.int
     input_format: _builtins.str
-    """How it is written in the value, with the directives of strftime, such as `%d/%m/%Y`; at most 64 characters. Unset:
-    ISO 8601, as the times of a contact are given.
+    """How it is written in the value, with directives, such as `%d/%m/%Y`: %A %a %B %b %d %f %H %I %j %M %m %p %S %Y %y
+    %Z %z as strftime has them, each once, the year among them; any other is INVALID_ARGUMENT. At most 64 characters.
+    Unset:
+    ISO 8601.
     """
     output_format: _builtins.str
     """How the CRM wants it, likewise, such as `%Y-%m-%d`; 1 to 64 characters. Required."""

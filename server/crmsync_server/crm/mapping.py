@@ -40,14 +40,22 @@ class Rule:
     write_empty: bool = False
 
     def values(self, delivery: Delivery) -> Sequence[str]:
-        """Return what the target is told: tags may be several, anything else is one or none."""
+        """Return what the target is told: tags may be several, anything else is one or none.
+
+        Raises:
+            ValueError: the contact's value cannot be transformed.
+        """
         read = (self.constant,) if self.constant is not None else _read(delivery, self.source or "")
         given = [value for value in read if not _empty(value)] or [self.default]
         return _some(map(self._transformed, given))
 
     def _transformed(self, value: str) -> str:
-        for transform in self.transforms:
-            value = transform.apply(value) if value else value
+        try:
+            for transform in self.transforms:
+                value = transform.apply(value) if value else value
+        except ValueError as error:
+            message = f"{self.target} cannot be mapped: {error}"
+            raise ValueError(message) from error
         return value
 
 
@@ -68,6 +76,9 @@ class FieldMapping:
 
         A rule replaces what its target would be told without it; what no rule targets is told as
         ever, also where a rule reads it. Without a value the email stays the contact's own.
+
+        Raises:
+            ValueError: a value of this contact cannot be mapped; it names the target.
         """
         if not self.salt:
             return delivery

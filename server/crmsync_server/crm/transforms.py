@@ -1,7 +1,7 @@
 """What a field mapping may do to a value on its way to a CRM.
 
-A value that a transform cannot read passes as it is: a CRM that wants it otherwise rejects the
-contact and says so, whereas a value dropped on the way would be missed by nobody.
+A text that is no phone number passes as it is, for CRMs take any; a date in another format than
+the one expected is an error of its contact, for it could be taken for another day.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ class Transform(Protocol):
     """One step from a contact's value to a CRM's."""
 
     def apply(self, value: str) -> str:
-        """Return the value changed; what it cannot read it returns as it is."""
+        """Return the value changed; raises ValueError when it cannot be."""
 
     def spelled(self) -> Sequence[str]:
         """Return its name and its settings: two of equal spelling do the same."""
@@ -98,11 +98,12 @@ class Date:
     writes: str
 
     def apply(self, value: str) -> str:
-        """Return the date in the other format; what is no such date as it is."""
+        """Return the date in the other format; raises ValueError when it is no such date."""
         try:
             return self._moment(value.strip()).strftime(self.writes)
-        except ValueError:
-            return value
+        except ValueError as error:
+            message = f"'{value}' is no date in the format {self.reads or 'ISO 8601'}"
+            raise ValueError(message) from error
 
     def _moment(self, text: str) -> datetime:
         if not self.reads:

@@ -67,14 +67,12 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
         org_id = current_caller().org_id
         async with self.database.org(org_id) as connection:
             rows = await config.list(connection, org_id, asked)
-        return pb.GetCrmConfigResponse(
-            configs={
-                row.crm: configs.message_of(
-                    row, await self.crew.able(org_id, row.crm), self.defaults
-                )
-                for row in rows
-            }
-        )
+            limits = await config.limits(connection, org_id, asked)
+        told = {}
+        for row in rows:
+            able = await self.crew.able(org_id, row.crm)
+            told[row.crm] = configs.message_of(row, able, self.defaults, limits)
+        return pb.GetCrmConfigResponse(configs=told)
 
     @override
     async def UpdateCrmConfig(
@@ -225,8 +223,10 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
     async def _config(
         self, connection: AsyncConnection, crm: str, able: Capabilities | None
     ) -> crm_config_pb2.CrmConfig:
-        [row] = await config.list(connection, current_caller().org_id, [crm])
-        return configs.message_of(row, able, self.defaults)
+        org_id = current_caller().org_id
+        [row] = await config.list(connection, org_id, [crm])
+        limits = await config.limits(connection, org_id, [crm])
+        return configs.message_of(row, able, self.defaults, limits)
 
 
 def _before_id(cursor: Sequence[str] | None) -> UUID | None:

@@ -1,6 +1,6 @@
 """CRM configurations: rows as messages, and what an UpdateCrmConfig makes of the present one."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -16,6 +16,8 @@ from crmsync_server.crm.mapping_rules import faults
 from crmsync_server.errors import InvalidRequestError, Violation
 from crmsync_server.rpc.convert import timestamp
 from crmsync_server.store.config import Config
+
+Limits = Mapping[tuple[str, str], sa.Row[Any]]
 
 _FIELDS = {
     "enabled": "enabled",
@@ -39,11 +41,12 @@ class Defaults:
 
 
 def message_of(
-    row: sa.Row[Any], able: Capabilities | None, defaults: Defaults
+    row: sa.Row[Any], able: Capabilities | None, defaults: Defaults, limits: Limits
 ) -> crm_config_pb2.CrmConfig:
     """Turn a row of store.config.list into its message.
 
     able: what the CRM can do; None when there are no credentials.
+    limits: from store.config.limits.
     """
     most, calls = (able.max_batch, able.concurrency) if able else (0, 0)
     retries = defaults.max_retries if row.max_retries is None else row.max_retries
@@ -58,7 +61,7 @@ def message_of(
         interval=_duration(defaults.interval),
         custom_properties=row.custom_properties,
         field_mapping=_mapping(row),
-        known_limits=[_limit(limit) for limit in able.limits] if able else (),
+        known_limits=[_limit(row.crm, limit, limits) for limit in able.limits] if able else (),
         max_batch_size=most,
         requires_email=able.requires_email if able else False,
         version=row.version,
@@ -146,9 +149,10 @@ def _mapping(row: sa.Row[Any]) -> crm_config_pb2.FieldMapping | None:
     return ParseDict({"rules": row.mapping}, crm_config_pb2.FieldMapping())
 
 
-def _limit(limit: Limit) -> crm_config_pb2.KnownLimit:
+def _limit(crm: str, limit: Limit, limits: Limits) -> crm_config_pb2.KnownLimit:
+    kept = limits.get((crm, limit.bucket), limit)
     return crm_config_pb2.KnownLimit(
-        bucket=limit.bucket, calls=limit.calls, period=_duration(limit.period)
+        bucket=limit.bucket, calls=kept.calls, period=_duration(kept.period)
     )
 
 

@@ -84,7 +84,7 @@ def _plan(given: schedule_pb2.Schedule) -> Plan:
 
 
 def _checked(plan: Plan, acting: schedule_pb2.Schedule | None) -> Plan:
-    """Return a plan that is valid.
+    """Return a plan that is valid; raises InvalidRequestError or InvalidFilterError.
 
     acting: the message that its action comes from; None when that is what it was.
     """
@@ -98,6 +98,7 @@ def _checked(plan: Plan, acting: schedule_pb2.Schedule | None) -> Plan:
         broken.append(Violation(path, f"schedule.{error.field}", error.description))
     if broken:
         raise InvalidRequestError(broken)
+    plan.action.condition()
     return plan
 
 

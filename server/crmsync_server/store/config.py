@@ -51,6 +51,15 @@ async def list(  # noqa: A001 - named like its statement; nobody imports it bare
     return (await connection.execute(statement("config/list"), parameters)).all()
 
 
+async def limits(
+    connection: AsyncConnection, org_id: str, crms: Sequence[str]
+) -> Mapping[tuple[str, str], sa.Row[Any]]:
+    """Return the limits that are kept to, by CRM and bucket; none before the first call to it."""
+    parameters = {"org_id": org_id, "crms": [*crms]}
+    rows = await connection.execute(statement("config/limits"), parameters)
+    return {(row.crm, row.bucket): row for row in rows}
+
+
 async def update(
     connection: AsyncConnection,
     org_id: str,

@@ -12,10 +12,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crmsync_server.errors import ScheduleNotFoundError, VersionMismatchError
 from crmsync_server.store import queue
+from crmsync_server.store.filter import compile_filter
+from crmsync_server.store.filter_fields import contact_fields
 from crmsync_server.store.ids import new_id
 from crmsync_server.store.statements import statement
 from crmsync_server.store.states import SessionKind
 from crmsync_server.store.timetable import Timetable
+
+_FILTER = "schedule.queue_all.filter.filter"  # where callers write it
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,10 @@ class Action:
     def of(cls, document: Mapping[str, Any]) -> Self:
         """Return the action that a row of schedules holds."""
         return cls(**document)
+
+    def condition(self) -> sa.ColumnElement[bool] | None:
+        """Return what the filter asks of contacts; raises InvalidFilterError."""
+        return compile_filter(self.filter, contact_fields(), _FILTER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +177,7 @@ async def run(
         has_email=action.has_email,
         not_already_synced=action.not_already_synced,
         domain_id=UUID(action.domain_id) if action.domain_id else None,
+        condition=action.condition(),
     )
     order = queue.Order(
         crm=row.crm,

@@ -97,6 +97,9 @@ class Schedules:
         """Return the session, or why there is none."""
         try:
             requires_email = await self._requires_email(row.org_id, row.crm)
+            session_id = await schedule.run(
+                connection, row.org_id, row, requires_email=requires_email
+            )
         except CrmsyncError as refusal:
             reason = ErrorReason.Name(refusal.reason).removeprefix("ERROR_REASON_")
             _log.warning(
@@ -106,5 +109,4 @@ class Schedules:
                 reason=reason,
             )
             return None, reason
-        run = schedule.run(connection, row.org_id, row, requires_email=requires_email)
-        return await run, None
+        return session_id, None
