@@ -323,9 +323,10 @@ def _is_of_the_world(error: Exception) -> bool:
 
     from crmsync_server.rpc.server import AddressError
     from crmsync_server.store.embedded import EmbeddedPostgresError
+    from crmsync_server.store.keys import KeyFileError
 
     database = (CommandError, PostgresError, DBAPIError, EmbeddedPostgresError)
-    return isinstance(error, (*database, AddressError, OSError))
+    return isinstance(error, (*database, AddressError, KeyFileError, OSError))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crmsync_server.crm.adapter import Account, Adapter, Allowance, Standing, Tokens, Tools
+from crmsync_server.crm.hiding import hidden
 from crmsync_server.crm.names import check_names
 from crmsync_server.crm.registry import factory
 from crmsync_server.rpc.credentials import Stored
@@ -255,7 +256,11 @@ class Adapters:
             raise ValueError(msg)
         check_names(account)
         whole = Account(account.org_id, account.crm, base_url, account.secrets, account.options)
-        return Discreet(factory(account.crm)(whole, tools), account.secrets.values())
+        try:
+            adapter = factory(account.crm)(whole, tools)
+        except ValueError as why:
+            raise ValueError(hidden(str(why), account.secrets.values())) from None
+        return Discreet(adapter, account.secrets.values())
 
 
 async def keep_health(

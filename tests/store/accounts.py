@@ -1,6 +1,7 @@
 """Connections for tests, and vaults to keep their credentials in."""
 
 import base64
+from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,6 +13,8 @@ from crmsync_server.store.keys import GivenKeys
 from crmsync_server.store.vault import Account, Vault
 from tests.store.people import ORG
 
+HOUR = timedelta(hours=1)
+PAUSE = sa.text("SELECT pause_code FROM lanes WHERE org_id = :org_id AND crm = :crm")
 SECRETS = {"client_id": "1_app", "refresh_token": "canary-refresh"}
 DRAFT = Draft("Ours", "https://mautic.example.com", {"batch_size": "10"}, SECRETS)
 

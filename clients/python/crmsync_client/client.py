@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import grpc
 
+from crmsync.v1.connection_service_pb2_grpc import ConnectionServiceStub
 from crmsync.v1.contact_service_pb2 import ImportContactsResponse
 from crmsync.v1.contact_service_pb2_grpc import ContactServiceStub
 from crmsync.v1.session_pb2 import Session
@@ -26,8 +27,8 @@ CHUNK = 500
 class CrmsyncClient:
     """A connection to crmsync; use it as an async context manager, or call `close`.
 
-    contacts, sync, sessions: the generated stubs, for every call of the contract. Their errors
-    are `grpc.aio.AioRpcError`; `Failure.of` reads them.
+    connections, contacts, sync, sessions: the generated stubs, for every call of the contract.
+    Their errors are `grpc.aio.AioRpcError`; `Failure.of` reads them.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class CrmsyncClient:
         self._channel = open_channel(target, token, credentials)
         self._retry = retry or RetryPolicy()
         self._silence = silence
+        self.connections = ConnectionServiceStub(self._channel)
         self.contacts = ContactServiceStub(self._channel)
         self.sync = SyncServiceStub(self._channel)
         self.sessions = SessionServiceStub(self._channel)

@@ -27,6 +27,7 @@ from crmsync_server.store import vault as vaults
 from crmsync_server.store.connection import Draft, Found
 from crmsync_server.store.db import Database
 from crmsync_server.store.health import ConnectionHealth
+from crmsync_server.store.keys import KeyFileError
 
 # Why a lane may stand still that other credentials, options or another address can set going.
 _CURABLE = ("CREDENTIALS_REFUSED", "MISCONFIGURED", "CIRCUIT_OPEN")
@@ -161,8 +162,8 @@ class ConnectionService(connection_service_pb2_grpc.ConnectionServiceServicer):
         org_id = current_caller().org_id
         try:
             stored = await self.accounts.stored(org_id, request.crm)
-        except vaults.VaultError:
-            raise
+        except (vaults.VaultError, KeyFileError):
+            raise  # the operator's to mend, and nothing that the caller could
         except ValueError as why:
             return unfit(why).response(request.crm)
         if stored is None:

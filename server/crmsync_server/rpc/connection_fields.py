@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from crmsync.v1 import connection_pb2
 from crmsync.v1.connection_service_pb2 import UpdateConnectionRequest
 from crmsync_server.crm.addresses import Networks, checked_url
+from crmsync_server.crm.hiding import hidden
 from crmsync_server.errors import InvalidRequestError, UrlNotAllowedError, Violation
 from crmsync_server.rpc.convert import timestamp
 from crmsync_server.store.connection import Draft, content_of
@@ -80,10 +81,8 @@ def url_of(given: str, paths: Paths, allowed: Networks) -> str:
 
 def misfit(why: ValueError, paths: Paths, secrets: Mapping[str, str]) -> InvalidRequestError:
     """Return the error for an account that no adapter can be built for: it names the field."""
-    message = str(why)
-    for secret in secrets.values():
-        message = message.replace(secret, "[hidden]")
-    return _refusal(_field(message, paths), "account", message)
+    message = hidden(str(why), secrets.values())
+    return _refusal(_field(str(why), paths), "account", message)
 
 
 def draft_of(

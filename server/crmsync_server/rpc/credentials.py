@@ -1,7 +1,7 @@
 """Testing credentials, given or stored: what a CRM says of them, in the contract's words."""
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -90,12 +90,9 @@ async def ask(adapter: Adapter, patience: float = _PATIENCE) -> Verdict:
         return Verdict(ConnectionHealth.UNREACHABLE, failed, code="INTERNAL")
 
 
-def unfit(why: ValueError, secrets: Collection[str] = ()) -> Verdict:
+def unfit(why: ValueError) -> Verdict:
     """Return what is found of an account that no adapter can be built for."""
-    message = _brief(str(why))
-    for secret in secrets:
-        message = message.replace(secret, "[hidden]")
-    return Verdict(ConnectionHealth.UNHEALTHY, message, code="MISCONFIGURED")
+    return Verdict(ConnectionHealth.UNHEALTHY, _brief(str(why)), code="MISCONFIGURED")
 
 
 def _verdict(found: Standing) -> Verdict:

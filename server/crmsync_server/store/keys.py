@@ -25,7 +25,7 @@ _FOR_OTHERS = 0o077
 _log = structlog.get_logger()
 
 
-class KeyFileError(OSError):
+class KeyFileError(ValueError):
     """The file of keys cannot be used; the text names it and says what would be right."""
 
     def __init__(self, path: Path, why: str) -> None:

@@ -12,13 +12,11 @@ from crmsync_server.crm.adapter import (
     QuotaExhaustedError,
     Standing,
 )
+from crmsync_server.crm.hiding import hidden
 from crmsync_server.crm.outcomes import Outcome, Synced
 from crmsync_server.sync.tokens import StaleCredentialsError
 
 Answer = TypeVar("Answer")
-
-_HIDDEN = "[hidden]"
-_SHORTEST = 4  # hiding anything shorter would garble words that have nothing to do with it
 
 
 class AdapterFaultError(RuntimeError):
@@ -70,14 +68,6 @@ class Discreet:
             fault = AdapterFaultError(where(error))
         # Not within the handler: the exception there would go along as this one's context.
         raise fault
-
-
-def hidden(text: str, secrets: Collection[str]) -> str:
-    """Return a text without these values."""
-    for secret in sorted(secrets, key=len, reverse=True):
-        if len(secret) >= _SHORTEST:
-            text = text.replace(secret, _HIDDEN)
-    return text
 
 
 def where(error: BaseException) -> str:
