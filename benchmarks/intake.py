@@ -36,7 +36,7 @@ async def measure(service: Service, scale: float) -> list[Figure]:
     count = max(_LEAST, int(_COUNT * scale))
     await _pause_lanes(service.database.url)
     async with client(service) as caller:
-        imported = [await _import(caller, count, seed) for seed in range(_IMPORTS)]
+        imported = [await import_contacts(caller, count, seed) for seed in range(_IMPORTS)]
         say(f"  imported: {', '.join(f'{rate:,.0f}/s' for rate in imported)}")
         queued = [await _queue_all(caller, crm, count * _IMPORTS) for crm in _CRMS]
         say(f"  queued: {', '.join(f'{rate:,.0f}/s' for rate, _ in queued)}")
@@ -71,7 +71,8 @@ async def _pause_lanes(url: str) -> None:
         await database.close()
 
 
-async def _import(caller: CrmsyncClient, count: int, seed: int) -> float:
+async def import_contacts(caller: CrmsyncClient, count: int, seed: int) -> float:
+    """Import so many new contacts; return contacts per second."""
     requests = _requests(count, seed)
     started = time.perf_counter()
     response = await caller.contacts.ImportContacts(iter(requests))

@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,14 +48,22 @@ class Service:
 
 @asynccontextmanager
 async def serving(server: Postgres) -> AsyncIterator[Service]:
-    """Run a server process until the block ends."""
-    async with server.database() as place:
-        address = f"{_LOOPBACK}:{_free_port()}"
-        program = str(Path(sys.executable).parent / "crmsync-server")
-        command = (program, "serve", "--grpc", address, "--data-dir", str(server.folder))
-        settings = {**_SETTINGS, "CRMSYNC_DATABASE_URL": place.url}
-        async with started(command, settings, address) as pid:
-            yield Service(address, place, pid)
+    """Run a server process on a database of its own until the block ends."""
+    async with server.database() as place, serving_on(server, place) as service:
+        yield service
+
+
+@asynccontextmanager
+async def serving_on(
+    server: Postgres, place: Database, settings: Mapping[str, str] | None = None
+) -> AsyncIterator[Service]:
+    """Run a server process on a database that others may share, until the block ends."""
+    address = f"{_LOOPBACK}:{_free_port()}"
+    program = str(Path(sys.executable).parent / "crmsync-server")
+    command = (program, "serve", "--grpc", address, "--data-dir", str(server.folder))
+    told = {**_SETTINGS, **(settings or {}), "CRMSYNC_DATABASE_URL": place.url}
+    async with started(command, told, address) as pid:
+        yield Service(address, place, pid)
 
 
 @asynccontextmanager
