@@ -9,12 +9,12 @@ import logging
 import structlog
 import uvloop
 
-from benchmarks import drain, intake, stats, status
+from benchmarks import drain, intake, quota, stats, status, urgent
 from benchmarks.figures import Bar, Figure, machine, say, table
 from benchmarks.postgres import Postgres, running
 from benchmarks.service import echoing, serving
 
-_PARTS = ("drain", "intake", "status", "stats")
+_PARTS = ("drain", "intake", "status", "stats", "quota", "urgent")
 
 
 def main() -> None:
@@ -46,6 +46,12 @@ async def _measure(server: Postgres, parts: tuple[str, ...], scale: float) -> st
         say("stats")
         async with serving(server) as service:
             figures += await stats.measure(service, scale)
+    if "quota" in parts:
+        say("quota")
+        figures += await quota.measure(server, scale)
+    if "urgent" in parts:
+        say("urgent")
+        figures += await urgent.measure(server, scale)
     scaled = "" if scale == 1 else f", sizes times {scale:g}"
     return f"{table(figures)}\n\n{facts}{scaled}"
 
