@@ -5,7 +5,7 @@ import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -31,7 +31,7 @@ from crmsync_server.rpc.auth import Authenticator
 from crmsync_server.rpc.connection import ConnectionService
 from crmsync_server.rpc.contact import ContactService
 from crmsync_server.rpc.crm_config import Defaults
-from crmsync_server.rpc.crms import Crms
+from crmsync_server.rpc.crms import Crms, CrmTraits
 from crmsync_server.rpc.events import sync_event
 from crmsync_server.rpc.keys import Keys, SharedSecret, from_file, from_url
 from crmsync_server.rpc.server import Door, Registration, Server, build_server
@@ -216,7 +216,7 @@ class _House:
 
     def server(self, authenticator: Authenticator) -> Server:
         """Build the gRPC server with every service."""
-        crms = Crms(known(), self._adapters.traits)
+        crms = Crms(known(), self._traits)
         contacts = ContactService(self._database)
         syncs = SyncService(
             self._database,
@@ -285,10 +285,15 @@ class _House:
         return None if adapter is None else adapter.capabilities
 
     async def _requires_email(self, org_id: str, crm: str) -> bool:
-        able = await self._able(org_id, crm)
-        if able is None or not (await self._configs.of(org_id, crm)).enabled:
+        traits = await self._traits(org_id, crm)
+        if not traits.enabled:
             raise CrmDisabledError(crm)
-        return able.requires_email
+        return traits.requires_email
+
+    async def _traits(self, org_id: str, crm: str) -> CrmTraits:
+        traits = await self._adapters.traits(org_id, crm)
+        switched_on = (await self._configs.of(org_id, crm)).enabled
+        return replace(traits, enabled=traits.enabled and switched_on)
 
     def _on_config(self, org_id: str, crm: str) -> None:
         hint = f"{org_id}/{crm}"

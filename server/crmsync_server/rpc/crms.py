@@ -11,7 +11,7 @@ from crmsync_server.rpc.auth import current_caller
 class CrmTraits:
     """One CRM, as one organization can use it.
 
-    enabled: whether there are credentials for it.
+    enabled: whether there are credentials for it, and it is switched on.
     requires_email: whether a contact without an email cannot be delivered to it.
     records_per_second: the most that its rate limits allow; an estimate before anything is
         measured.
