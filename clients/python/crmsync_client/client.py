@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import grpc
 
+from crmsync.v1.admin_service_pb2_grpc import AdminServiceStub
 from crmsync.v1.connection_service_pb2_grpc import ConnectionServiceStub
 from crmsync.v1.contact_service_pb2 import ImportContactsResponse
 from crmsync.v1.contact_service_pb2_grpc import ContactServiceStub
@@ -27,8 +28,8 @@ CHUNK = 500
 class CrmsyncClient:
     """A connection to crmsync; use it as an async context manager, or call `close`.
 
-    connections, contacts, sync, sessions: the generated stubs, for every call of the contract.
-    Their errors are `grpc.aio.AioRpcError`; `Failure.of` reads them.
+    admin, connections, contacts, sync, sessions: the generated stubs, for every call of the
+        contract. Their errors are `grpc.aio.AioRpcError`; `Failure.of` reads them.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class CrmsyncClient:
         self._channel = open_channel(target, token, credentials)
         self._retry = retry or RetryPolicy()
         self._silence = silence
+        self.admin = AdminServiceStub(self._channel)
         self.connections = ConnectionServiceStub(self._channel)
         self.contacts = ContactServiceStub(self._channel)
         self.sync = SyncServiceStub(self._channel)
