@@ -1,5 +1,6 @@
 """Calls: what was surely not sent, what may have arrived, and what is never repeated."""
 
+import gzip
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -170,3 +171,26 @@ def test_an_impossible_timeout_is_refused_at_once() -> None:
     wrong = Account("org-1", "hubspot", "https://x.test", {}, {"timeout_seconds": "soon"})
     with pytest.raises(ValueError, match="timeout_seconds"):
         caller("HubSpot", wrong, ScriptedCrm(lambda _: httpx.Response(200)).tools(), {})
+
+
+async def test_a_reply_without_end_is_no_answer() -> None:
+    """A small packed one neither: what counts is how long it gets."""
+    packed = gzip.compress(bytes(64 * 1024 * 1024))
+
+    def respond(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, content=packed, headers={"content-encoding": "gzip"})
+
+    found = await call(ScriptedCrm(respond))
+    assert isinstance(found, Unknown)
+
+
+async def test_a_packed_reply_is_read() -> None:
+    """As many servers send it."""
+
+    def respond(_: httpx.Request) -> httpx.Response:
+        packed = gzip.compress(b'{"id": "7"}')
+        return httpx.Response(200, content=packed, headers={"content-encoding": "gzip"})
+
+    found = await call(ScriptedCrm(respond))
+    assert isinstance(found, Reply)
+    assert found.fields == {"id": "7"}

@@ -6,6 +6,7 @@ between what was surely not sent (nothing applied) and what may have arrived (un
 
 import asyncio
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from http import HTTPStatus
@@ -21,6 +22,9 @@ from crmsync_server.crm.replies import Reply, read, retry_after
 
 _READ_SECONDS = 30
 _REFUSED_WAIT = timedelta(seconds=10)
+# Bytes, unpacked; a reply to a thousand records has a tenth of it. A tenant's host may send more.
+_LONGEST_REPLY = 16 * 1024 * 1024
+_OF_THE_WIRE = {"content-encoding", "content-length", "transfer-encoding"}
 
 Fault = Postponed | Retry | Unknown
 
@@ -134,12 +138,27 @@ class Caller:
     async def _send(self, request: httpx.Request) -> Reply | Fault:
         try:
             async with asyncio.timeout(self.total_timeout.total_seconds()):
-                # A redirect is never followed: it could carry the credentials elsewhere.
-                response = await self.tools.client.send(request, follow_redirects=False)
+                response = await self._whole(request)
         except (httpx.RequestError, *_UNMAPPED) as fault:
             return self._fault(fault)
         secrets = (*self.account.secrets.values(), *self.hidden)
         return read(response, [secret for secret in secrets if secret])
+
+    async def _whole(self, request: httpx.Request) -> httpx.Response:
+        """Return the response with its body; raises httpx.DecodingError when that is too long."""
+        # A redirect is never followed: it could carry the credentials elsewhere.
+        client = self.tools.client
+        async with aclosing(
+            await client.send(request, stream=True, follow_redirects=False)
+        ) as response:
+            body = bytearray()
+            async for part in response.aiter_bytes():
+                body += part
+                if len(body) > _LONGEST_REPLY:
+                    message = f"more than {_LONGEST_REPLY} bytes"
+                    raise httpx.DecodingError(message, request=request)
+        headers = [pair for pair in response.headers.multi_items() if pair[0] not in _OF_THE_WIRE]
+        return httpx.Response(response.status_code, headers=headers, content=bytes(body))
 
     def _fault(self, fault: Exception) -> Fault:
         # Only the kind of the fault is told: its text may repeat a header or an address.
