@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import cast
+from typing import Any, cast
 
 from lark import Lark, Token, Tree
 from lark.exceptions import UnexpectedInput
@@ -15,6 +15,7 @@ from crmsync_server.errors import InvalidFilterError
 _MOST_CHARACTERS = 2000
 _MOST_COMPARISONS = 100
 _MOST_PARENTHESES = 20
+_END = "$END"
 
 # What may stand at a place, in the order in which it is told.
 _WORDS = {
@@ -24,10 +25,10 @@ _WORDS = {
     "STRING": "a value",
     "_NOT": "NOT",
     "_OPEN": "(",
-    "_CLOSE": ")",
     "_AND": "AND",
     "_OR": "OR",
-    "$END": "the end",
+    "_CLOSE": ")",
+    _END: "the end",
 }
 
 
@@ -58,19 +59,24 @@ class Text:
         try:
             tokens = parser.lexer_thread.lex(parser.parser_state)  # type: ignore[no-untyped-call]  # lark types half of itself
             for token in self._within_limits(tokens):
-                parser.feed_token(token)
+                self._feed(parser, token)
         except UnexpectedInput as error:
             at = cast("int", error.pos_in_stream)  # lark's own class says None
             raise self._unexpected(at, parser) from None
-        try:
-            tree: Tree[Token] = parser.feed_eof()  # type: ignore[no-untyped-call]  # the same
-        except UnexpectedInput:
-            raise self._unexpected(len(self.text), parser) from None
+        tree: Tree[Token] = self._feed(parser, Token(_END, "", start_pos=len(self.text)))
         return tree
 
     def wrong(self, place: int, expected: str) -> InvalidFilterError:
         """Return the error that says what was expected at a place, counted from 0."""
         return InvalidFilterError(self.path, place + 1, expected)
+
+    def _feed(self, parser: InteractiveParser, token: Token) -> Any:  # noqa: ANN401 - as lark has it
+        # A token that is refused has already moved the parser to where only others are.
+        before = parser.copy(deepcopy_values=False)  # type: ignore[no-untyped-call]  # the same
+        try:
+            return parser.feed_token(token)
+        except UnexpectedInput:
+            raise self._unexpected(place(token), before) from None
 
     def _within_limits(self, tokens: Iterator[Token]) -> Iterator[Token]:
         # Before anything is built: what is built is walked by recursion.
