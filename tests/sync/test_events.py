@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -249,6 +250,74 @@ async def test_a_token_of_a_future_that_was_lost_is_no_place_in_the_past(
         for lost in (told.token, token(ORG, bounds.system, ahead)):
             with pytest.raises(ResumeTokenExpiredError):
                 await anext(hub.watch(ORG, after(lost), None, PATIENCE))
+
+
+async def test_a_database_that_was_away_is_read_on_from_where_it_was(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each event is told once, whatever the hub had read."""
+    async with running(database) as hub, watching(hub) as watch:
+        expected = await deliver(database, 2)
+        assert views(await some(watch, 2)) == expected
+        waiting = asyncio.ensure_future(some(watch, 5))
+        with away(monkeypatch) as refused:
+            hub.on_hint(None)
+            await asyncio.wait_for(refused.wait(), 5)
+            expected = await deliver(database, 2)
+        expected += await deliver(database, 3)
+        assert views(await waiting) == expected
+
+
+async def test_a_database_that_comes_back_with_another_past_ends_the_watch(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was set back to before what was told: going on would step over what comes now."""
+    async with running(database) as hub, watching(hub) as watch:
+        await deliver(database)
+        await some(watch, 1)
+        waiting = asyncio.ensure_future(anext(watch))
+        with away(monkeypatch) as refused:
+            hub.on_hint(None)
+            await asyncio.wait_for(refused.wait(), 5)
+            async with database.everyone() as connection:
+                await connection.execute(sa.text("DELETE FROM sync_attempts"))
+        with pytest.raises(ResumeTokenExpiredError):
+            await asyncio.wait_for(waiting, 10)
+
+
+async def test_a_database_whose_transactions_begin_anew_is_no_continuation(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even when no reading failed in between."""
+    bounds = event.bounds
+
+    async def of_another_system(connection: Any) -> event.Bounds:  # noqa: ANN401 - passed on as it is
+        found = await bounds(connection)
+        return replace(found, system=found.system + 1)
+
+    async with running(database) as hub, watching(hub) as watch:
+        await deliver(database)
+        await some(watch, 1)
+        waiting = asyncio.ensure_future(anext(watch))
+        with monkeypatch.context() as patched:
+            patched.setattr(event, "bounds", of_another_system)
+            hub.on_hint(None)
+            with pytest.raises(ResumeTokenExpiredError):
+                await asyncio.wait_for(waiting, 10)
+
+
+@contextmanager
+def away(monkeypatch: pytest.MonkeyPatch) -> Iterator[asyncio.Event]:
+    """Have every reading of the bounds fail, as it does without a database; tells of the first."""
+    refused = asyncio.Event()
+
+    async def refuse(_: object) -> None:
+        refused.set()
+        raise ConnectionRefusedError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(event, "bounds", refuse)
+        yield refused
 
 
 async def test_events_are_found_without_hints(database: Database) -> None:

@@ -8,7 +8,7 @@ up to there, in the order of ids, steps over nothing, however late a commit come
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -50,6 +50,10 @@ class Bounds:
     def oldest(self) -> Place:
         """The place before everything that is kept."""
         return Place(Key(_FIRST), self.kept_from)
+
+    def follow(self, before: Self) -> bool:
+        """Tell whether this database has the past that these earlier bounds were of."""
+        return self.system == before.system and self.settled >= before.settled
 
     def after(self, told: Place) -> Place:
         """Return the latest place with nothing between it and `told`, after which none is left.

@@ -46,7 +46,7 @@ class EventHub(Generic[View]):
         self._feeds: dict[str, Feed[View]] = {}
         self._closing = asyncio.Event()
         self._rest = _BETWEEN_READS
-        self._settled = 0
+        self._seen: Bounds | None = None
         self._duty = Duty("events", self._turn)
 
     def start(self) -> None:
@@ -119,20 +119,27 @@ class EventHub(Generic[View]):
     async def _turn(self) -> float:
         if not self._feeds:
             return _POLL
+        before = self._seen
         try:
             bounds, more = await self._read()
         except BaseException:
-            for feed in self._feeds.values():
-                feed.lose()
+            self._lose()
             raise
         await asyncio.sleep(_BETWEEN_READS)
-        return 0.0 if more else self._pause(bounds)
+        return 0.0 if more else self._pause(bounds, before)
+
+    def _lose(self) -> None:
+        for feed in self._feeds.values():
+            feed.lose()
 
     async def _read(self) -> tuple[Bounds, bool]:
         """Move every feed on; return whether there is more to read at once."""
         more = False
         async with self._database.everyone() as connection:
             bounds = await event.bounds(connection)
+            if self._seen is not None and not bounds.follow(self._seen):
+                self._lose()
+            self._seen = bounds
             for org_id, feed in list(self._feeds.items()):
                 more |= await self._read_feed(connection, org_id, feed, bounds)
         return bounds, more
@@ -149,12 +156,11 @@ class EventHub(Generic[View]):
         feed.append(page, bounds.settled)
         return page.more
 
-    def _pause(self, bounds: Bounds) -> float:
+    def _pause(self, bounds: Bounds, before: Bounds | None) -> float:
         """Return when to look again: soon while transactions end, later while none does."""
         if not bounds.unsettled:
             return _POLL
-        moving = bounds.settled != self._settled
-        self._settled = bounds.settled
+        moving = before is None or bounds.settled != before.settled
         self._rest = _BETWEEN_READS if moving else min(2 * self._rest, _POLL)
         return self._rest
 
