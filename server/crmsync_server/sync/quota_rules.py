@@ -22,7 +22,7 @@ _HASTE = 1.1
 _LEAD = 0.05
 _PACED_RESERVE = 0.25
 _RELEASES = 10
-_ROUNDING = 1e-4  # seconds; moments since 1970 are exact to a thousandth of it
+_ROUNDING = 1e-4  # of calls and seconds; moments since 1970 are exact to a thousandth of it
 
 # Around a day's reset nothing is granted: the CRM's clock need not agree with ours.
 EARLY, LATE = 1.0, 2.0
@@ -74,7 +74,7 @@ class Rules:
         share = self.share * _PACED_RESERVE if self.span else self.share
         if left is not None:
             share *= min(_RELEASES, int(_RELEASES * left / self.period)) / _RELEASES
-        return min(int(calls * share), calls - 1)
+        return min(int(calls * share + _ROUNDING), calls - 1)
 
     def step(self) -> float:
         """Return how long it takes between two releases of what is kept."""
