@@ -8,10 +8,10 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 
-from crmsync_server.store import attempt, partitions, queue, session
+from crmsync_server.store import attempt, partitions, queue, session, ticket
 from crmsync_server.store.attempt import Spot
 from crmsync_server.store.db import Database
-from crmsync_server.store.queue import Finished, Ticket
+from crmsync_server.store.queue import Finished
 from crmsync_server.store.states import AttemptOutcome, SyncStatus
 from tests.store import people
 from tests.store.deliveries import claimed, deliver, finish
@@ -157,7 +157,7 @@ async def test_what_is_held_under_a_ticket_tells_when_the_crm_is_asked(database:
     check = datetime.now(UTC) + timedelta(minutes=5)
     async with database.org(ORG) as connection:
         under_way = [(row.contact_id, row.attempt)]
-        await queue.hold(connection, ORG, CRM, under_way, Ticket("import-1", check, LEASE))
+        await ticket.hold(connection, ORG, CRM, under_way, ticket.Ticket("import-1", check, LEASE))
     [waiting] = await waits(database, row.contact_id)
     assert waiting.delivering
     assert abs(waiting.check_time - check) < timedelta(seconds=10)

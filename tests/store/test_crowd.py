@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crmsync_server.store import queue, session
+from crmsync_server.store import ticket as tickets
 from crmsync_server.store.claimed import Attempt
 from crmsync_server.store.db import Database
 from crmsync_server.store.invariants import violations
@@ -79,8 +80,8 @@ class Visitor:
     async def _hold(self, connection: AsyncConnection) -> None:
         self._random.shuffle(self._rows)
         self._tickets += 1
-        ticket = queue.Ticket(f"{self._seed}/{self._tickets}", _now(), timedelta(hours=6))
-        await queue.hold(connection, ORG, CRM, self._under_way(), ticket)
+        ticket = tickets.Ticket(f"{self._seed}/{self._tickets}", _now(), timedelta(hours=6))
+        await tickets.hold(connection, ORG, CRM, self._under_way(), ticket)
 
     async def _renew(self, connection: AsyncConnection) -> None:
         self._random.shuffle(self._rows)

@@ -70,7 +70,13 @@ def assert_by_index(nodes: Iterator[Plan], index: str) -> None:
 
 async def test_a_claim_reads_the_head_of_the_queue(busy: Database) -> None:
     """However long it is."""
-    terms = {"size": 100, "lease": people.LEASE, "owner": "tests", "salt": b"", "urgent_only": False}
+    terms = {
+        "size": 100,
+        "lease": people.LEASE,
+        "owner": "tests",
+        "salt": b"",
+        "urgent_only": False,
+    }
     parameters = {"org_id": ORG, "crm": CRM, **terms}
     async with busy.org(ORG) as connection:
         nodes = await explain(connection, "queue/claim", parameters)
@@ -165,6 +171,6 @@ async def test_leases_are_renewed_and_records_held_by_their_keys(busy: Database)
         renewed = await explain(connection, "queue/renew", under_way)
         now = await connection.scalar(sa.text("SELECT now()"))
         ticket = {"ticket": "import-1", "check_time": now, "clock": now}
-        held = await explain(connection, "queue/hold", under_way | ticket)
+        held = await explain(connection, "ticket/hold", under_way | ticket)
     assert_by_index(renewed, "contact_syncs_pkey")
     assert_by_index(held, "contact_syncs_pkey")

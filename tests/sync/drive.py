@@ -7,6 +7,7 @@ from uuid import UUID
 from hypothesis.stateful import RuleBasedStateMachine, initialize
 
 from crmsync_server.store import queue
+from crmsync_server.store import ticket as ticket_store
 from tests.store import people
 from tests.sync.model import Key, Model
 from tests.sync.world import Claim, Snapshot, World, finished, now
@@ -112,5 +113,5 @@ class Drive(RuleBasedStateMachine):
     def _hold(self, ticket: str) -> None:
         org_id, crm, batch = self.tickets[ticket]
         accepted = [(one.key[1], one.attempt) for one in batch]
-        kept = queue.Ticket(ticket, now(), timedelta(hours=6))
-        self.world.transaction(lambda c: queue.hold(c, org_id, crm, accepted, kept))
+        kept = ticket_store.Ticket(ticket, now(), timedelta(hours=6))
+        self.world.transaction(lambda c: ticket_store.hold(c, org_id, crm, accepted, kept))

@@ -10,6 +10,7 @@ from hypothesis.stateful import invariant, precondition, rule
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crmsync_server.store import contact, lane, queue, session
+from crmsync_server.store import ticket as ticket_store
 from crmsync_server.store.invariants import violations
 from crmsync_server.store.notify import Notifier
 from crmsync_server.store.states import SyncStatus
@@ -171,12 +172,12 @@ class QueueMachine(SecondThoughts):
         """Ask about a ticket; what was rescued or finished meanwhile hangs on it no more."""
         ticket = list(self.tickets)[pick % len(self.tickets)]
         org_id, crm, batch = self.tickets[ticket]
-        rows = self.world.transaction(lambda c: queue.held(c, org_id, crm, ticket))
+        rows = self.world.transaction(lambda c: ticket_store.held(c, org_id, crm, ticket))
         hanging = {(row.contact_id, row.attempt) for row in rows}
         batch = [one for one in batch if (one.key[1], one.attempt) in hanging]
         assert len(batch) == len(hanging)
         self._finish(batch, ending, soon=True)
-        self.world.transaction(lambda c: queue.drop_ticket(c, org_id, crm, ticket))
+        self.world.transaction(lambda c: ticket_store.drop(c, org_id, crm, ticket))
         assert not self.world.statement("SELECT 1 FROM tickets WHERE ticket = :t", t=ticket)
 
     @rule()

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 import structlog
 
-from crmsync_server.store import queue
+from crmsync_server.store import queue, ticket
 from crmsync_server.store.db import Database
 from crmsync_server.sync.crew import Crew
 from crmsync_server.sync.duty import Duty
@@ -62,7 +62,7 @@ class Engine:
     async def _dispatch(self) -> float:
         async with self._database.everyone() as connection:
             lanes = await queue.due_lanes(connection)
-            tickets = await queue.due_tickets(connection)
+            tickets = await ticket.due_lanes(connection)
         waits = [self._poll_interval]
         for row, work in (
             *((row, _deliver) for row in lanes),

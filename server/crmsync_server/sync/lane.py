@@ -17,6 +17,7 @@ from crmsync_server.crm.adapter import CredentialsRefusedError, Standing
 from crmsync_server.crm.outcomes import Accepted, Outcome, Postponed, Skipped
 from crmsync_server.store import lane as lanes
 from crmsync_server.store import queue
+from crmsync_server.store import ticket as tickets
 from crmsync_server.store.claimed import Claimed
 from crmsync_server.store.db import FAULTS, Database
 from crmsync_server.sync.calls import Calls
@@ -123,15 +124,15 @@ class Lane:
         """Ask what became of one ticket that is due; return how many records hang on it."""
         lease = self._bench.lease
         async with self._bench.database.org(self.org_id) as connection:
-            ticket = await queue.claim_ticket(connection, self.org_id, self.crm, lease=lease)
+            ticket = await tickets.claim(connection, self.org_id, self.crm, lease=lease)
             if ticket is None:
                 return 0
-            rows = await queue.held(connection, self.org_id, self.crm, ticket)
+            rows = await tickets.held(connection, self.org_id, self.crm, ticket)
         if rows:
             async with renewing(lambda: self._renew_ticket(ticket), self._bench.renewal):
                 await self._settle(ticket, Batch(rows, self.deliverer))
         async with self._bench.database.org(self.org_id) as connection:
-            await queue.drop_ticket(connection, self.org_id, self.crm, ticket)
+            await tickets.drop(connection, self.org_id, self.crm, ticket)
         return max(1, len(rows))
 
     @property
@@ -194,7 +195,7 @@ class Lane:
 
     async def _renew_ticket(self, ticket: str) -> None:
         async with self._bench.database.org(self.org_id) as connection:
-            await queue.renew_ticket(connection, self.org_id, self.crm, ticket, self._bench.lease)
+            await tickets.renew(connection, self.org_id, self.crm, ticket, self._bench.lease)
 
     async def _hold(self, accepted: Sequence[tuple[Claimed, Accepted]]) -> None:
         tickets: dict[Accepted, list[Claimed]] = {}
@@ -205,9 +206,9 @@ class Lane:
 
     async def _hold_once(self, outcome: Accepted, rows: Sequence[Claimed]) -> None:
         held = [(row.contact_id, row.attempt) for row in rows]
-        ticket = queue.Ticket(outcome.ticket, outcome.check_time, _HELD_LEASE)
+        ticket = tickets.Ticket(outcome.ticket, outcome.check_time, _HELD_LEASE)
         async with self._bench.database.org(self.org_id) as connection:
-            await queue.hold(connection, self.org_id, self.crm, held, ticket)
+            await tickets.hold(connection, self.org_id, self.crm, held, ticket)
 
     async def _give_back(self, rows: Sequence[Claimed], message: str) -> None:
         # The lane first: another worker must not claim what is about to be queued again.
