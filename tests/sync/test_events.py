@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from itertools import permutations
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from crmsync_server.errors import DrainingError, ResumeTokenExpiredError
-from crmsync_server.store import event, partitions
+from crmsync_server.store import event, partitions, queue
 from crmsync_server.store.db import Database
 from crmsync_server.store.place import Key, Place, Start, named, token
 from crmsync_server.sync import feed
@@ -62,6 +63,12 @@ async def some(watch: Watch, count: int) -> list[Told[UUID]]:
 def views(told: Sequence[Told[UUID]]) -> list[UUID | None]:
     """Return whose events they are."""
     return [one.view for one in told]
+
+
+async def place_of(hub: EventHub[UUID]) -> str:
+    """Return a token of now."""
+    async with aclosing(hub.watch(ORG, NOW, None, PATIENCE)) as watch:
+        return (await anext(watch)).token
 
 
 def after(told: str) -> Start:
@@ -124,6 +131,33 @@ async def test_a_commit_that_comes_late_is_told_once_and_before_what_overtook_it
             await finish(slow, first)
         expected = [first[0].contact_id, second[0].contact_id]
         assert views(await some(watch, 2)) == expected
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+async def test_in_whatever_order_transactions_commit_each_event_is_told_once(
+    database: Database, monkeypatch: pytest.MonkeyPatch, order: Sequence[int]
+) -> None:
+    """By their beginnings; to those who watch all the time, and to those who go on later."""
+    slots = iter(range(3))  # what is counted in the same slot commits one after the other anyway
+    monkeypatch.setattr(queue, "slot", lambda: next(slots, 0))
+    rows = [row for _ in range(3) for row in await claimed(database)]
+    slots = iter(range(3))
+    async with running(database) as hub, watching(hub) as watch, AsyncExitStack() as whole:
+        place = await place_of(hub)
+        opened = [await whole.enter_async_context(AsyncExitStack()) for _ in rows]
+        for transaction, row in zip(opened, rows, strict=True):
+            connection = await transaction.enter_async_context(database.org(ORG))
+            await finish(connection, [row])
+        for at in order:
+            await opened[at].aclose()
+            hub.on_hint(f"{ORG}/{CRM}")
+            async with watching(hub, after(place), patience=0.05) as impatient:
+                first = await anext(impatient)
+                assert first.view in {None, rows[0].contact_id}
+        expected = [row.contact_id for row in rows]
+        assert views(await some(watch, 3)) == expected
+        async with watching(hub, after(place)) as resumed:
+            assert views(await some(resumed, 3)) == expected
 
 
 async def test_a_watcher_of_one_crm_is_told_of_that_alone(database: Database) -> None:

@@ -125,8 +125,10 @@ class EventHub(Generic[View]):
         except BaseException:
             self._lose()
             raise
+        if more:
+            return 0.0
         await asyncio.sleep(_BETWEEN_READS)
-        return 0.0 if more else self._pause(bounds, before)
+        return self._pause(bounds, before)
 
     def _lose(self) -> None:
         for feed in self._feeds.values():
