@@ -76,15 +76,22 @@ async def list(  # noqa: A001 - named like its rpc; nobody imports it bare
     after: Place | None = None,
 ) -> Sequence[sa.Row[Any]]:
     """Return a page of failures, newest first: rows of contact_syncs with their contact's email."""
+    query = newest_first(org_id, crm, condition, after).limit(size)
+    rows: Sequence[sa.Row[Any]] = (await connection.execute(query)).all()
+    return rows
+
+
+def newest_first(
+    org_id: str, crm: str, condition: Clause | None, after: Place | None
+) -> sa.Select[Any]:
+    """Return the query of list, without its limit."""
     standings, contacts = _sources()
     failed_at, contact_id = standings.c[_ERROR_TIME], standings.c.contact_id
     query = _failed(sa.select(standings, contacts.c.email), org_id, crm, condition)
     if after is not None:
         place = sa.tuple_(after.error_time, after.contact_id)
         query = query.where(sa.tuple_(failed_at, contact_id) < place)
-    query = query.order_by(failed_at.desc(), contact_id.desc()).limit(size)
-    rows: Sequence[sa.Row[Any]] = (await connection.execute(query)).all()
-    return rows
+    return query.order_by(failed_at.desc(), contact_id.desc())
 
 
 async def count(
