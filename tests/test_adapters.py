@@ -121,6 +121,30 @@ async def test_credentials_under_a_lost_key_are_an_error_that_names_it(world: Wo
             await world.of()
 
 
+async def test_work_for_a_connection_that_cannot_be_opened_waits(world: World) -> None:
+    """It is taken in, and nothing is said of what the CRM could do."""
+    await accounts.create(world.database, "brevo", draft=DRAFT, kept=accounts.vault("lost"))
+    assert (await world.adapters.traits(ORG, "brevo")).enabled
+    assert await world.adapters.able(ORG, "brevo") is None
+
+
+async def test_a_connection_that_was_not_there_is_found_at_once(world: World) -> None:
+    """Whoever has just made it elsewhere is not told that there is none."""
+    assert await world.of() is None
+    await accounts.create(world.database, "brevo", draft=DRAFT)
+    assert await world.of() is not None
+
+
+async def test_a_fresh_look_misses_no_change(world: World) -> None:
+    """A test of stored credentials tests the ones that are stored now."""
+    row = await accounts.create(world.database, "brevo", draft=DRAFT)
+    first = await world.of()
+    await world.rename(row.id, "B")
+    found = await world.adapters.stored(ORG, "brevo", fresh=True)
+    assert found is not None
+    assert found.adapter is not first
+
+
 async def test_no_class_on_the_way_shows_a_secret(world: World) -> None:
     """From what a caller gives to what an adapter is built from."""
     row = await accounts.create(world.database, "brevo", draft=DRAFT)

@@ -13,7 +13,15 @@ import sqlalchemy as sa
 from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from crmsync_server.crm.adapter import Account, Adapter, Allowance, Standing, Tokens, Tools
+from crmsync_server.crm.adapter import (
+    Account,
+    Adapter,
+    Allowance,
+    Capabilities,
+    Standing,
+    Tokens,
+    Tools,
+)
 from crmsync_server.crm.hiding import hidden
 from crmsync_server.crm.names import check_names
 from crmsync_server.crm.registry import factory
@@ -26,7 +34,7 @@ from crmsync_server.store.connection_token import Bearer
 from crmsync_server.store.db import Database
 from crmsync_server.store.health import health_of
 from crmsync_server.sync.discretion import Discreet
-from crmsync_server.sync.quota import AccountQuota
+from crmsync_server.sync.quota import HIGH_SHARE, AccountQuota
 from crmsync_server.sync.tokens import AccountTokens, TokenKeeper
 
 _NOBODY = ""  # the organization of an account that is the installation's
@@ -98,12 +106,14 @@ class Shop:
     """What adapters are built from.
 
     public_urls: where the API of a CRM begins for everybody, by CRM id; not every CRM has such.
+    high_share: what is kept of each allowance for priority HIGH, from 0 to 1.
     """
 
     database: Database
     client: httpx.AsyncClient
     keeper: TokenKeeper
     public_urls: Mapping[str, str]
+    high_share: float = HIGH_SHARE
 
     @property
     def clock(self) -> Callable[[], datetime]:
@@ -158,9 +168,14 @@ class Adapters:
         stored = await self.stored(org_id, crm)
         return stored.adapter if stored else None
 
-    async def stored(self, org_id: str, crm: str) -> Stored | None:
-        """Return the same, with which credentials it works; raises as `of` does."""
+    async def stored(self, org_id: str, crm: str, *, fresh: bool = False) -> Stored | None:
+        """Return the same, with which credentials it works; raises as `of` does.
+
+        fresh: whether it must be that of the connection as it is at this very moment.
+        """
         key = (org_id, crm)
+        if fresh:
+            self.forget(org_id, crm)
         held = self._held.get(key)
         if held is None or not self._is_fresh(key, held):
             async with self._building[key]:
@@ -184,9 +199,20 @@ class Adapters:
         adapter = await self.of(org_id, crm)
         return adapter is None or adapter.capabilities.idempotent
 
+    async def able(self, org_id: str, crm: str) -> Capabilities | None:
+        """Return what an adapter declares; None where there is none, or none can be built."""
+        try:
+            adapter = await self.of(org_id, crm)
+        except ValueError:  # what is wrong is said where it is delivered, and by a test
+            return None
+        return None if adapter is None else adapter.capabilities
+
     async def traits(self, org_id: str, crm: str) -> CrmTraits:
         """Return what callers are told of a CRM."""
-        adapter = await self.of(org_id, crm)
+        try:
+            adapter = await self.of(org_id, crm)
+        except ValueError:  # work is taken in, and waits until what is wrong is mended
+            return CrmTraits(enabled=True, requires_email=False, records_per_second=1.0)
         if adapter is None:
             return CrmTraits(enabled=False, requires_email=False, records_per_second=1.0)
         able = adapter.capabilities
@@ -210,6 +236,8 @@ class Adapters:
             self._all_changed = self._monotonic()
 
     def _is_fresh(self, key: tuple[str, str], held: _Held) -> bool:
+        if held.stored is None:
+            return False  # whoever has just connected at another replica is not to be refused here
         changed = max(self._changed.get(key, float("-inf")), self._all_changed)
         return held.seen > changed and self._monotonic() - held.seen < self._max_age
 
@@ -243,7 +271,8 @@ class Adapters:
     def _owned(self, account: Account, tokens: Tokens) -> Adapter:
         key = (account.org_id, account.crm)
         if key not in self._quotas:
-            self._quotas[key] = AccountQuota(self._shop.database, *key)
+            shop = self._shop
+            self._quotas[key] = AccountQuota(shop.database, *key, high_share=shop.high_share)
         quota = self._quotas[key]
         adapter = self._built(account, Tools(self._shop.client, self._shop.clock, quota, tokens))
         quota.limit(adapter.capabilities.limits)

@@ -21,7 +21,6 @@ from crmsync.v1 import (
     sync_service_pb2_grpc,
 )
 from crmsync_server.adapters import Adapters, Shop, accounts, keep_health, public_urls
-from crmsync_server.crm.adapter import Capabilities
 from crmsync_server.crm.registry import known
 from crmsync_server.crm.transport import GuardedTransport
 from crmsync_server.errors import CrmDisabledError
@@ -33,12 +32,12 @@ from crmsync_server.rpc.contact import ContactService
 from crmsync_server.rpc.crm_config import Defaults
 from crmsync_server.rpc.crms import Crms, CrmTraits
 from crmsync_server.rpc.events import sync_event
+from crmsync_server.rpc.forecast import snapshots, watched
 from crmsync_server.rpc.keys import Keys, SharedSecret, from_file, from_url
 from crmsync_server.rpc.server import Door, Registration, Server, build_server
 from crmsync_server.rpc.session import SessionService
 from crmsync_server.rpc.sync import SyncService
 from crmsync_server.rpc.sync_failures import Retries, SyncFailures
-from crmsync_server.rpc.sync_messages import watched
 from crmsync_server.rpc.tokens import Claims, OpenAuthenticator, TokenAuthenticator
 from crmsync_server.settings import Settings
 from crmsync_server.store.db import Database, Pool
@@ -51,6 +50,7 @@ from crmsync_server.store.vault import Vault
 from crmsync_server.sync.configs import Configs
 from crmsync_server.sync.engine import Engine
 from crmsync_server.sync.events import EventHub
+from crmsync_server.sync.forecaster import Forecaster
 from crmsync_server.sync.hints import Hints
 from crmsync_server.sync.janitor import Janitor
 from crmsync_server.sync.lane import Bench
@@ -173,9 +173,13 @@ class _House:
         self._database = database
         self._vault = Vault(_encryption_keys(settings))
         self._tokens = TokenKeeper(database, self._vault, _now)
-        shop = Shop(database, client, self._tokens, public_urls(settings))
+        share = settings.quota_high_share
+        shop = Shop(database, client, self._tokens, public_urls(settings), share)
         self._adapters = Adapters(accounts(settings), shop)
-        self._hub: Hub = ProgressHub(database, watched)
+        self._forecaster = Forecaster(self._deliverer, share)
+        self._hub: Hub = ProgressHub(
+            database, watched, snapshots(self._forecaster.of, database.everyone)
+        )
         self._notifier = Notifier(database)
         self._events = EventHub(database, sync_event)
         self._hints = Hints(self._notifier, self._on_work, self._on_session)
@@ -226,7 +230,9 @@ class _House:
             self._events.watch,
             self._failures(crms),
         )
-        sessions = SessionService(self._database, self._hub.watch, _now, self._hints.sessions)
+        sessions = SessionService(
+            self._database, self._hub.watch, _now, self._hints.sessions, self._forecaster.of
+        )
         registrations: dict[str, Registration] = {
             "crmsync.v1.AdminService": partial(
                 admin_service_pb2_grpc.add_AdminServiceServicer_to_server, self._admins(crms)
@@ -250,7 +256,7 @@ class _House:
 
     def _admins(self, crms: Crms) -> AdminService:
         crew = Crew(
-            able=self._able,
+            able=self._adapters.able,
             requires_email=self._requires_email,
             on_config=self._on_config,
             on_queued=self._hints.queued,
@@ -279,10 +285,6 @@ class _House:
     def _on_connection(self, org_id: str, crm: str) -> None:
         self._adapters.forget(org_id, crm)
         self._notifier.hint(CONNECTION, f"{org_id}/{crm}")
-
-    async def _able(self, org_id: str, crm: str) -> Capabilities | None:
-        adapter = await self._adapters.of(org_id, crm)
-        return None if adapter is None else adapter.capabilities
 
     async def _requires_email(self, org_id: str, crm: str) -> bool:
         traits = await self._traits(org_id, crm)

@@ -161,7 +161,7 @@ class ConnectionService(connection_service_pb2_grpc.ConnectionServiceServicer):
         self.crms.find(request.crm)
         org_id = current_caller().org_id
         try:
-            stored = await self.accounts.stored(org_id, request.crm)
+            stored = await self.accounts.stored(org_id, request.crm, fresh=True)
         except (vaults.VaultError, KeyFileError):
             raise  # the operator's to mend, and nothing that the caller could
         except ValueError as why:

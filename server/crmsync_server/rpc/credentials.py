@@ -40,8 +40,11 @@ class Stored:
 class Accounts(Protocol):
     """Where adapters come from; see crmsync_server.adapters."""
 
-    async def stored(self, org_id: str, crm: str) -> Stored | None:
-        """Return the adapter of an organization's account; None without credentials."""
+    async def stored(self, org_id: str, crm: str, *, fresh: bool = False) -> Stored | None:
+        """Return the adapter of an organization's account; None without credentials.
+
+        fresh: whether it must be that of the connection as it is at this very moment.
+        """
 
     def build(self, account: Account) -> Adapter:
         """Return an adapter for credentials that are not stored; raises ValueError."""
