@@ -18,13 +18,14 @@ async def fail(
     *,
     retries: int = 0,
     refused: bool = False,
+    crm: str = CRM,
 ) -> UUID:
     """Queue contacts and have them all fail at once, or be kept back; return their session."""
-    order = people.order()
+    order = people.order(crm)
     async with database.org(ORG) as connection:
         await people.enqueue(connection, ids, order)
     async with database.org(ORG) as connection:
-        rows = await people.claim(connection, len(ids))
+        rows = await people.claim(connection, len(ids), crm=crm)
     status = SyncStatus.QUEUED if refused else SyncStatus.ERROR
     outcome = AttemptOutcome.POSTPONED if refused else AttemptOutcome.REJECTED
     batch = [
@@ -42,5 +43,5 @@ async def fail(
         for row in rows
     ]
     async with database.org(ORG) as connection:
-        await queue.finish(connection, ORG, CRM, batch)
+        await queue.finish(connection, ORG, crm, batch)
     return order.session_id
