@@ -88,8 +88,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     length at the end), `expected` (what would be right there).
     """
     ERROR_REASON_RESUME_TOKEN_EXPIRED: _ErrorReason.ValueType  # 25
-    """OUT_OF_RANGE. Some events after the resume token are no longer kept. Metadata: `oldest_token` (the oldest valid one)
-    and `oldest_time` (when what comes after it happened, RFC 3339).
+    """OUT_OF_RANGE. Some events after the resume token are no longer kept, or the database was set back to before it or is
+    another one. Metadata: `oldest_token` (the oldest valid one) and `oldest_time` (when what comes after it happened,
+    RFC 3339).
     """
     ERROR_REASON_URL_NOT_ALLOWED: _ErrorReason.ValueType  # 26
     """INVALID_ARGUMENT. The URL leads to where the server may not call; a google.rpc.BadRequest names the field. Metadata:
@@ -167,8 +168,9 @@ field. Metadata: `field` (its path), `position` (of the first wrong character, c
 length at the end), `expected` (what would be right there).
 """
 ERROR_REASON_RESUME_TOKEN_EXPIRED: ErrorReason.ValueType  # 25
-"""OUT_OF_RANGE. Some events after the resume token are no longer kept. Metadata: `oldest_token` (the oldest valid one)
-and `oldest_time` (when what comes after it happened, RFC 3339).
+"""OUT_OF_RANGE. Some events after the resume token are no longer kept, or the database was set back to before it or is
+another one. Metadata: `oldest_token` (the oldest valid one) and `oldest_time` (when what comes after it happened,
+RFC 3339).
 """
 ERROR_REASON_URL_NOT_ALLOWED: ErrorReason.ValueType  # 26
 """INVALID_ARGUMENT. The URL leads to where the server may not call; a google.rpc.BadRequest names the field. Metadata:
