@@ -75,22 +75,25 @@ def encryption_keys(told: str) -> dict[str, bytes]:
             message = f"key {place} must be id:base64, its id of letters, digits, '.', '_' and '-'"
             raise ValueError(message)
         if key_id in found:
-            message = f"the key id {key_id} must stand only once"
+            message = f"key {place} must have an id of its own, and has that of another"
             raise ValueError(message)
-        found[key_id] = _key(key_id, encoded)
+        found[key_id] = _key(place, encoded)
     if not found:
         message = "there must be one key at least, as id:base64"
         raise ValueError(message)
     return found
 
 
-def _key(key_id: str, encoded: str) -> bytes:
+def _key(place: int, encoded: str) -> bytes:
     try:
         secret = base64.b64decode(encoded, validate=True)
     except binascii.Error:
         secret = b""
     if len(secret) != _KEY_BYTES:
-        message = f"the key {key_id} must be {_KEY_BYTES} bytes in base64 (openssl rand -base64 32)"
+        # By its place: what stands where an id should may be the key.
+        message = (
+            f"key {place} must be id:base64, with {_KEY_BYTES} bytes (openssl rand -base64 32)"
+        )
         raise ValueError(message)
     return secret
 
@@ -279,6 +282,9 @@ class Settings(BaseSettings):
     """How often the queue is read when no hint of new work comes."""
     engine_rescue_interval: Duration = timedelta(seconds=15)
     """How often expired leases are returned to the queue."""
+    quota_high_share: float = Field(default=0.1, ge=0, le=1)
+    """What is kept of every allowance of a CRM for contacts of priority HIGH: 0.1 is a tenth. Of an
+    allowance of a minute and less it is a quarter of that, since they are first in any case."""
     attempts_retention: Duration = timedelta(days=90)
     """How long the history of attempts is kept, in whole days."""
     sessions_retention: Duration = timedelta(days=90)
@@ -334,6 +340,7 @@ def _kind(field: FieldInfo) -> str:
         SecretStr: "secret",
         str: "text",
         int: "integer",
+        float: "number",
         bool: "`true` or `false`",
         Path: "path",
         dict: "JSON object",
@@ -356,4 +363,4 @@ def _default(field: FieldInfo) -> str:
         return f"`{default.total_seconds():g}`"
     if isinstance(default, bool):
         return f"`{str(default).lower()}`"
-    return f"`{default}`" if isinstance(default, (str, int)) else "unset"
+    return f"`{default}`" if isinstance(default, (str, int, float)) else "unset"

@@ -1,13 +1,16 @@
 """Connections through a real channel: tested without writing, delivered to, replaced, deleted."""
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import grpc
 import pytest
+from pydantic import SecretStr
 
 from crmsync.v1 import connection_pb2, contact_sync_pb2, sync_service_pb2
 from crmsync.v1 import connection_service_pb2 as pb
@@ -24,6 +27,10 @@ from tests.service.accounts import Account
 from tests.service.calls import create, failure, finished
 from tests.service.conftest import SECRET
 
+KEYS = {
+    name: base64.b64encode(bytes([number] * 32)).decode()
+    for number, name in enumerate(("one", "two"))
+}
 CRMS = ("hubspot", "brevo", "mautic", "n8n")
 VALID, INVALID = pb.CREDENTIALS_STATUS_VALID, pb.CREDENTIALS_STATUS_INVALID
 UNREACHABLE = pb.CREDENTIALS_STATUS_UNREACHABLE
@@ -89,6 +96,12 @@ async def get(client: CrmsyncClient, connection_id: str) -> Connection:
     """Read a connection."""
     request = pb.GetConnectionRequest(connection_id=connection_id)
     return (await client.connections.GetConnection(request)).connection
+
+
+async def is_under(client: CrmsyncClient, key_id: str) -> None:
+    """Insist that the only connection's credentials are under this key."""
+    listed = await client.connections.ListConnections(pb.ListConnectionsRequest())
+    assert [one.key_id for one in listed.connections] == [key_id]
 
 
 async def replace_secrets(client: CrmsyncClient, connection_id: str, account: Account) -> None:
@@ -245,6 +258,26 @@ async def test_two_replicas_deliver_with_one_token(
     assert isinstance(calls, list)
     renewals = [call["count"] for call in calls if call["path"] == "/oauth/v2/token"]
     assert renewals == [1]
+
+
+async def test_credentials_outlive_the_key_that_they_came_under(
+    settings: Settings, sandbox: Sandbox
+) -> None:
+    """A server that starts with a new key in front moves them, and they still open the CRM."""
+    for keys, found in (("one", "one"), ("two,one", "two"), ("two", "two")):
+        told = ",".join(f"{key_id}:{KEYS[key_id]}" for key_id in keys.split(","))
+        server = settings.model_copy(update={"encryption_keys": SecretStr(told)})
+        async with (
+            serving(server, authenticator_of(server, SECRET)) as running,
+            CrmsyncClient(f"127.0.0.1:{running.port}") as client,
+        ):
+            if keys == "one":
+                await accounts.good(sandbox, "brevo").connect(client)
+            await eventually(partial(is_under, client, found))
+            tested = await client.connections.TestCredentials(
+                pb.TestCredentialsRequest(crm="brevo")
+            )
+            assert tested.status == VALID
 
 
 async def test_an_organization_uses_its_own_connection_alone(

@@ -143,9 +143,9 @@ def test_a_file_that_others_can_use_is_refused(data_dir: Path, mode: int) -> Non
     ("content", "why"),
     [
         (b"", "one key at least"),
-        (b"one", "the key one must be 32 bytes in base64"),
-        (b"one:c2hvcnQ=", "the key one must be 32 bytes in base64"),
-        (f"one:{FIRST}\none:{SECOND}".encode(), "the key id one must stand only once"),
+        (b"one", "key 1 must be id:base64, with 32 bytes"),
+        (b"one:c2hvcnQ=", "key 1 must be id:base64, with 32 bytes"),
+        (f"one:{FIRST}\none:{SECOND}".encode(), "key 2 must have an id of its own"),
         (f"one two:{FIRST}".encode(), "key 1 must be id:base64"),
         (b"\xff\xfe", "more than ASCII"),
     ],
