@@ -18,8 +18,9 @@ DETAILS = "/account-info/v3/details"
 
 _HEADER = "x-hubspot-ratelimit-"
 _BURST_MILLISECONDS = 10_000
-# So few calls left are enough to still ask where the portal is, before the day is used up.
-_LOW_SHARE = 0.1
+# With so few calls left it is asked where the portal is: while there are calls to ask with, and
+# before ordinary work, of which a share of the day is kept, would wait for an unknown midnight.
+_LOW_SHARE = 0.5
 _ASKED_AGAIN = timedelta(minutes=1)
 
 

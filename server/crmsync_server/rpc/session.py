@@ -1,12 +1,13 @@
 """SessionService: follow sessions to their end, and cancel them."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
+import sqlalchemy as sa
 from typing_extensions import override
 
 from crmsync.v1 import heartbeat_pb2, session_pb2, session_service_pb2_grpc
@@ -17,10 +18,11 @@ from crmsync_server.errors import (
     SessionEndedError,
     Violation,
 )
-from crmsync_server.rpc import sync_messages as messages
+from crmsync_server.rpc import forecast
 from crmsync_server.rpc.auth import current_caller
 from crmsync_server.rpc.context import Context
 from crmsync_server.rpc.convert import timestamp
+from crmsync_server.rpc.forecast import Foresee
 from crmsync_server.rpc.paging import cursor_of, page_size, page_token
 from crmsync_server.store import session
 from crmsync_server.store.db import Database
@@ -40,14 +42,16 @@ class Watch(Protocol):
 class SessionService(session_service_pb2_grpc.SessionServiceServicer):
     """Reads sessions, cancels them, and passes on what the hub sees.
 
-    heartbeat: the longest silence on a watch, in seconds.
     on_moved: told of (org_id, session_id) after a commit that moved a session.
+    foresee: makes the forecasts of sessions that have not ended.
+    heartbeat: the longest silence on a watch, in seconds.
     """
 
     database: Database
     watch: Watch
     clock: Callable[[], datetime]
     on_moved: Callable[[str, UUID], None]
+    foresee: Foresee
     heartbeat: float = 10.0
 
     @override
@@ -58,7 +62,8 @@ class SessionService(session_service_pb2_grpc.SessionServiceServicer):
         caller = current_caller()
         async with self.database.org(caller.org_id) as connection:
             row = await session.get(connection, caller.org_id, UUID(request.session_id))
-        return pb.GetSessionResponse(session=messages.session(row))
+        (told,) = await self._told(caller.org_id, [row])
+        return pb.GetSessionResponse(session=told)
 
     @override
     async def ListSessions(
@@ -77,7 +82,7 @@ class SessionService(session_service_pb2_grpc.SessionServiceServicer):
             )
         page, more = rows[:size], len(rows) > size
         return pb.ListSessionsResponse(
-            sessions=[messages.session(row) for row in page],
+            sessions=await self._told(caller.org_id, page),
             next_page_token=page_token(request, [str(page[-1].id)]) if more else "",
         )
 
@@ -92,7 +97,8 @@ class SessionService(session_service_pb2_grpc.SessionServiceServicer):
         if row.state == SessionState.SUCCEEDED:
             raise SessionEndedError(request.session_id, row.state)
         self.on_moved(caller.org_id, session_id)
-        return pb.CancelSessionResponse(session=messages.session(row))
+        (told,) = await self._told(caller.org_id, [row])
+        return pb.CancelSessionResponse(session=told)
 
     @override
     async def WatchSession(
@@ -105,6 +111,12 @@ class SessionService(session_service_pb2_grpc.SessionServiceServicer):
         async with aclosing(states):
             async for state in states:
                 yield state or self._heartbeat()
+
+    async def _told(
+        self, org_id: str, rows: Sequence[sa.Row[Any]]
+    ) -> Sequence[session_pb2.Session]:
+        expected = await self.foresee(rows, lambda: self.database.org(org_id))
+        return [forecast.session(row, expected.get((org_id, row.id))) for row in rows]
 
     def _heartbeat(self) -> pb.WatchSessionResponse:
         return pb.WatchSessionResponse(

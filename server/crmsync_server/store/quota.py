@@ -91,6 +91,21 @@ async def write(connection: AsyncConnection, org_id: str, crm: str, books: Seque
     await connection.execute(statement("quota/write"), parameters)
 
 
+async def read(
+    connection: AsyncConnection, accounts: Sequence[tuple[str, str]]
+) -> Sequence[tuple[str, str, Book, float]]:
+    """Return every book of some accounts (organization, CRM) with its account, and the time."""
+    parameters = {
+        "org_ids": [org_id for org_id, _ in accounts],
+        "crms": [crm for _, crm in accounts],
+    }
+    rows = await connection.execute(statement("quota/read"), parameters)
+    return [
+        (row.org_id, row.crm, _book(row, Book(row.bucket, row.declared, row.period, 0)), row.now)
+        for row in rows
+    ]
+
+
 def _book(row: sa.Row[Any], fresh: Book) -> Book:
     if row.period != fresh.period:
         # Slots are shares of the period: those of another one tell nothing.

@@ -7,7 +7,7 @@ put there, so nobody misses it. A slow poll stands behind the hints.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 from uuid import UUID
@@ -24,6 +24,7 @@ _POLL = 2.0
 
 Key = tuple[str, UUID]
 View = TypeVar("View")
+Prepare = Callable[[Sequence[sa.Row[Any]]], Awaitable[Callable[[sa.Row[Any]], View]]]
 
 
 class _Topic(Generic[View]):
@@ -55,10 +56,19 @@ class _Topic(Generic[View]):
 class ProgressHub(Generic[View]):
     """Puts the newest state of sessions before whoever watches them."""
 
-    def __init__(self, database: Database, render: Callable[[sa.Row[Any]], View]) -> None:
-        """Render each state once, however many watch it."""
+    def __init__(
+        self,
+        database: Database,
+        render: Callable[[sa.Row[Any]], View],
+        prepare: Prepare[View] | None = None,
+    ) -> None:
+        """Render each state once, however many watch it.
+
+        prepare: reads what rendering the states that have moved needs besides, for all at once.
+        """
         self._database = database
         self._render = render
+        self._prepare = prepare
         self._topics: dict[Key, _Topic[View]] = {}
         self._moved: set[Key] = set()
         self._closed = False
@@ -145,9 +155,19 @@ class ProgressHub(Generic[View]):
         async with self._database.everyone() as connection:
             rows = await sessions.newest(connection, keys)
         found = {(row.org_id, row.id): row for row in rows}
+        render = await self._prepared(
+            [row for key, row in found.items() if self._is_news(key, row)]
+        )
         for key in keys:
             if topic := self._topics.get(key):
-                topic.put(found.get(key), self._render)
+                topic.put(found.get(key), render)
+
+    async def _prepared(self, rows: Sequence[sa.Row[Any]]) -> Callable[[sa.Row[Any]], View]:
+        return await self._prepare(rows) if self._prepare and rows else self._render
+
+    def _is_news(self, key: Key, row: sa.Row[Any]) -> bool:
+        topic = self._topics.get(key)
+        return topic is not None and bool(row.revision > topic.revision)
 
 
 async def _within(seconds: float, event: asyncio.Event) -> bool:
