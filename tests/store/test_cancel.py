@@ -1,5 +1,6 @@
 """One contact taken out of one queue: for every session that wants it, whatever state it is in."""
 
+import asyncio
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -137,6 +138,30 @@ async def test_queueing_after_it_counts(database: Database, contact_id: UUID) ->
     await finish(database, contact_id, attempt, synced=True)
     await finish(database, contact_id, await claim(database), synced=True)
     assert await told(database, contact_id, later) == ("COMPLETE", "SUCCEEDED 0/1")
+
+
+async def test_a_cancel_meets_whoever_else_is_at_the_contact(
+    database: Database, contact_id: UUID
+) -> None:
+    """Its sessions' cancels, a queueing and the end of its delivery, in any order."""
+    for _ in range(20):
+        sessions = [await enqueue(database, contact_id) for _ in range(3)]
+        attempt = await claim(database)
+
+        async def cancel_session(session_id: UUID) -> None:
+            async with database.org(ORG) as connection:
+                await session.cancel(connection, ORG, session_id)
+
+        await asyncio.gather(
+            cancel(database, contact_id),
+            cancel_session(sessions[1]),
+            enqueue(database, contact_id),
+            finish(database, contact_id, attempt, synced=False),
+        )
+        await cancel(database, contact_id)
+        (status, *states) = await told(database, contact_id, *sessions)
+        assert status == "SELECTED"
+        assert not any("RUNNING" in one or "CANCELLING" in one for one in states)
 
 
 async def test_what_is_not_queued_cannot_be_cancelled(database: Database, contact_id: UUID) -> None:

@@ -1,5 +1,6 @@
 """Failures: found newest first, counted without looking, and queued again in one statement."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -214,6 +215,34 @@ async def test_the_failure_of_a_deleted_contact_can_be_cleared(database: Databas
     assert claimed.deleted
 
 
+async def test_failures_are_retried_once_by_callers_who_meet(database: Database) -> None:
+    """By two who retry all, one who retries each in the other order, and one who queues them."""
+    ids = await people.populate(database, 60)
+    await fail(database, ids)
+    condition = failure.condition("first_name = a", MAX_RETRIES)
+
+    async def one_by_one() -> int:
+        counts = [
+            await retry(database, failure.Retry(contact_id=contact_id))
+            for contact_id in reversed(ids)
+        ]
+        return sum(count for count, _ in counts)
+
+    async def anew() -> None:
+        async with database.org(ORG) as connection:
+            await people.enqueue(connection, ids[::2], people.order())
+
+    (first, _), (second, _), third, _ = await asyncio.gather(
+        retry(database, failure.Retry(condition=condition)),
+        retry(database, failure.Retry()),
+        one_by_one(),
+        anew(),
+    )
+    assert len(ids) / 2 <= first + second + third <= len(ids)
+    assert await listed(database) == []
+    assert await sound(database)
+
+
 async def test_another_organization_s_failures_are_out_of_sight(database: Database) -> None:
     """Neither listed nor counted nor retried."""
     (contact_id,) = await people.populate(database, 1)
@@ -230,7 +259,9 @@ async def test_contacts_are_queued_by_a_filter_as_well(database: Database) -> No
     ids = await people.populate(database, 3)
     async with database.org(ORG) as connection:
         await people.edit(connection, ORG, ids[1], 'it\'s :x % \\ "y"')
-        text = 'first_name = "it\'s :x % \\\\ \\"y\\"" AND email:*@example.com'
+        text = 'first_name = "it\'s :x % \\\\ \\"y\\"" AND email:*@example.com AND NOT properties:x'
+        text += " AND NOT properties.x = y* AND NOT tags:vip AND create_time > 2020-01-01"
+        text += " AND version >= 1 AND domain_id != 0191c6ab-7c00-7000-8000-000000000001"
         condition = compile_filter(text, contact_fields(), "filter.filter")
         chosen = queue.Selection(has_email=True, not_already_synced=True, condition=condition)
         count, _ = await queue.enqueue(connection, ORG, chosen, people.order())
