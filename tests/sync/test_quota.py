@@ -1,7 +1,8 @@
 """The shared allowance as adapters draw on it, on a real database."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -39,6 +40,20 @@ async def refusal(quota: AccountQuota, bucket: str) -> timedelta:
     return exhausted.value.until - datetime.now(UTC)
 
 
+@contextmanager
+def transactions(database: Database) -> Iterator[list[object]]:
+    """Collect the connections that are taken from the pool, one for each transaction."""
+    made: list[object] = []
+    engine = database._engine.sync_engine  # noqa: SLF001 - nothing else knows
+
+    def taken(connection: object, *_: object) -> None:
+        made.append(connection)
+
+    sa.event.listen(engine, "checkout", taken)
+    yield made
+    sa.event.remove(engine, "checkout", taken)
+
+
 def most_within(times: Sequence[float], period: float) -> int:
     """Return how many calls the fullest window of a period has."""
     ordered = sorted(times)
@@ -61,20 +76,23 @@ async def test_servers_share_a_window(database: Database) -> None:
 
 async def test_a_busy_lane_asks_far_less_often_than_it_calls(database: Database) -> None:
     """Calls are granted in lots."""
-    statements = 0
+    burst = Limit("burst", 2000, timedelta(seconds=10))
+    quota = account(database, burst, Limit("daily", 10**6, DAY))
+    with transactions(database) as made:
+        for _ in range(200):
+            await quota.take("daily")
+            await quota.take("burst")
+    assert len(made) < 40
 
-    def count(*_: object) -> None:
-        nonlocal statements
-        statements += 1
 
-    quota = account(
-        database, Limit("burst", 2000, timedelta(seconds=10)), Limit("daily", 10**6, DAY)
-    )
-    sa.event.listen(database._engine.sync_engine, "checkout", count)  # noqa: SLF001 - counts transactions
-    for _ in range(200):
-        await quota.take("daily")
-        await quota.take("burst")
-    assert statements < 40
+async def test_a_used_up_account_is_not_asked_for_by_everybody(database: Database) -> None:
+    """One is told to wait, and tells the others."""
+    quota = account(database, Limit("hourly", 1, HOUR))
+    await quota.take("hourly")
+    with transactions(database) as made:
+        refused = await asyncio.gather(*(refusal(quota, "hourly") for _ in range(20)))
+    assert min(refused) > timedelta(minutes=59)
+    assert len(made) == 1
 
 
 async def test_what_one_server_has_taken_is_not_there_for_another(database: Database) -> None:

@@ -137,8 +137,9 @@ class AccountQuota:
         # Who is urgent does not wait for a call of the pace while the reserve may have one.
         if found is not None and waiter.patient:
             return found
-        closed = line.closed_until(urgent=not waiter.patient)
-        if closed > _now():
+        now = _now()
+        closed = line.closed_until(now, urgent=not waiter.patient)
+        if closed > now:
             return closed if found is None else min(closed, found)
         answers = line.answers
         async with self._asking:
@@ -152,9 +153,12 @@ class AccountQuota:
         wanted = Wanted(line.wanted(urgent=urgently), urgently, self._lag)
         lines = [line, *(one for one in self._lines.values() if one is not line and _is_due(one))]
         try:
-            answer = await self._note(lines, line, wanted)
+            async with asyncio.timeout(_PATIENCE):
+                answer = await self._note(lines, line, wanted)
         except FAULTS as fault:
             _log.exception("no call could be granted", org_id=self._org_id, crm=self._crm)
+            # Who stands behind need not find out by themselves.
+            line.refused(_now() + _AFTER_FAULT, _now(), urgent=True)
             raise _exhausted(line, _AFTER_FAULT) from fault
         now = _now()
         # The longest lately: an answer that took that long may take as long again.

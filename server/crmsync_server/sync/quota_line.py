@@ -14,6 +14,8 @@ from crmsync_server.sync.quota_clock import SharedClock
 from crmsync_server.sync.quota_rules import Rules
 
 _LEAST_PAUSE = 0.01
+# Limits may be raised and calls given back elsewhere, however long ago it was told to wait.
+_ASKED_AGAIN = 2.0
 _number = count()
 
 
@@ -57,6 +59,7 @@ class Line:
         self._waiting: list[Waiter] = []
         self._size = 1
         self._closed = {False: 0.0, True: 0.0}
+        self._closed_since = 0.0
 
     @contextmanager
     def stand(self, *, urgent: bool) -> Iterator[Waiter]:
@@ -86,9 +89,9 @@ class Line:
         may_be_made = self._clock.surely_after(self._calls[0].at)
         return self._calls.pop(0) if may_be_made <= now else may_be_made
 
-    def closed_until(self, *, urgent: bool) -> float:
-        """Return until when nothing needs to be asked for."""
-        return self._closed[urgent]
+    def closed_until(self, now: float, *, urgent: bool) -> float:
+        """Return until when nothing is granted, by the last answer; a past time to ask again."""
+        return self._closed[urgent] if now < self._closed_since + _ASKED_AGAIN else 0.0
 
     def wanted(self, *, urgent: bool) -> int:
         """Return how large a lot to ask for: twice the last one, if that was used up in time."""
@@ -105,8 +108,9 @@ class Line:
         self._closed = {False: 0.0, True: 0.0}
 
     def refused(self, until: float, now: float, *, urgent: bool) -> None:
-        """Ask for nothing until then; what the urgent cannot have, nobody can."""
+        """Remember until when nothing is granted; what the urgent cannot have, nobody can."""
         self.answers += 1
+        self._closed_since = now
         for kind in {False, urgent}:
             self._closed[kind] = max(until, now + _LEAST_PAUSE)
 
