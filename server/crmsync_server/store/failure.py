@@ -99,11 +99,15 @@ async def count(
 ) -> int:
     """Return how many failures there are; without a condition that is known and not counted."""
     if condition is None:
-        parameters = {"org_id": org_id, "crm": crm}
-        known = await connection.execute(statement("failure/total"), parameters)
-        return int(known.scalar_one())
+        return await total(connection, org_id, crm)
     query = _failed(sa.select(sa.func.count()), org_id, crm, condition)
     return int((await connection.execute(query)).scalar_one())
+
+
+async def total(connection: AsyncConnection, org_id: str, crm: str) -> int:
+    """Return how many failures there are in all, at a cost that does not follow their number."""
+    parameters = {"org_id": org_id, "crm": crm}
+    return int((await connection.execute(statement("failure/total"), parameters)).scalar_one())
 
 
 async def retry(connection: AsyncConnection, org_id: str, asked: Retry, order: Order) -> int:
