@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from crmsync_server.store import config, forecast, lane, session
 from crmsync_server.store.db import Database
 from crmsync_server.store.ids import new_id
+from crmsync_server.store.statements import statement
 from tests.store import people
 from tests.store.people import CRM, ORG
 
@@ -64,3 +65,21 @@ async def test_what_has_ended_is_unknown_or_not_ours_has_no_outlook(database: Da
         asked = [(ORG, ended), (ORG, new_id()), ("globex", theirs), (ORG, ours)]
         found = await forecast.outlooks(connection, asked)
     assert [row.id for row in found] == [ours]
+
+
+async def test_what_has_ended_costs_a_forecast_nothing(database: Database) -> None:
+    """However many sessions there were: those that are open have an index of their own."""
+    session_id = await opened(database, 1)
+    ended = sa.text(
+        "INSERT INTO sessions (org_id, id, kind, crm, state, creator, end_time)"
+        " SELECT :org_id, gen_random_uuid(), 'QUEUE_CONTACT', :crm, 'SUCCEEDED', 'ada', now()"
+        " FROM generate_series(1, 20000)"
+    )
+    asked = {"org_ids": [ORG], "session_ids": [session_id]}
+    explained = sa.text(f"EXPLAIN {statement('forecast/outlooks').text}")
+    async with database.org(ORG) as connection:
+        await connection.execute(ended, {"org_id": ORG, "crm": CRM})
+        await connection.execute(sa.text("ANALYZE sessions"))
+        plan = "\n".join(await connection.scalars(explained, asked))
+    assert "sessions_open_idx" in plan
+    assert "Seq Scan on sessions" not in plan

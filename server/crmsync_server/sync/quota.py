@@ -96,7 +96,7 @@ class AccountQuota:
     def learn(self, told: Allowance) -> None:
         """Take over what the CRM itself said of a bucket, for all replicas; noted before long."""
         if line := self._lines.get(told.bucket):
-            line.news.told = (_now(), told)
+            line.news.hear(_now(), told)
 
     def refused(self, bucket: str, until: datetime) -> None:
         """Give way after a 429: nothing is granted to anybody until then, and less afterwards.
@@ -208,10 +208,10 @@ class AccountQuota:
 
 def _is_due(line: Line) -> bool:
     """Tell whether a bucket's news should not wait for its own next lot."""
-    told = line.news.told
-    return line.news.refused is not None or (
-        told is not None and (told[1].remaining == 0 or _now() - told[0] > _NOTED_WITHIN)
-    )
+    news = line.news
+    if news.refused is not None or (news.told is not None and news.told[1].remaining == 0):
+        return True
+    return news.since is not None and _now() - news.since > _NOTED_WITHIN
 
 
 def _exhausted(line: Line, wait: float) -> QuotaExhaustedError:

@@ -32,16 +32,24 @@ class Waiter:
 class News:
     """What is to be noted with the next grant; moments by this process's own clock.
 
+    told: the newest of what was told; since: when the first of it was.
     unspent: granted calls that nobody has made.
     """
 
     told: tuple[float, Allowance] | None = None
+    since: float | None = None
     refused: tuple[float, timedelta] | None = None
     unspent: list[Call] = field(default_factory=list)
+
+    def hear(self, now: float, told: Allowance) -> None:
+        """Take what a reply told."""
+        self.told = (now, told)
+        self.since = now if self.since is None else self.since
 
     def older(self, earlier: "News") -> None:
         """Take back news that could not be noted."""
         self.told = self.told or earlier.told
+        self.since = self.since if earlier.since is None else earlier.since
         self.refused = self.refused or earlier.refused
         self.unspent = earlier.unspent + self.unspent
 
