@@ -82,23 +82,35 @@ async def update(
     Raises:
         VersionMismatchError: the configuration is at another version.
     """
-    place = {"org_id": org_id, "crm": crm}
-    row = (await connection.execute(statement("config/lock"), place)).one()
+    row = await lock(connection, org_id, crm)
     if version not in {0, row.version}:
         raise VersionMismatchError(row.version)
     before = Config.of(row)
     if (after := change(before)) == before:
         return False
-    values = {
-        "enabled": after.enabled,
-        "batch_size": after.batch_size,
-        "concurrency": after.concurrency,
-        "max_retries": after.max_retries,
-        "custom_properties": json.dumps(after.custom_properties),
-        "mapping": json.dumps(after.mapping),
-    }
-    await connection.execute(statement("config/write"), place | values)
+    await write(connection, org_id, crm, after)
     return True
+
+
+async def lock(connection: AsyncConnection, org_id: str, crm: str) -> sa.Row[Any]:
+    """Return what is configured for a CRM, locked for this transaction."""
+    place = {"org_id": org_id, "crm": crm}
+    return (await connection.execute(statement("config/lock"), place)).one()
+
+
+async def write(connection: AsyncConnection, org_id: str, crm: str, configured: Config) -> None:
+    """Write down what is configured for a locked CRM, as a new version."""
+    parameters = {
+        "org_id": org_id,
+        "crm": crm,
+        "enabled": configured.enabled,
+        "batch_size": configured.batch_size,
+        "concurrency": configured.concurrency,
+        "max_retries": configured.max_retries,
+        "custom_properties": json.dumps(configured.custom_properties),
+        "mapping": json.dumps(configured.mapping),
+    }
+    await connection.execute(statement("config/write"), parameters)
 
 
 async def pause(

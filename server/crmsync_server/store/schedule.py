@@ -84,7 +84,7 @@ async def create(
 ) -> sa.Row[Any]:
     """Keep a schedule and return it."""
     parameters = {"org_id": org_id, "id": new_id(), "creator": creator, **_values(plan, now)}
-    return (await connection.execute(statement("schedule/insert"), parameters)).one()
+    return (await connection.execute(statement("schedule/create"), parameters)).one()
 
 
 async def count(connection: AsyncConnection, org_id: str) -> int:
@@ -146,7 +146,7 @@ async def update(
     if version not in {0, before.version}:
         raise VersionMismatchError(before.version)
     parameters = {"org_id": org_id, "schedule_id": before.id, **_values(plan, before.now)}
-    return (await connection.execute(statement("schedule/write"), parameters)).one()
+    return (await connection.execute(statement("schedule/update"), parameters)).one()
 
 
 async def delete(connection: AsyncConnection, org_id: str, schedule_id: UUID) -> None:
