@@ -246,7 +246,7 @@ _FILTERS = st.recursive(
 _WRITTEN = _TEXTS | _FILTERS | st.builds("{}{}{}".format, _FILTERS, _SPECIAL, _TEXTS)
 
 
-@settings(max_examples=1500, deadline=None, derandomize=True)
+@settings(max_examples=1000, deadline=None, derandomize=True)
 @given(_WRITTEN)
 def test_no_text_becomes_sql(text: str) -> None:
     """Whatever is written is refused at one of its characters, or becomes fixed words."""
