@@ -1,0 +1,91 @@
+"""The doors: every service of the contract, on one server."""
+
+from functools import partial
+
+from crmsync.v1 import (
+    admin_service_pb2_grpc,
+    connection_service_pb2_grpc,
+    contact_service_pb2_grpc,
+    session_service_pb2_grpc,
+    sync_service_pb2_grpc,
+)
+from crmsync_server.app.house import House, now
+from crmsync_server.crm.registry import known
+from crmsync_server.rpc.admin import AdminService, Crew
+from crmsync_server.rpc.auth import Authenticator
+from crmsync_server.rpc.connection import ConnectionService
+from crmsync_server.rpc.contact import ContactService
+from crmsync_server.rpc.crm_config import Defaults
+from crmsync_server.rpc.crms import Crms
+from crmsync_server.rpc.server import Door, Registration, Server, build_server
+from crmsync_server.rpc.session import SessionService
+from crmsync_server.rpc.sync import SyncService
+from crmsync_server.rpc.sync_failures import Retries, SyncFailures
+
+
+def server(house: House, authenticator: Authenticator) -> Server:
+    """Build the gRPC server with every service."""
+    crms = Crms(known(), house.traits)
+    contacts = ContactService(house.database)
+    syncs = SyncService(
+        house.database,
+        crms,
+        now,
+        house.hints.queued,
+        house.events.watch,
+        _failures(house, crms),
+    )
+    sessions = SessionService(
+        house.database, house.hub.watch, now, house.hints.sessions, house.forecaster.of
+    )
+    registrations: dict[str, Registration] = {
+        "crmsync.v1.AdminService": partial(
+            admin_service_pb2_grpc.add_AdminServiceServicer_to_server, _admins(house, crms)
+        ),
+        "crmsync.v1.ConnectionService": partial(
+            connection_service_pb2_grpc.add_ConnectionServiceServicer_to_server,
+            _connections(house, crms),
+        ),
+        "crmsync.v1.ContactService": partial(
+            contact_service_pb2_grpc.add_ContactServiceServicer_to_server, contacts
+        ),
+        "crmsync.v1.SyncService": partial(
+            sync_service_pb2_grpc.add_SyncServiceServicer_to_server, syncs
+        ),
+        "crmsync.v1.SessionService": partial(
+            session_service_pb2_grpc.add_SessionServiceServicer_to_server, sessions
+        ),
+    }
+    door = Door(house.settings.grpc_address, house.settings.max_message_bytes)
+    return build_server(door=door, registrations=registrations, authenticator=authenticator)
+
+
+def _admins(house: House, crms: Crms) -> AdminService:
+    crew = Crew(
+        able=house.adapters.able,
+        requires_email=house.requires_email,
+        on_config=house.on_config,
+        on_queued=house.hints.queued,
+        on_schedule=house.schedules.wake,
+    )
+    settings = house.settings
+    defaults = Defaults(settings.engine_max_retries, settings.engine_poll_interval)
+    return AdminService(house.database, crms, crew, defaults, now)
+
+
+def _failures(house: House, crms: Crms) -> SyncFailures:
+    retries = Retries(house.policy.max_retries, house.policy.wait)
+    hints = house.hints
+    return SyncFailures(house.database, crms, now, retries, hints.queued, hints.sessions)
+
+
+def _connections(house: House, crms: Crms) -> ConnectionService:
+    return ConnectionService(
+        house.database,
+        house.vault,
+        house.adapters,
+        crms,
+        house.settings.allowed_networks,
+        on_changed=house.on_connection,
+        on_queued=house.hints.queued,
+    )

@@ -1,0 +1,177 @@
+"""What lies between the database and the doors, built once and opened in order."""
+
+import asyncio
+import os
+import socket
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import httpx
+
+from crmsync.v1 import (
+    session_service_pb2,
+)
+from crmsync_server.adapters import Adapters, Shop, accounts, keep_health, public_urls
+from crmsync_server.app.access import encryption_keys
+from crmsync_server.errors import CrmDisabledError
+from crmsync_server.rpc.crms import CrmTraits
+from crmsync_server.rpc.events import sync_event
+from crmsync_server.rpc.forecast import snapshots, watched
+from crmsync_server.rpc.server import Server
+from crmsync_server.settings import Settings
+from crmsync_server.store.db import Database
+from crmsync_server.store.listen import Listener
+from crmsync_server.store.notify import CONFIG, CONNECTION, SESSION, WORK, Notifier
+from crmsync_server.store.vault import Vault
+from crmsync_server.sync.configs import Configs
+from crmsync_server.sync.engine import Engine
+from crmsync_server.sync.events import EventHub
+from crmsync_server.sync.forecaster import Forecaster
+from crmsync_server.sync.hints import Hints
+from crmsync_server.sync.janitor import Janitor
+from crmsync_server.sync.lane import Bench
+from crmsync_server.sync.progress import ProgressHub
+from crmsync_server.sync.push import Deliverer
+from crmsync_server.sync.rescue import Rescue
+from crmsync_server.sync.rotation import Rotation
+from crmsync_server.sync.schedules import Schedules
+from crmsync_server.sync.tokens import TokenKeeper
+from crmsync_server.sync.verdict import RetryPolicy
+
+_LAST_RENEWALS = 5.0  # seconds for tokens that are being renewed when the server stops
+
+Hub = ProgressHub[session_service_pb2.WatchSessionResponse]
+
+
+class House:
+    """What lies between the database and the doors."""
+
+    def __init__(self, settings: Settings, database: Database, client: httpx.AsyncClient) -> None:
+        """Build everything; nothing runs before `open`."""
+        self.settings = settings
+        self.database = database
+        self.vault = Vault(encryption_keys(settings))
+        self._tokens = TokenKeeper(database, self.vault, now)
+        share = settings.quota_high_share
+        shop = Shop(database, client, self._tokens, public_urls(settings), share)
+        self.adapters = Adapters(accounts(settings), shop)
+        self.forecaster = Forecaster(self._deliverer, share)
+        self.hub: Hub = ProgressHub(
+            database, watched, snapshots(self.forecaster.of, database.everyone)
+        )
+        self.notifier = Notifier(database)
+        self.events = EventHub(database, sync_event)
+        self.hints = Hints(self.notifier, self._on_work, self._on_session)
+        self.policy = RetryPolicy(
+            max_retries=settings.engine_max_retries,
+            base=settings.engine_backoff_base,
+            cap=settings.engine_backoff_cap,
+        )
+        self.configs = Configs(database)
+        self.schedules = Schedules(database, self.requires_email, self.hints.queued)
+        self.engine = self._build_engine()
+
+    async def open(self, stack: AsyncExitStack, direct_url: str) -> None:
+        """Start every background duty; the stack stops them in reverse."""
+        listener = Listener(direct_url)
+        listener.subscribe(WORK, self.engine.on_work)
+        listener.subscribe(SESSION, self._on_session)
+        listener.subscribe(WORK, self.events.on_hint)
+        listener.subscribe(CONFIG, self.configs.on_config)
+        listener.subscribe(CONFIG, self.engine.on_work)
+        listener.subscribe(CONNECTION, self.adapters.on_connection)
+        listener.subscribe(CONNECTION, self.engine.on_work)
+        await listener.start()
+        stack.push_async_callback(listener.stop)
+        await self.notifier.start()
+        stack.push_async_callback(self.notifier.stop)
+        janitor = self._janitor()
+        # Before the first delivery: a partition that appears while its rows are being written
+        # makes that writing fail.
+        await janitor.turn()
+        rotation = Rotation(self.database, self.vault)
+        for duty in (janitor, self._rescue(), self.schedules, rotation):
+            duty.start()
+            stack.push_async_callback(duty.stop)
+        self.hub.start()
+        self.events.start()
+        self.engine.start()
+
+    def on_connection(self, org_id: str, crm: str) -> None:
+        """Tell every process that a connection changed."""
+        self.adapters.forget(org_id, crm)
+        self.notifier.hint(CONNECTION, f"{org_id}/{crm}")
+
+    async def requires_email(self, org_id: str, crm: str) -> bool:
+        """Tell whether a CRM needs an email; raises CrmDisabledError when it takes no work."""
+        traits = await self.traits(org_id, crm)
+        if not traits.enabled:
+            raise CrmDisabledError(crm)
+        return traits.requires_email
+
+    async def traits(self, org_id: str, crm: str) -> CrmTraits:
+        """Return what an organization's callers are told of a CRM."""
+        traits = await self.adapters.traits(org_id, crm)
+        switched_on = (await self.configs.of(org_id, crm)).enabled
+        return replace(traits, enabled=traits.enabled and switched_on)
+
+    def on_config(self, org_id: str, crm: str) -> None:
+        """Tell every process that a configuration changed."""
+        hint = f"{org_id}/{crm}"
+        self.configs.on_config(hint)
+        self.notifier.hint(CONFIG, hint)
+        self.hints.queued(org_id, crm)
+
+    async def drain(self, server: Server) -> None:
+        """Take no more calls and claim no more work; let what is under way end."""
+        grace = self.settings.drain_timeout.total_seconds()
+        await asyncio.gather(
+            server.drain(grace), self.hub.stop(), self.events.stop(), self.engine.stop(grace)
+        )
+        await self._tokens.close(_LAST_RENEWALS)
+
+    def _on_work(self, hint: str | None) -> None:
+        self.engine.on_work(hint)
+
+    def _on_session(self, hint: str | None) -> None:
+        self.hub.on_session(hint)
+        self.events.on_hint(hint)
+
+    def _build_engine(self) -> Engine:
+        bench = Bench(
+            database=self.database,
+            hints=self.hints,
+            policy=self.policy,
+            clock=now,
+            owner=f"{socket.gethostname()}:{os.getpid()}",
+            lease=self.settings.engine_lease,
+            health=keep_health,
+        )
+        poll_interval = self.settings.engine_poll_interval.total_seconds()
+        return Engine(self.database, self._deliverer, bench, poll_interval)
+
+    async def _deliverer(self, org_id: str, crm: str) -> Deliverer | None:
+        adapter = await self.adapters.of(org_id, crm)
+        if adapter is None:
+            return None
+        return Deliverer(adapter, await self.configs.of(org_id, crm))
+
+    def _rescue(self) -> Rescue:
+        interval = self.settings.engine_rescue_interval
+        return Rescue(
+            self.database, self.hints, self.policy, interval, now, self.adapters.idempotent
+        )
+
+    def _janitor(self) -> Janitor:
+        return Janitor(
+            self.database,
+            now,
+            attempts_retention=self.settings.attempts_retention,
+            sessions_retention=self.settings.sessions_retention,
+        )
+
+
+def now() -> datetime:
+    """Return the time of day."""
+    return datetime.now(UTC)
