@@ -284,7 +284,7 @@ class Settings(BaseSettings):
     """How often expired leases are returned to the queue."""
     quota_high_share: float = Field(default=0.1, ge=0, le=1)
     """What is kept of every allowance of a CRM for contacts of priority HIGH: 0.1 is a tenth. Of an
-    allowance of a minute and less it is a quarter of that, since they are first in any case."""
+    allowance of a minute and less it is a quarter of that while there are none."""
     attempts_retention: Duration = timedelta(days=90)
     """How long the history of attempts is kept, in whole days."""
     sessions_retention: Duration = timedelta(days=90)

@@ -29,8 +29,10 @@ async def test_a_bucket_begins_as_it_is_declared(database: Database) -> None:
 async def test_a_book_is_kept_whole(database: Database) -> None:
     """Every part of it, whatever is unset, with gaps between its slots."""
     spent = {35_905_248_000: 3, 35_905_248_007: 1}
-    full = Book("burst", 190, 10.0, 250, 1.8e9 + 0.25, 0.5, 1.8e9, 1.8e9 + 9.5, 1.8e9 + 7, spent)
-    for book in (full, replace(full, refused=None, blocked_until=None, reset=None, spent={})):
+    full = Book(
+        "burst", 190, 10.0, 250, 1.8e9 + 0.25, 0.5, 1.8e9, 1.8e9 + 9.5, 1.8e9 + 3, 1.8e9 + 7, spent
+    )
+    for book in (full, Book("burst", 190, 10.0, 250)):
         async with database.org(ORG) as connection:
             await read(connection, BURST)
             await quota.write(connection, ORG, CRM, [book])

@@ -23,6 +23,7 @@ class Book:
     arrival: when all that was granted is used up at the steady pace.
     rate: the share of calls that is granted since a 429, at the moment of `refused`; 1 without one.
     blocked_until: nothing is granted before; None when nothing is blocked.
+    urgent: when somebody last asked for urgent calls; None when nobody has.
     reset: when the period begins anew; None when any period counts, wherever it begins.
     spent: how many calls may have been made until the end of a slot, by the slot's number.
     """
@@ -35,6 +36,7 @@ class Book:
     rate: float = 1.0
     refused: float | None = None
     blocked_until: float | None = None
+    urgent: float | None = None
     reset: float | None = None
     spent: dict[int, int] = field(default_factory=dict)
 
@@ -84,6 +86,7 @@ async def write(connection: AsyncConnection, org_id: str, crm: str, books: Seque
         "rates": [book.rate for book in books],
         "refused": [book.refused for book in books],
         "blocked": [book.blocked_until for book in books],
+        "urgent": [book.urgent for book in books],
         "resets": [book.reset for book in books],
         "first_slots": [min(book.spent, default=0) for book in books],
         "spent": [_array(book.spent) for book in books],
@@ -121,6 +124,7 @@ def _book(row: sa.Row[Any], fresh: Book) -> Book:
         row.rate,
         row.refused,
         row.blocked_until,
+        row.urgent,
         row.reset,
         spent,
     )

@@ -53,7 +53,7 @@ class AccountQuota:
         """Draw on the rows of this account; limit() says what it has.
 
         high_share: what is kept of each bucket for urgent calls, from 0 to 1; of a window of a
-            minute and less a quarter of it, since urgent calls are the first in any case.
+            minute and less a quarter of it while there are none.
         """
         self._database = database
         self._org_id = org_id

@@ -74,6 +74,8 @@ def grant(book: Book, rules: Rules, now: float, wanted: Wanted) -> Sequence[Call
     Every call fits at its own moment, with all that was granted before; later moments of this
     lot, which are a pace apart, see what leaves the window until then.
     """
+    if wanted.urgent:
+        book.urgent = now
     if (opens := _opens(book, now)) > now:
         return opens
     total = allowed(book, now)
@@ -111,7 +113,9 @@ def _opens(book: Book, at: float) -> float:
 
 
 def _kept(book: Book, rules: Rules, total: int, at: float) -> int:
-    return rules.reserve(total, None if book.reset is None else max(0.0, book.reset - at))
+    left = None if book.reset is None else max(0.0, book.reset - at)
+    is_used = book.urgent is not None and at - book.urgent < rules.period
+    return rules.reserve(total, left, is_used=is_used)
 
 
 def _paced(book: Book, rules: Rules, total: int, start: float) -> float:

@@ -18,9 +18,9 @@ _SLOTS = 200
 _DAY = timedelta(days=1).total_seconds()
 _PACED = 60.0
 # A little above the steady rate: what a stalled process leaves unused is caught up within a window.
-_HASTE = 1.1
+_HASTE = 1.05
 _LEAD = 0.05
-_PACED_RESERVE = 0.25
+_UNUSED = 0.25
 _RELEASES = 10
 _ROUNDING = 1e-4  # of calls and seconds; moments since 1970 are exact to a thousandth of it
 
@@ -65,13 +65,15 @@ class Rules:
         """Return how many calls may be ahead of the pace."""
         return int(calls * _LEAD)
 
-    def reserve(self, calls: int, left: float | None) -> int:
+    def reserve(self, calls: int, left: float | None, *, is_used: bool = False) -> int:
         """Return how many calls of a window are kept for urgent work.
 
         left: until the window ends, None when it has no end. What urgent work has not used by then
-        would be lost, so that it is released in ten steps.
+            would be lost, so that it is released in ten steps.
+        is_used: whether there was urgent work within the last period. Where there was none, a short
+            window keeps a quarter: enough for the first urgent calls, and little lost to others.
         """
-        share = self.share * _PACED_RESERVE if self.span else self.share
+        share = self.share * _UNUSED if self.span and not is_used else self.share
         if left is not None:
             share *= min(_RELEASES, int(_RELEASES * left / self.period)) / _RELEASES
         return min(int(calls * share + _ROUNDING), calls - 1)

@@ -21,6 +21,7 @@ def quotas(metadata: sa.MetaData) -> None:
         sa.Column("rate", sa.Double, nullable=False, server_default=sa.text("1")),
         time("refused_time", null=True),
         time("blocked_until", null=True),
+        time("urgent_time", null=True),
         time("reset_time", null=True),
         count("first_slot"),
         sa.Column("spent", pg.ARRAY(sa.BigInteger), nullable=False, server_default="{}"),

@@ -9,6 +9,7 @@ ALTER TABLE quotas
   ADD COLUMN rate double precision NOT NULL DEFAULT 1,
   ADD COLUMN refused_time timestamptz,
   ADD COLUMN blocked_until timestamptz,
+  ADD COLUMN urgent_time timestamptz,
   ADD COLUMN reset_time timestamptz,
   ADD COLUMN first_slot bigint NOT NULL DEFAULT 0,
   ADD COLUMN spent bigint[] NOT NULL DEFAULT '{}',

@@ -12,6 +12,7 @@ SELECT
     CAST(extract(EPOCH FROM q.arrival_time) AS double precision) AS arrival,
     CAST(extract(EPOCH FROM q.refused_time) AS double precision) AS refused,
     CAST(extract(EPOCH FROM q.blocked_until) AS double precision) AS blocked_until,
+    CAST(extract(EPOCH FROM q.urgent_time) AS double precision) AS urgent,
     CAST(extract(EPOCH FROM q.reset_time) AS double precision) AS reset,
     CAST(extract(EPOCH FROM clock_timestamp()) AS double precision) AS now
 FROM quotas AS q

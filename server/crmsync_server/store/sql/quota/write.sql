@@ -9,6 +9,7 @@ SET
     rate = b.rate,
     refused_time = to_timestamp(b.refused),
     blocked_until = to_timestamp(b.blocked_until),
+    urgent_time = to_timestamp(b.urgent),
     reset_time = to_timestamp(b.reset),
     first_slot = b.first_slot,
     spent = CAST(b.spent AS bigint [])
@@ -21,10 +22,22 @@ FROM unnest(
     CAST(:rates AS double precision []),
     CAST(:refused AS double precision []),
     CAST(:blocked AS double precision []),
+    CAST(:urgent AS double precision []),
     CAST(:resets AS double precision []),
     CAST(:first_slots AS bigint []),
     CAST(:spent AS text [])
 ) AS b (
-    bucket, arrival, declared, calls, period, rate, refused, blocked_until, reset, first_slot, spent
+    bucket,
+    arrival,
+    declared,
+    calls,
+    period,
+    rate,
+    refused,
+    blocked_until,
+    urgent,
+    reset,
+    first_slot,
+    spent
 )
 WHERE q.org_id = :org_id AND q.crm = :crm AND q.bucket = b.bucket
