@@ -15,6 +15,7 @@ from crmsync_server.store.notify import Notifier
 from crmsync_server.sync.engine import Engine
 from crmsync_server.sync.hints import Hints
 from crmsync_server.sync.lane import Bench, Lane
+from crmsync_server.sync.lane_config import LaneConfig
 from crmsync_server.sync.push import Deliverer
 from crmsync_server.sync.verdict import RetryPolicy
 from tests.store import people
@@ -37,12 +38,14 @@ class Shop:
     """A database with its hints written down.
 
     hinted: sessions of which the engine said that they moved.
+    looked: how often the engine asked how a lane is delivered.
     """
 
     database: Database
     policy: RetryPolicy = field(default_factory=lambda: RetryPolicy(jitter=lambda: 0.0))
     hinted: list[str | None] = field(default_factory=list)
     lease: timedelta = timedelta(minutes=1)
+    looked: int = 0
 
     @property
     def bench(self) -> Bench:
@@ -55,12 +58,18 @@ class Shop:
         return Lane(org_id, CRM, Deliverer(adapter), self.bench)
 
     @asynccontextmanager
-    async def engine(self, adapters: Mapping[tuple[str, str], Scripted]) -> AsyncIterator[Engine]:
-        """Run an engine over these adapters, by organization and CRM."""
+    async def engine(
+        self,
+        adapters: Mapping[tuple[str, str], Scripted],
+        configs: Mapping[str, LaneConfig] | None = None,
+    ) -> AsyncIterator[Engine]:
+        """Run an engine over these adapters, by organization and CRM; configs by organization."""
 
         async def deliverer(org_id: str, crm: str) -> Deliverer | None:
+            self.looked += 1
             adapter = adapters.get((org_id, crm))
-            return None if adapter is None else Deliverer(adapter)
+            config = (configs or {}).get(org_id, LaneConfig())
+            return None if adapter is None else Deliverer(adapter, config)
 
         engine = Engine(self.database, deliverer, self.bench, 0.05)
         engine.start()

@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
+import pytest
+
 from crmsync_server.crm.adapter import Delivery
 from crmsync_server.crm.outcomes import Accepted, Outcome
 from crmsync_server.store import queue
+from crmsync_server.sync.lane_config import LaneConfig
 from crmsync_server.sync.rescue import Rescue
 from tests.eventually import eventually
 from tests.store import people
@@ -70,6 +73,35 @@ async def test_what_is_urgent_does_not_wait_for_a_place(shop: Shop) -> None:
         await eventually(lambda: assert_delivered(adapter, 36))
         assert [one.contact_id for one in adapter.pushed[-1]] == [urgent]
         hanging.open()
+
+
+@pytest.mark.parametrize("how", ["switched off", "connection deleted"])
+async def test_a_lane_that_is_switched_off_stops_in_the_middle(shop: Shop, how: str) -> None:
+    """Not when its queue is empty; what was claimed comes to its end."""
+    await shop.stock(50)
+    gate = Gate()
+    adapter = Scripted(traits(max_batch=1), [all_synced, gate])
+    configs: dict[str, LaneConfig] = {}
+    adapters = {(ORG, CRM): adapter}
+    async with shop.engine(adapters, configs) as engine:
+        await gate.reached.wait()
+        if how == "switched off":
+            configs[ORG] = LaneConfig(enabled=False)
+        else:
+            adapters.clear()
+        looked = shop.looked
+        engine.on_work(None)
+
+        def has_looked() -> None:
+            assert shop.looked > looked
+
+        async def ended() -> None:
+            assert await shop.outcomes() == ["SYNCED", "SYNCED"]
+
+        await eventually(has_looked)
+        gate.open()
+        await eventually(ended)
+        assert_delivered(adapter, 2)
 
 
 async def test_a_large_organization_does_not_delay_a_small_one(shop: Shop) -> None:

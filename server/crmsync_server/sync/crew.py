@@ -31,7 +31,10 @@ class Crew:
 
         turns: taken to claim, in turn by all lanes of this process.
         when_idle: told when something was delivered and no more is due.
+
+        allowed: whether anything may be claimed; what is under way comes to its end all the same.
         """
+        self.allowed = True
         self.lane = lane
         self._turns = turns
         self._when_idle = when_idle
@@ -108,7 +111,9 @@ class Crew:
 
     async def _claim(self, *, urgent_only: bool = False) -> Batch | None:
         async with self._turns:
-            return None if self._stopping else await self.lane.claim(urgent_only=urgent_only)
+            if self._stopping or not self.allowed:
+                return None
+            return await self.lane.claim(urgent_only=urgent_only)
 
     def _begin(self, kind: str, work: Callable[[], Awaitable[None]]) -> None:
         if self._stopping or kind in self._others:

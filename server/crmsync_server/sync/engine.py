@@ -81,13 +81,16 @@ class Engine:
         except Exception as error:  # noqa: BLE001 - one account's fault must not stop all the others
             await self._misfits.report(org_id, crm, error)
             return None
-        if deliverer is None or not deliverer.config.enabled:
-            return None
         crew = self._crews.get((org_id, crm))
+        if deliverer is None or not deliverer.config.enabled:
+            if crew is not None:
+                crew.allowed = False  # who is in the middle of it claims nothing more
+            return None
         if crew is None:
             lane = Lane(org_id, crm, deliverer, self._bench)
             crew = self._crews[org_id, crm] = Crew(lane, self._turns, self._duty.wake)
         crew.lane.deliverer = deliverer
+        crew.allowed = True
         return crew
 
 
