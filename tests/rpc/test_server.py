@@ -67,6 +67,18 @@ async def test_every_listed_service_is_described(version: str, symbol: str) -> N
     assert {needed for file in files for needed in file.dependency} <= {file.name for file in files}
 
 
+@pytest.mark.parametrize("detail", ["ErrorInfo", "BadRequest", "ResourceInfo", "RetryInfo"])
+async def test_the_details_of_errors_are_described(detail: str) -> None:
+    """No method names them; without, tools show the reason of an error as raw bytes."""
+    request = reflection_pb2.ServerReflectionRequest(file_containing_symbol=f"google.rpc.{detail}")
+    async with serving() as running:
+        response = await _reflected(running.channel, V1, request)
+    described = FileDescriptorProto.FromString(
+        response.file_descriptor_response.file_descriptor_proto[0]
+    )
+    assert detail in {message.name for message in described.message_type}
+
+
 async def test_health_is_told_for_the_server_and_for_each_service_without_a_token() -> None:
     """An unknown service is NOT_FOUND, as the protocol asks."""
     async with serving(authenticator=LOCKED) as running:

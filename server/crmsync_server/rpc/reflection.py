@@ -1,6 +1,7 @@
 """Reflection under both of its names, so that older and newer tools list and describe services.
 
-The library has v1alpha only. v1 has the same messages, so the same servicer answers both.
+The library has v1alpha only. v1 has the same messages, so the same servicer answers both. The
+details of errors are described too: no method names them, and tools would show them as raw bytes.
 """
 
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from google.protobuf import descriptor_pool, text_format
 from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
+from google.rpc import error_details_pb2  # type: ignore[import-untyped]  # it ships no types
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 V1ALPHA = "grpc.reflection.v1alpha.ServerReflection"
@@ -41,6 +43,7 @@ def _pool(services: Sequence[str]) -> DescriptorPool:
     added: set[str] = set()
     for name in (*services, V1ALPHA):
         _add(pool, known.FindFileContainingSymbol(name), added)
+    _add(pool, error_details_pb2.DESCRIPTOR, added)
     pool.AddSerializedFile(_v1().SerializeToString())
     return pool
 
