@@ -12,6 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from crmsync.v1 import contact_service_pb2, sync_service_pb2
 from crmsync.v1 import session_service_pb2 as pb
 from crmsync.v1.contact_pb2 import Contact
+from crmsync.v1.crm_config_pb2 import E164Transform, TextTransform, Transform
 from crmsync.v1.session_service_pb2_grpc import SessionServiceStub
 from crmsync_server.errors import InvalidRequestError, TooManyItemsError, Violation
 from crmsync_server.rpc.validation import read, violations
@@ -112,8 +113,21 @@ def test_a_mask_that_names_another_field_is_told_those_that_can_be_changed() -> 
                 "kind",
                 "enum.defined_only",
                 "must be one of SESSION_KIND_QUEUE_CONTACT, SESSION_KIND_BULK_QUEUE_CONTACTS,"
-                " SESSION_KIND_QUEUE_ALL_CONTACTS",
+                " SESSION_KIND_QUEUE_ALL_CONTACTS, SESSION_KIND_RETRY_CONTACT,"
+                " SESSION_KIND_RETRY_ALL_FAILURES, SESSION_KIND_RUN_SCHEDULE",
             ),
+        ),
+        (
+            Transform(text=TextTransform.TEXT_TRANSFORM_UNSPECIFIED),
+            Violation(
+                "text",
+                "enum.not_in",
+                "must be one of TEXT_TRANSFORM_LOWER, TEXT_TRANSFORM_UPPER, TEXT_TRANSFORM_TRIM",
+            ),
+        ),
+        (
+            E164Transform(region="india"),
+            Violation("region", "string.pattern", "must match ^[A-Z]{2}$"),
         ),
         (
             sync_service_pb2.BulkQueueContactsRequest(crm="brevo"),

@@ -132,10 +132,12 @@ def _description(broken: protovalidate.Violation, message: Message, elements: An
     """Say what would be right."""
     told = broken.proto
     match told.rule_id:
-        case "enum.defined_only":
+        case "enum.defined_only" | "enum.not_in":
             return f"must be one of {', '.join(_members(message, elements))}"
         case "map.max_pairs":
             return f"must hold at most {broken.rule_value} entries"
+        case "string.pattern":
+            return f"must match {broken.rule_value}"
         case "repeated.max_items":
             return f"must hold at most {broken.rule_value} items"
         case "string.min_len" | "repeated.min_items" if broken.rule_value == 1:
