@@ -8,13 +8,22 @@ import pytest
 import sqlalchemy as sa
 
 from crmsync_server.crm.adapter import CredentialsRefusedError, Delivery, Standing
-from crmsync_server.crm.outcomes import Outcome, Rejected, Retry, Unknown
+from crmsync_server.crm.outcomes import (
+    Accepted,
+    Outcome,
+    Postponed,
+    Rejected,
+    Retry,
+    Unknown,
+)
 from crmsync_server.store import lane as lanes
+from crmsync_server.store import ticket as tickets
+from crmsync_server.sync.lane import Lane
 from tests.eventually import eventually
 from tests.store import people
 from tests.store.people import CRM, ORG
-from tests.sync.adapters import Scripted, all_synced, answering, traits
-from tests.sync.bench import Shop
+from tests.sync.adapters import Gate, Scripted, all_synced, answering, traits
+from tests.sync.bench import Shop, now
 
 DOWN = answering(lambda _: Retry("HTTP_503", "down for maintenance"))
 REFUSAL = Standing(valid=False, message="the token has expired")
@@ -197,3 +206,127 @@ async def test_a_crm_that_hangs_for_one_organization_holds_up_no_other(shop: Sho
         await eventually(all_hang)
         _, session_id = await shop.stock(1)
         await eventually(delivered)
+
+
+async def test_what_an_old_probe_found_does_not_close_a_lane_that_was_set_going(shop: Shop) -> None:
+    """Its credentials were replaced while the CRM was asked about the old ones."""
+    await shop.stock(1)
+
+    class Slow(Scripted):
+        async def check(self) -> Standing:
+            async with shop.database.org(ORG) as connection:
+                assert await lanes.resume(connection, ORG, CRM, codes=["CREDENTIALS_REFUSED"])
+            return await super().check()
+
+    lane = shop.lane(Slow(answers=[refuse], standings=[REFUSAL]))
+    await lane.deliver()
+    await shop.make_due()
+    assert not await lane.probe()
+    row = await lane_row(shop)
+    assert (row.paused_until, row.probing, row.trips) == (None, False, 0)
+
+
+async def test_a_probe_ends_no_longer_pause_that_the_crm_asked_for_meanwhile(shop: Shop) -> None:
+    """The credentials are good again, and today's allowance is still used up."""
+    await shop.stock(1)
+
+    class Busy(Scripted):
+        async def check(self) -> Standing:
+            async with shop.database.org(ORG) as connection:
+                until = now() + timedelta(hours=1)
+                await lanes.pause(connection, ORG, CRM, until=until, code="DAILY", message="")
+            return await super().check()
+
+    lane = shop.lane(Busy(answers=[refuse], standings=[WELL]))
+    await lane.deliver()
+    await shop.make_due()
+    await lane.probe()
+    row = await lane_row(shop)
+    assert (row.probing, row.s is not None and row.s > 3000) == (False, True)
+    assert await lane.deliver() == 0
+    await shop.make_due()
+    assert await lane.deliver() == 1
+
+
+async def test_a_server_that_stops_blames_no_crm(shop: Shop) -> None:
+    """Neither for the answers that it did not wait for, nor for its probe."""
+    await shop.stock(3)
+    gate = Gate()
+
+    class Waiting(Scripted):
+        async def check(self) -> Standing:
+            await gate([])
+            return WELL
+
+    lane = shop.lane(Waiting(traits(max_batch=1), answers=[gate]))
+    batches = [await lane.claim() for _ in range(3)]
+    ends = [asyncio.create_task(lane.end(batch)) for batch in batches if batch]
+    await eventually(lambda: assert_under_way(lane, 3))
+    lane.give_up()
+    await asyncio.gather(*ends)
+    assert not await shop.rows("SELECT 1 FROM lanes WHERE probing")
+    lane = shop.lane(Waiting(answers=[refuse]))
+    await shop.make_due()
+    await lane.deliver()
+    await shop.make_due()
+    probe = asyncio.create_task(lane.probe())
+    await eventually(lambda: assert_under_way(lane, 1))
+    lane.give_up()
+    assert not await probe
+    row = await lane_row(shop)
+    assert (row.pause_code, row.trips) == ("CREDENTIALS_REFUSED", 1)
+    assert row.s <= 45
+
+
+def assert_under_way(lane: Lane, count: int) -> None:
+    """Check how many calls wait for the CRM."""
+    assert lane.calls_under_way == count
+
+
+ODD = "it \0 said \ud800"
+
+
+async def test_a_crm_whose_words_cannot_be_kept_closes_its_lane_all_the_same(shop: Shop) -> None:
+    """And opens it again."""
+    await shop.stock(1)
+
+    async def oddly(_batch: Sequence[Delivery]) -> Sequence[Outcome]:
+        raise CredentialsRefusedError(ODD)
+
+    standings = [Standing(valid=False, message=ODD), Standing(valid=True, message=ODD)]
+    adapter = Scripted(answers=[oddly, all_synced], standings=standings)
+    lane = shop.lane(adapter)
+    async with asyncio.timeout(5):
+        await lane.deliver()
+        assert (await lane_row(shop)).pause_message == "it  said ?"
+        await shop.make_due()
+        assert not await lane.probe()
+        await shop.make_due()
+        assert await lane.probe()
+    assert await shop.outcomes() == ["RELEASED"]
+
+
+async def test_a_pause_whose_words_cannot_be_kept_is_a_pause(shop: Shop) -> None:
+    """And the outcomes that came with it are written down at once."""
+    await shop.stock(1)
+    busy = answering(lambda _: Postponed(now() + timedelta(hours=1), ODD, ODD))
+    lane = shop.lane(Scripted(answers=[busy]))
+    async with asyncio.timeout(5):
+        await lane.deliver()
+    assert (await lane_row(shop)).s > 3000
+    assert await shop.outcomes() == ["POSTPONED"]
+
+
+async def test_tickets_of_a_lane_paused_by_hand_wait_a_day_at_most(shop: Shop) -> None:
+    """Postgres before 17 cannot tell how long it is until the end of time."""
+    await shop.stock(1)
+    accepted = Accepted("import-1", now())
+    lane = shop.lane(Scripted(answers=[answering(lambda _: accepted)]))
+    await lane.deliver()
+    await shop.rows("INSERT INTO lanes (org_id, crm) VALUES (:org, :crm)", org=ORG, crm=CRM)
+    await shop.rows("UPDATE lanes SET paused_until = 'infinity', pause_code = 'PAUSED'")
+    async with shop.database.everyone() as connection:
+        [row] = await tickets.due_lanes(connection)
+    assert row.wait_seconds == 24 * 60 * 60
+    await shop.rows("UPDATE lanes SET paused_until = NULL")
+    await lane.settle()

@@ -59,11 +59,11 @@ async def trip(
 
 async def begin_probe(
     connection: AsyncConnection, org_id: str, crm: str, lease: timedelta
-) -> str | None:
-    """Take a lane's probe when one is due; return the code it waits with, None when none is due."""
+) -> datetime | None:
+    """Take a lane's probe when one is due; return until when it is taken, None when none is due."""
     parameters = {"org_id": org_id, "crm": crm, "lease": lease}
-    code: str | None = await connection.scalar(statement("lane/begin_probe"), parameters)
-    return code
+    until: datetime | None = await connection.scalar(statement("lane/begin_probe"), parameters)
+    return until
 
 
 async def resume(
@@ -72,12 +72,12 @@ async def resume(
     crm: str,
     *,
     codes: Sequence[str] | None = None,
-    probed: bool = False,
+    probed: datetime | None = None,
 ) -> bool:
     """Let a paused lane deliver again; return whether it was paused so.
 
     codes: only when it is paused with one of these; None for any.
-    probed: a probe found that it may; a pause by hand then stays.
+    probed: a probe that was taken until then found that it may; a pause that lasts longer stays.
     """
     parameters = {
         "org_id": org_id,

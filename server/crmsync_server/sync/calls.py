@@ -80,14 +80,21 @@ class Calls:
             return [None] * len(batch)
         return [one if isinstance(one, Synced) and is_sound(one) else None for one in found]
 
-    async def check(self, adapter: Adapter) -> Standing:
-        """Ask whether the credentials are good; a failure of the adapter counts as no answer."""
+    async def check(self, adapter: Adapter) -> Standing | None:
+        """Ask whether the credentials are good; None when this server stops.
+
+        A failure of the adapter counts as no answer of the CRM.
+        """
+        if self._given_up:
+            return None
         try:
             found = await self._outcome(adapter, adapter.check())
         except CredentialsRefusedError as error:
             return Standing(valid=False, message=str(error))
         if isinstance(found, Standing):
             return found
+        if found == _STOPPED:
+            return None
         return Standing(valid=False, message=str(found)[:200], reachable=False)
 
     def give_up(self) -> None:

@@ -6,16 +6,17 @@ writing, whether all is well; only a delivery that succeeds makes it forget how 
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 from structlog.typing import FilteringBoundLogger
 
 from crmsync_server.crm.adapter import Standing
-from crmsync_server.crm.outcomes import Outcome, Retry, Unknown
+from crmsync_server.crm.outcomes import Outcome, Postponed, Retry, Unknown
 from crmsync_server.store import lane as lanes
 from crmsync_server.store.db import Database
+from crmsync_server.sync.storable import storable
 
 REFUSED = "CREDENTIALS_REFUSED"
 OPEN = "CIRCUIT_OPEN"
@@ -58,6 +59,8 @@ class Circuit:
 
         After it has opened, the first such batch opens it again.
         """
+        if all(map(_tells_nothing, outcomes)):
+            return
         fault = _only_fault(outcomes)
         if fault is None:
             await self._well()
@@ -69,6 +72,7 @@ class Circuit:
     async def open(self, code: str, message: str, *, probed: bool = False) -> None:
         """Stop the lane until a probe; which worker says so first does not matter."""
         first, most = _WAITS[code]
+        message = storable(message)
         fault = lanes.Fault(code, message, first, most)
         self._faults, self._opened, self._steady = 0, True, False
         where = self._place
@@ -80,23 +84,30 @@ class Circuit:
         if trips is not None:
             self._log.error("the lane is closed until a probe", code=code, why=message, trips=trips)
 
-    async def probe(self, check: Callable[[], Awaitable[Standing]], lease: timedelta) -> bool:
+    async def probe(
+        self, check: Callable[[], Awaitable[Standing | None]], lease: timedelta
+    ) -> bool:
         """Ask the CRM whether all is well, if nobody else does; return whether the lane is open.
 
+        check: None when this server stops, and so knows nothing.
         lease: how long the others leave the probe to this one.
         """
         where = self._place
         async with where.database.org(where.org_id) as connection:
-            if await lanes.begin_probe(connection, where.org_id, where.crm, lease) is None:
-                return False
+            taken = await lanes.begin_probe(connection, where.org_id, where.crm, lease)
+        if taken is None:
+            return False
         found = await check()
+        if found is None:
+            return False
         if not found.valid:
             await self.open(REFUSED if found.reachable else OPEN, found.message, probed=True)
             return False
         async with where.database.org(where.org_id) as connection:
-            await lanes.resume(connection, where.org_id, where.crm, probed=True)
-            await where.health(connection, where.org_id, where.crm, found)
-        self._opened = True
+            if not await lanes.resume(connection, where.org_id, where.crm, probed=taken):
+                return False
+            await where.health(connection, where.org_id, where.crm, _storable(found))
+        self._opened, self._steady = True, False
         self._log.info("the lane is open again")
         return True
 
@@ -106,6 +117,16 @@ class Circuit:
             self._steady = True
             async with self._place.database.org(self._place.org_id) as connection:
                 await lanes.steady(connection, self._place.org_id, self._place.crm)
+
+
+def _storable(found: Standing) -> Standing:
+    message, account_id = storable(found.message), storable(found.account_id)
+    return replace(found, message=message, account_id=account_id)
+
+
+def _tells_nothing(outcome: Outcome) -> bool:
+    """Tell whether the CRM neither failed nor proved well: it asked to wait, or this server stops."""
+    return isinstance(outcome, Postponed) or (isinstance(outcome, Unknown) and outcome.ours)
 
 
 def _only_fault(outcomes: Sequence[Outcome]) -> Retry | Unknown | None:

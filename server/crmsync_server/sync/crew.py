@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from functools import partial
+from typing import TypeVar, cast
 
 import structlog
 
@@ -41,6 +42,7 @@ class Crew:
         self._workers: set[asyncio.Task[None]] = set()
         self._others: dict[str, asyncio.Task[None]] = {}
         self._asked_again = False
+        self._urgent_again = False
         self._stopping = False
 
     def rouse(self, *, urgent: bool = False) -> None:
@@ -51,6 +53,7 @@ class Crew:
         else:
             self._asked_again = True
         if urgent and self._most <= len(self._workers) < self.lane.deliverer.concurrency:
+            self._urgent_again = True
             self._begin("express", self._express)
 
     def settle(self) -> None:
@@ -83,9 +86,15 @@ class Crew:
         if self._stopping or len(self._workers) >= self._most:
             return
         name = f"deliver {self.lane.org_id}/{self.lane.crm}"
-        worker = asyncio.create_task(self._work(), name=name)
-        self._workers.add(worker)
-        worker.add_done_callback(self._workers.discard)
+        self._workers.add(asyncio.create_task(self._worker(), name=name))
+
+    async def _worker(self) -> None:
+        try:
+            await self._work()
+        finally:
+            # At once, not by a callback: whoever was roused before that ran would count on a worker
+            # that looks at nothing any more.
+            self._workers.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
     async def _work(self) -> None:
         delivered = 0
@@ -129,11 +138,12 @@ class Crew:
         self._others[kind] = asyncio.create_task(done(), name=name)
 
     async def _express(self) -> None:
-        while not self._stopping:
+        while self._urgent_again and not self._stopping:
+            self._urgent_again = False
             batch = await self._guarded(lambda: self._claim(urgent_only=True), None)
-            if batch is None:
-                return
-            await self._guarded(lambda: self.lane.end(batch), None)  # noqa: B023 - awaited at once
+            if batch is not None:
+                self._urgent_again = True
+                await self._guarded(partial(self.lane.end, batch), None)
 
     async def _settle(self) -> None:
         settled = 1

@@ -27,6 +27,7 @@ from crmsync_server.sync.pace import Pace
 from crmsync_server.sync.push import Batch, Deliverer, Judged, push
 from crmsync_server.sync.recorder import Recorder
 from crmsync_server.sync.renewal import renewing
+from crmsync_server.sync.storable import storable
 from crmsync_server.sync.verdict import LEAST_WAIT, RetryPolicy, judge, release
 
 _log = structlog.get_logger()
@@ -234,8 +235,8 @@ class Lane:
                 self.org_id,
                 self.crm,
                 until=until,
-                code=why.code,
-                message=why.message,
+                code=storable(why.code),
+                message=storable(why.message),
             )
 
 

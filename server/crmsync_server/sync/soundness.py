@@ -3,7 +3,8 @@
 from dataclasses import fields
 from datetime import datetime
 
-from crmsync_server.crm.outcomes import Outcome, Synced
+from crmsync_server.crm.outcomes import Accepted, Outcome, Synced
+from crmsync_server.sync.storable import storable
 
 _TEXTS = ("crm_contact_id", "code", "message", "request_id", "ticket")
 
@@ -16,4 +17,6 @@ def is_sound(outcome: object) -> bool:
         return False
     parts = [getattr(outcome, field.name) for field in fields(outcome)]
     texts = all(isinstance(getattr(outcome, name, ""), str) for name in _TEXTS)
+    if texts and isinstance(outcome, Accepted) and storable(outcome.ticket) != outcome.ticket:
+        return False  # it could not be asked about by another name
     return texts and all(part.tzinfo is not None for part in parts if isinstance(part, datetime))

@@ -17,6 +17,7 @@ from crmsync_server.crm.outcomes import (
 from crmsync_server.store.claimed import Attempt
 from crmsync_server.store.queue import Finished
 from crmsync_server.store.states import AttemptOutcome, SyncStatus
+from crmsync_server.sync.storable import storable
 
 # A CRM that asks to wait until a moment that is over would be asked again without end.
 LEAST_WAIT = timedelta(seconds=1)
@@ -111,8 +112,8 @@ def _done(row: Attempt, outcome: Synced | Skipped) -> Finished:
                 row.attempt,
                 SyncStatus.COMPLETE,
                 AttemptOutcome.SYNCED,
-                crm_contact_id=_storable(crm_contact_id),
-                request_id=_storable(request_id) or None,
+                crm_contact_id=storable(crm_contact_id),
+                request_id=storable(request_id) or None,
             )
         case Skipped(reason, message):
             return Finished(
@@ -121,7 +122,7 @@ def _done(row: Attempt, outcome: Synced | Skipped) -> Finished:
                 SyncStatus.SKIPPED,
                 AttemptOutcome.SKIPPED,
                 skip_reason=reason,
-                error_message=_storable(message) or None,
+                error_message=storable(message) or None,
             )
 
 
@@ -151,20 +152,14 @@ def _later(row: Attempt, kind: AttemptOutcome, due: datetime, fault: Fault) -> F
 
 
 def _error(row: Attempt, kind: AttemptOutcome, fault: Fault) -> Finished:
+    # One text that Postgres cannot keep would sink the whole batch.
     return Finished(
         row.contact_id,
         row.attempt,
         SyncStatus.ERROR,
         kind,
         retry_count=row.retry_count,
-        error_code=_storable(fault.code),
-        error_message=_storable(fault.message),
-        request_id=_storable(fault.request_id) or None,
+        error_code=storable(fault.code),
+        error_message=storable(fault.message),
+        request_id=storable(fault.request_id) or None,
     )
-
-
-def _storable(text: str) -> str:
-    # A CRM may quote anything. One text that Postgres cannot keep would sink the whole batch.
-    if text.isascii() and "\0" not in text:
-        return text
-    return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")

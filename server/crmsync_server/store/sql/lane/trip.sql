@@ -1,6 +1,7 @@
 -- Close a lane until a probe finds that it may deliver again; each time in a row it waits twice as
 -- long for the probe. Several workers see the same fault: the first one's word counts, until the next
--- probe (:probed) has looked. A pause by hand stays, and outlasts the fault.
+-- probe (:probed) has looked; what that finds counts for nothing when the lane was set going meanwhile.
+-- A pause by hand stays, and outlasts the fault.
 INSERT INTO lanes AS l (
     org_id, crm, paused_until, pause_code, pause_message, pause_time, probing, trips
 )
@@ -19,5 +20,5 @@ ON CONFLICT (org_id, crm) DO UPDATE SET
     pause_time =
         CASE WHEN l.probing OR l.paused_until > now() THEN l.pause_time ELSE now() END,
     update_time = now()
-WHERE NOT l.probing OR :probed
+WHERE l.probing = CAST(:probed AS boolean)
 RETURNING l.trips
