@@ -126,7 +126,7 @@ def test_each_run_lies_ahead_of_the_one_before(cron: str, zone: str, start: date
         ("* * * * monday", "is wrong at the day-of-week, 'monday': must be 0 to 7"),
         ("5-1 * * * *", "is wrong at the minute, '5-1'"),
         ("*/0 * * * *", "is wrong at the minute, '*/0'"),
-        ("0 0 30 2 *", "is wrong at the day-of-month, '30'"),
+        ("0 0 30 2 *", "must come true on some day: this one never does"),
         ("0 0 31 4 LW", "is wrong at the day-of-week, 'LW'"),
     ],
 )

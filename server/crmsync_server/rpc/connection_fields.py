@@ -69,7 +69,7 @@ def url_of(given: str, paths: Paths, allowed: Networks) -> str:
     try:
         url = checked_url(given, _ANYWHERE)
     except ValueError as wrong:
-        raise _refusal(paths.base_url, "url", str(wrong)) from None
+        raise _refusal(paths.base_url, "url", f"is wrong: {wrong}") from None
     if "?" in url:
         why = "must not have a query (?…); what the CRM needs to know besides is an option"
         raise _refusal(paths.base_url, "url.query", why)
@@ -82,7 +82,7 @@ def url_of(given: str, paths: Paths, allowed: Networks) -> str:
 def misfit(why: ValueError, paths: Paths, secrets: Mapping[str, str]) -> InvalidRequestError:
     """Return the error for an account that no adapter can be built for: it names the field."""
     message = hidden(str(why), secrets.values())
-    return _refusal(_field(str(why), paths), "account", message)
+    return _refusal(_field(str(why), paths), "account", f"is wrong: {message}")
 
 
 def draft_of(

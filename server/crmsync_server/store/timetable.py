@@ -15,6 +15,7 @@ _FIELDS = {
     "month": "1 to 12 or JAN to DEC",
     "day-of-week": "0 to 7 (0 and 7 are Sunday), SUN to SAT, 5L (the last Friday) or 5#2",
 }
+_NEVER = "must come true on some day: this one never does"
 _ANY_DAY = datetime(2024, 1, 1, tzinfo=UTC)
 
 
@@ -79,8 +80,7 @@ class Timetable:
         except CronSimError as error:
             raise CronError(_told(cron, str(error))) from error
         if found is None:
-            told = "must come true on some day: this one never does"
-            raise CronError(told)
+            raise CronError(_NEVER)
         return table
 
     def after(self, moment: datetime) -> datetime | None:
@@ -104,5 +104,16 @@ def _told(cron: str, fault: str) -> str:
     if field not in names:
         return f"must be a cron expression: {fault}"
     given = cron.split()[names.index(field)]
+    if field == "day-of-month" and _is_day(given):
+        return _NEVER
     syntax = "*, values, ranges a-b and steps /n, joined by commas"
     return f"is wrong at the {field}, '{given}': must be {_FIELDS[field]}; {syntax}"
+
+
+def _is_day(given: str) -> bool:
+    """Tell whether a day of the month is right by itself, and only its months have no such day."""
+    try:
+        CronSim(f"0 0 {given} * *", _ANY_DAY)
+    except CronSimError:
+        return False
+    return True
