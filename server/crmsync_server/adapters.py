@@ -23,7 +23,7 @@ from crmsync_server.crm.adapter import (
     Tools,
 )
 from crmsync_server.crm.hiding import hidden
-from crmsync_server.crm.names import check_names
+from crmsync_server.crm.names import check_names, secret_ones
 from crmsync_server.crm.registry import factory
 from crmsync_server.rpc.credentials import Stored
 from crmsync_server.rpc.crms import CrmTraits
@@ -289,7 +289,7 @@ class Adapters:
             adapter = factory(account.crm)(whole, tools)
         except ValueError as why:
             raise ValueError(hidden(str(why), account.secrets.values())) from None
-        return Discreet(adapter, account.secrets.values())
+        return Discreet(adapter, secret_ones(account.secrets).values())
 
 
 async def keep_health(

@@ -81,6 +81,16 @@ async def test_only_attributes_that_the_account_has_are_sent_as_their_type() -> 
     assert outcome.note == "not sent, Brevo has no place for it: TOTAL, SHOE"
 
 
+@pytest.mark.parametrize("score", ["nan", "-inf", "1e999"])
+async def test_a_number_that_is_none_is_left_out(score: str) -> None:
+    """No JSON holds it, and the rest of the batch must arrive."""
+    odd = replace(delivery(1), properties={"score": score})
+    outcomes = await push(brevo_crm({"POST": CREATED}), odd, delivery(2))
+    assert [type(outcome) for outcome in outcomes] == [Synced, Synced]
+    assert isinstance(outcomes[0], Synced)
+    assert outcomes[0].note == "not sent, Brevo has no place for it: SCORE"
+
+
 async def test_dates_and_choices_are_sent_as_brevo_takes_them() -> None:
     """The day alone, and the choices apart."""
     content = await sent(

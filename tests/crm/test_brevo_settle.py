@@ -159,6 +159,25 @@ async def test_a_row_named_in_a_report_is_rejected_and_no_other(report: str) -> 
     assert second.message.startswith("Brevo's report invalid_emails: ")
 
 
+async def test_a_line_that_is_too_long_hides_no_other() -> None:
+    """Brevo repeats whatever a record holds; a record may hold a megabyte."""
+    long = f"person1@example.com;{'x' * 1_000_000}\n"
+    report = httpx.Response(200, text=f"EMAIL;COMPANY\n{long}person2@example.com;a\0b\n")
+    answers = {"GET /processes/78": completed(invalid_emails=REPORT)}
+    answers["GET /reports/invalid.csv"] = report
+    first, second = await settle(answers, delivery(1), delivery(2))
+    assert isinstance(first, Retry)
+    assert isinstance(second, Rejected)
+    assert "\0" not in second.message
+
+
+async def test_a_report_at_an_impossible_address_names_nobody() -> None:
+    """The rows are looked for all the same."""
+    answers = {"GET /processes/78": completed(invalid_emails="https://files.test/\0")}
+    (outcome,) = await settle(answers, delivery(1))
+    assert isinstance(outcome, Retry)
+
+
 async def test_the_report_store_never_sees_the_key() -> None:
     """Reports lie outside the API."""
     crm = brevo_crm(

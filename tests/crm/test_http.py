@@ -166,9 +166,10 @@ async def test_a_redirect_is_not_followed() -> None:
     assert len(crm.requests) == 1
 
 
-def test_an_impossible_timeout_is_refused_at_once() -> None:
+@pytest.mark.parametrize("told", ["soon", "0", "-1", "601", "9" * 15, "9" * 5_000, "٣"])
+def test_an_impossible_timeout_is_refused_at_once(told: str) -> None:
     """The option is named."""
-    wrong = Account("org-1", "hubspot", "https://x.test", {}, {"timeout_seconds": "soon"})
+    wrong = Account("org-1", "hubspot", "https://x.test", {}, {"timeout_seconds": told})
     with pytest.raises(ValueError, match="timeout_seconds"):
         caller("HubSpot", wrong, ScriptedCrm(lambda _: httpx.Response(200)).tools(), {})
 

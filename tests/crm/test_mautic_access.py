@@ -188,6 +188,27 @@ async def test_no_reply_repeats_a_token() -> None:
     assert SECRET not in repr(adapter)
 
 
+@pytest.mark.parametrize(
+    "reply",
+    [
+        httpx.Response(201, json=token("t-secret", refresh_token="r-secret")),
+        httpx.Response(200, json=token("", refresh_token="r-secret")),
+        httpx.Response(200, json=token("t-secret\r\nx-evil: 1")),
+        httpx.Response(200, json=token("t-secrét")),
+        httpx.Response(200, json=token("t-secret" * 1_000)),
+        httpx.Response(400, json={"error": "invalid_grant", **token("t-secret")}),
+    ],
+)
+async def test_a_token_that_cannot_be_used_is_not_repeated(reply: httpx.Response) -> None:
+    """Nor does it get into a header."""
+    crm = granting(reply)
+    outcome = await deliver(crm)
+    assert isinstance(outcome, Retry)
+    assert outcome.code == "NO_TOKEN"
+    assert "-secr" not in repr(outcome)
+    assert crm.paths == [TOKEN]
+
+
 async def test_a_check_reads_the_user_and_one_contact() -> None:
     """And says who they are, where."""
 

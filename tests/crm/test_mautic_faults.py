@@ -24,6 +24,8 @@ PAGE = "<html><body>Back soon</body></html>"
         ({"x-ratelimit-reset": str(EPOCH - 5)}, timedelta(seconds=1)),
         ({"x-ratelimit-reset": str(EPOCH * 9)}, timedelta(hours=24)),
         ({"x-ratelimit-reset": "soon"}, timedelta(minutes=1)),
+        ({"x-ratelimit-reset": "9" * 15}, timedelta(minutes=1)),
+        ({"x-ratelimit-limit": "9" * 5_000, "x-ratelimit-remaining": "1"}, timedelta(minutes=1)),
     ],
 )
 async def test_a_rate_limit_postpones_and_is_told_to_the_quota(

@@ -36,6 +36,8 @@ async def sent(account: Account) -> httpx.Request:
         "https://n8n.test//webhook-test//contacts",
         "https://n8n.test/%77ebhook-test/contacts",
         "https://n8n.test/n8n/webhook-test/contacts",
+        "https://n8n.test/webhook-test%2Fcontacts",
+        "https://n8n.test/webhook/%2e%2e/webhook-test/contacts",
     ],
 )
 def test_a_test_webhook_is_refused(url: str) -> None:
@@ -51,6 +53,9 @@ def test_a_test_webhook_under_another_prefix_is_refused() -> None:
     with pytest.raises(ValueError, match="test webhook"):
         build(told, tools)
     build(connection("https://n8n.test/hooks/contacts", test_prefix="try"), tools)
+    longer = connection("https://n8n.test/hooks/Try/contacts", test_prefix="hooks/try")
+    with pytest.raises(ValueError, match="test webhook"):
+        build(longer, tools)
 
 
 @pytest.mark.parametrize(
@@ -73,6 +78,17 @@ def test_a_test_webhook_under_another_prefix_is_refused() -> None:
             connection(secrets={"header_name": "Host", "header_value": "x"}, auth="header"),
             "'header_name'.*header of its own",
         ),
+        *(
+            (
+                connection(secrets={"header_name": name, "header_value": "x"}, auth="header"),
+                "'header_name'.*header of its own",
+            )
+            for name in ("Upgrade", "Expect", "TE", "Proxy-Authorization", "Accept-Encoding")
+        ),
+        (
+            connection(secrets={"username": "a:b", "password": "x"}, auth="basic"),
+            "'username'.*without a colon",
+        ),
         (
             connection(secrets={"header_name": "x-key", "header_value": "a\nb"}, auth="header"),
             "'header_value'.*illegal characters",
@@ -85,6 +101,8 @@ def test_a_test_webhook_under_another_prefix_is_refused() -> None:
         (connection(batch_size="0"), "'batch_size'.*above 0"),
         (connection(batch_size="1001"), "'batch_size'.*at most 1000"),
         (connection(calls_per_second="fast"), "'calls_per_second'.*above 0"),
+        (connection(calls_per_second="9" * 30), "'calls_per_second'.*at most 1000000000"),
+        (connection(concurrency="101"), "'concurrency'.*at most 100"),
         (connection(health_path="healthz"), "'health_path'.*slash"),
     ],
 )

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from traceback import format_exception
+from uuid import uuid4
 
 import pytest
 
@@ -13,9 +14,9 @@ from crmsync_server.crm.adapter import (
     Standing,
 )
 from crmsync_server.crm.addresses import AddressRefusedError
-from crmsync_server.crm.outcomes import Outcome
+from crmsync_server.crm.outcomes import Outcome, Postponed, Rejected, Retry, Unknown
 from crmsync_server.sync.discretion import AdapterFaultError, Discreet
-from tests.sync.adapters import Scripted
+from tests.sync.adapters import Scripted, answering
 
 CANARY = "canary-secret"
 
@@ -74,6 +75,41 @@ async def test_a_refusal_stays_a_refusal(kind: type[CredentialsRefusedError]) ->
         await raising(kind(f"the key {CANARY} is wrong")).push([])
     assert type(raised.value) is kind
     assert CANARY not in "".join(format_exception(raised.value))
+
+
+class ParticularError(CredentialsRefusedError):
+    """A refusal that is made of something else than a text."""
+
+    def __init__(self, code: int, text: str) -> None:
+        """Take two things."""
+        super().__init__(f"{code}: {text}")
+
+
+async def test_a_refusal_of_an_adapters_own_kind_tells_no_more() -> None:
+    """However it is made."""
+    with pytest.raises(CredentialsRefusedError, match=r"^401: \[hidden\]$") as raised:
+        await raising(ParticularError(401, CANARY)).push([])
+    assert CANARY not in "".join(format_exception(raised.value))
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Rejected("NO", f"not {CANARY}\0", CANARY),
+        Postponed(datetime.now(UTC), "WAIT", f"not {CANARY}"),
+        Retry(CANARY, f"not {CANARY}\ud800"),
+        Unknown(f"not {CANARY}", CANARY),
+    ],
+)
+async def test_what_an_adapter_answers_tells_no_secret(outcome: Outcome) -> None:
+    """It is stored, logged and shown; so are the words of a check."""
+    adapter = Discreet(Scripted(answers=[answering(lambda _: outcome)]), [CANARY])
+    (answer,) = await adapter.push([Delivery(uuid4(), 1, None, "a@example.com")])
+    assert type(answer) is type(outcome)
+    assert CANARY not in repr(answer)
+    repr(answer).encode()
+    checked = Scripted(standings=[Standing(valid=False, message=f"not {CANARY}")])
+    assert (await Discreet(checked, [CANARY]).check()).message == "not [hidden]"
 
 
 async def test_a_used_up_quota_passes() -> None:

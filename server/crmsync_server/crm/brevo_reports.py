@@ -6,18 +6,20 @@ cell that holds an identifier of ours.
 
 import asyncio
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import aiohttp
 import httpx
 
 from crmsync_server.crm.addresses import AddressRefusedError
 from crmsync_server.crm.brevo_rows import PHONE, Row
+from crmsync_server.crm.hiding import keepable
 from crmsync_server.crm.http import Caller, timeouts
 from crmsync_server.crm.outcomes import Rejected
 from crmsync_server.crm.replies import brief, mapping, text
 
 _MAX_BYTES = 32_000_000
+_UNMAPPED = (aiohttp.ClientError, TimeoutError)
 
 Identifiers = Sequence[Mapping[str, int]]
 
@@ -49,7 +51,7 @@ async def _download(caller: Caller, url: str) -> str:
     try:
         async with asyncio.timeout(caller.total_timeout.total_seconds()):
             return await _content(caller, url)
-    except (httpx.HTTPError, aiohttp.ClientError, TimeoutError, AddressRefusedError):
+    except (httpx.HTTPError, httpx.InvalidURL, *_UNMAPPED, AddressRefusedError):
         return ""
 
 
@@ -64,7 +66,7 @@ async def _content(caller: Caller, url: str) -> str:
             content += chunk
             if len(content) > _MAX_BYTES:
                 return ""
-    return content.decode("utf-8-sig", errors="replace")
+    return keepable(content.decode("utf-8-sig", errors="replace"))
 
 
 def identifiers(rows: Sequence[Row]) -> Identifiers:
@@ -87,11 +89,23 @@ def named(report: str, known: Identifiers) -> dict[int, str]:
     lines = report.splitlines()
     separator = ";" if lines and ";" in lines[0] else ","
     found: dict[int, str] = {}
-    for cells in csv.reader(lines, delimiter=separator):
+    for cells in _cells(lines, separator):
         position = _owner([cell.strip().lower() for cell in cells], known)
         if position is not None:
             found.setdefault(position, separator.join(cells))
     return found
+
+
+def _cells(lines: Iterable[str], separator: str) -> Iterator[Sequence[str]]:
+    """Read lines of cells, without those that no reader takes: one must not hide the rest."""
+    reader = csv.reader(lines, delimiter=separator)
+    while True:
+        try:
+            yield next(reader)
+        except StopIteration:
+            return
+        except csv.Error:  # a cell longer than a reader takes
+            continue
 
 
 def _owner(cells: Sequence[str], known: Identifiers) -> int | None:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from math import isfinite
 
 from crmsync_server.crm.adapter import Delivery
 from crmsync_server.crm.emails import deliverable
@@ -145,9 +146,10 @@ def _typed(value: str, kind: str | None) -> Value | None:
 
 def _float(value: str) -> float | None:
     try:
-        return float(value)
+        found = float(value)
     except ValueError:
         return None
+    return found if isfinite(found) else None  # JSON has no other
 
 
 def _date(value: str) -> str | None:

@@ -18,9 +18,12 @@ import httpx
 from crmsync_server.crm.adapter import Account, Allowance, QuotaExhaustedError, Standing, Tools
 from crmsync_server.crm.addresses import AddressRefusedError
 from crmsync_server.crm.outcomes import Postponed, Retry, Unknown
-from crmsync_server.crm.replies import Reply, read, retry_after
+from crmsync_server.crm.replies import Reply, count, read, retry_after
 
 _READ_SECONDS = 30
+# A call may hold the records of its batch, and a place in its lane, for as long.
+_LONGEST_READ = 600
+_LARGEST_NUMBER = 1_000_000_000
 _REFUSED_WAIT = timedelta(seconds=10)
 # Bytes, unpacked; a reply to a thousand records has a tenth of it. A tenant's host may send more.
 _LONGEST_REPLY = 16 * 1024 * 1024
@@ -178,8 +181,7 @@ def caller(vendor: str, account: Account, tools: Tools, headers: Mapping[str, st
 
     Raises ValueError naming the option.
     """
-    read = timedelta(seconds=number(account, "timeout_seconds", _READ_SECONDS))
-    return Caller(vendor, account, tools, headers, read)
+    return Caller(vendor, account, tools, headers, patience(account))
 
 
 def was_not_sent(fault: Exception) -> bool:
@@ -221,12 +223,21 @@ def credential(account: Account, name: str) -> str:
     return secret
 
 
-def number(account: Account, name: str, default: int) -> int:
-    """Return a positive whole-number option; raises ValueError naming it."""
+def number(account: Account, name: str, default: int, most: int = _LARGEST_NUMBER) -> int:
+    """Return a whole-number option from 1 to most; raises ValueError naming it."""
     value = account.options.get(name, "")
     if not value:
         return default
-    if not value.isdecimal() or int(value) < 1:
-        msg = f"the option {name!r} of the {account.crm} connection must be a whole number above 0"
+    found = count(value)
+    if found is None or not 1 <= found <= most:
+        msg = (
+            f"the option {name!r} of the {account.crm} connection must be a whole number "
+            f"above 0 and at most {most}"
+        )
         raise ValueError(msg)
-    return int(value)
+    return found
+
+
+def patience(account: Account, default: int = _READ_SECONDS) -> timedelta:
+    """Return the option `timeout_seconds`; raises ValueError naming it."""
+    return timedelta(seconds=number(account, "timeout_seconds", default, _LONGEST_READ))

@@ -33,31 +33,30 @@ from crmsync_server.crm.adapter import (
     Tools,
 )
 from crmsync_server.crm.guard import Faulted
-from crmsync_server.crm.http import Caller, checked, number
+from crmsync_server.crm.http import Caller, checked, number, patience
 from crmsync_server.crm.mautic_access import access
 from crmsync_server.crm.mautic_calls import Mautic
 from crmsync_server.crm.mautic_check import standing
 from crmsync_server.crm.mautic_limits import HOURLY, MauticLimits
 from crmsync_server.crm.mautic_push import STARTING, Push
 from crmsync_server.crm.mautic_rows import Row, email_of, holds, note, row
+from crmsync_server.crm.names import secret_ones
 from crmsync_server.crm.outcomes import Outcome, Synced, Unknown
 from crmsync_server.crm.replies import text
 
 _BATCH = 50
+_LARGEST_BATCH = 1_000
 _HOURLY_CALLS = 18_000
 _READ_SECONDS = 60
-# They are no secrets, and hiding them in replies could garble what has nothing to do with them.
-_SHOWN = frozenset({"username", "client_id"})
 
 
 def build(account: Account, tools: Tools) -> "MauticAdapter":
     """Build the adapter of one instance; raises ValueError naming the missing secret or option."""
-    read = timedelta(seconds=number(account, "timeout_seconds", _READ_SECONDS))
-    hidden = {name: value for name, value in account.secrets.items() if name not in _SHOWN}
+    read = patience(account, _READ_SECONDS)
     base_url = account.base_url.rstrip("/").removesuffix("/api")
-    called = replace(account, base_url=base_url, secrets=hidden)
+    called = replace(account, base_url=base_url, secrets=secret_ones(account.secrets))
     caller = Caller("Mautic", called, tools, {}, read, MauticLimits())
-    batch = number(account, "batch_size", _BATCH)
+    batch = number(account, "batch_size", _BATCH, _LARGEST_BATCH)
     capabilities = Capabilities(
         max_batch=batch,
         # A self-hosted instance has few processes, and people who wait for them.

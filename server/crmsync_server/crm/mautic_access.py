@@ -1,6 +1,7 @@
 """How calls to Mautic are authorized: Basic, or OAuth2 with tokens that expire and rotate."""
 
 import base64
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from http import HTTPStatus
@@ -15,6 +16,8 @@ from crmsync_server.crm.outcomes import Outcome, Postponed, Retry, Unknown
 from crmsync_server.crm.replies import Reply, seconds, text
 
 _TOKEN_PATH = "/oauth/v2/token"  # noqa: S105 - a path
+# It goes into a header as it is, whatever sent it.
+_TOKEN = re.compile(r"[!-~]{1,4096}")
 # What Mautic gives where its answer does not say.
 _LIFE = timedelta(hours=1)
 
@@ -117,12 +120,16 @@ class OAuth:
         if not isinstance(told, Reply):
             raise _NotRenewedError(_unsent(told))
         value = text(told.fields.get("access_token"))
-        if told.status != HTTPStatus.OK or not value:
+        if told.status != HTTPStatus.OK or not _TOKEN.fullmatch(value):
             raise self._failure(told)
         life = seconds(text(told.fields.get("expires_in"))) or _LIFE
         return Token(value, now + life, text(told.fields.get("refresh_token")) or refresh_token)
 
     def _failure(self, reply: Reply) -> Exception:
+        if {"access_token", "refresh_token"} & reply.fields.keys():
+            # Whatever is wrong with it: its text would be told with what is not to be told.
+            odd = f"no access token from Mautic: its answer cannot be used (HTTP {reply.status})"
+            return _NotRenewedError(Retry("NO_TOKEN", odd))
         if reply.status == HTTPStatus.BAD_REQUEST and oauth_code(reply):
             return CredentialsRefusedError(f"Mautic refuses the application: {words(reply)}")
         if is_refusal(reply):

@@ -13,7 +13,16 @@ from crmsync_server.crm.bisect import Refused
 from crmsync_server.crm.guard import Faulted
 from crmsync_server.crm.mautic_limits import wait_until
 from crmsync_server.crm.outcomes import Outcome, Postponed, Rejected, Retry, Unknown
-from crmsync_server.crm.replies import Reply, brief, mapping, mappings, retry_after, text, texts
+from crmsync_server.crm.replies import (
+    Reply,
+    brief,
+    count,
+    mapping,
+    mappings,
+    retry_after,
+    text,
+    texts,
+)
 
 # Somebody has to change Mautic's configuration, or our address of it: nothing here is worth a
 # retry, and the credentials are not to blame.
@@ -145,7 +154,7 @@ def reason(error: Mapping[str, object]) -> str:
 def outcome_of(error: Mapping[str, object]) -> Outcome:
     """Decide what the error of one record means for it."""
     code = text(error.get("code"))
-    status = int(code) if code.isdecimal() else 0
+    status = count(code) or 0
     message = reason(error) or "Mautic gave no reason"
     if _ERROR <= status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _PASSING:
         return Rejected(f"HTTP_{status}", message)

@@ -4,12 +4,11 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from crmsync_server.crm.adapter import Allowance
-from crmsync_server.crm.replies import Reply, retry_after, seconds
+from crmsync_server.crm.replies import Reply, count, retry_after, seconds
 
 HOURLY = "hourly"
 _REFUSED_WAIT = timedelta(minutes=1)
 _SHORTEST_WAIT = timedelta(seconds=1)
-_LONGEST_WAIT = timedelta(hours=24)
 # A count of seconds since 1970; what is left of an hour is never that long.
 _INSTANT = 1_000_000_000
 
@@ -19,8 +18,8 @@ class MauticLimits:
 
     def told(self, reply: Reply, buckets: Sequence[str], now: datetime) -> Iterable[Allowance]:
         """Return the hour's allowance, if the headers tell it."""
-        calls = _count(reply.headers.get("x-ratelimit-limit"))
-        remaining = _count(reply.headers.get("x-ratelimit-remaining"))
+        calls = count(reply.headers.get("x-ratelimit-limit"))
+        remaining = count(reply.headers.get("x-ratelimit-remaining"))
         if HOURLY not in buckets or calls is None or remaining is None:
             return ()
         return (Allowance(HOURLY, calls, remaining, _reset(reply, now)),)
@@ -42,12 +41,7 @@ def wait_until(reply: Reply, now: datetime) -> datetime:
 
 def _reset(reply: Reply, now: datetime) -> timedelta | None:
     value = reply.headers.get("x-ratelimit-reset")
-    instant = _count(value)
+    instant = count(value)
     if instant is None or instant < _INSTANT:
         return seconds(value)
-    left = timedelta(seconds=instant - now.astimezone(UTC).timestamp())
-    return max(timedelta(0), min(left, _LONGEST_WAIT))
-
-
-def _count(value: str | None) -> int | None:
-    return int(value) if value and value.isascii() and value.isdecimal() else None
+    return seconds(str(instant - now.astimezone(UTC).timestamp()))

@@ -22,7 +22,7 @@ from crmsync_server.crm.replies import Reply
 # How long a push may start calls; the last one may take its whole time.
 STARTING = timedelta(seconds=90)
 _WRITTEN = frozenset({HTTPStatus.OK, HTTPStatus.CREATED})
-_TOO_MANY = re.compile(r"\bmax(?:imum)? of (\d+) entit", re.IGNORECASE)
+_TOO_MANY = re.compile(r"\bmax(?:imum)? of (\d{1,9}) entit", re.IGNORECASE)
 # Enough to find one record among 200; a Mautic that answers nothing but 500 is not asked on.
 _CRASHES_IN_A_ROW = 9
 

@@ -4,11 +4,14 @@ Maps keyed by the place of the record are printed by PHP as lists when no key is
 """
 
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 from crmsync_server.crm.mautic_errors import outcome_of, reason
 from crmsync_server.crm.mautic_rows import Row, email_of, note
 from crmsync_server.crm.outcomes import Outcome, Retry, Synced, Unknown
-from crmsync_server.crm.replies import Reply, brief, mapping, text
+from crmsync_server.crm.replies import Reply, brief, count, mapping, text
+
+Value = TypeVar("Value")
 
 _WRITTEN = frozenset({"", "200", "201"})
 
@@ -20,15 +23,20 @@ def indexed(value: object, own_key: str = "") -> dict[int, Mapping[str, object]]
     """
     found = {at: mapping(entry) for at, entry in _numbered(value).items()}
     if own_key and isinstance(value, list):
-        numbers = {text(entry.get(own_key)): entry for entry in found.values()}
-        return {int(number): entry for number, entry in numbers.items() if number.isdecimal()}
+        return _whole({text(entry.get(own_key)): entry for entry in found.values()})
     return {at: entry for at, entry in found.items() if entry}
 
 
 def _numbered(value: object) -> Mapping[int, object]:
     if isinstance(value, list):
         return dict(enumerate(value))
-    return {int(key): entry for key, entry in mapping(value).items() if key.isdecimal()}
+    return _whole(mapping(value))
+
+
+def _whole(named: Mapping[str, Value]) -> dict[int, Value]:
+    """Return what has a whole number for its name."""
+    numbers = {name: count(name) for name in named}
+    return {number: named[name] for name, number in numbers.items() if number is not None}
 
 
 def account(call: Sequence[Row], reply: Reply) -> list[Outcome]:

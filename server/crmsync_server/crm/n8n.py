@@ -31,6 +31,7 @@ from crmsync_server.crm.replies import Reply
 
 # How long a push may start calls; the last one may take its whole time.
 _STARTING = timedelta(seconds=90)
+_MOST_AT_ONCE = 100
 # A workflow that is being saved anew is unknown for a moment; one that is inactive stays so.
 _REDEPLOYMENT = timedelta(minutes=1)
 _UNREGISTERED_WAIT = timedelta(seconds=10)
@@ -50,7 +51,7 @@ def build(account: Account, tools: Tools) -> "N8n":
     calls = webhook(account, tools, options)
     capabilities = Capabilities(
         max_batch=options.batch_size,
-        concurrency=number(account, "concurrency", 5),
+        concurrency=number(account, "concurrency", 5, _MOST_AT_ONCE),
         requires_email=False,
         idempotent=options.deduplicates,
         push_timeout=_STARTING + 2 * calls.caller.total_timeout,

@@ -13,12 +13,17 @@ import jwt
 from crmsync_server.crm.adapter import Account
 from crmsync_server.crm.addresses import checked_url
 from crmsync_server.crm.http import number
+from crmsync_server.crm.names import secret_ones
 
 _TOKEN_LIFE = timedelta(minutes=5)
 _SHORTEST_JWT_SECRET = 32  # bytes, as many as the HS256 digest has
 _LARGEST_BATCH = 1_000
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-_OURS = re.compile(r"host|connection|content-.*|transfer-encoding|idempotency-key|x-crmsync-.*")
+# What we send ourselves, and what steers the connection instead of naming a caller.
+_OURS = re.compile(
+    r"host|connection|content-.*|transfer-encoding|idempotency-key|x-crmsync-.*|accept.*|expect"
+    r"|keep-alive|proxy-.*|te|trailer|upgrade|user-agent|origin"
+)
 # Addresses are judged when they are connected to; here it is the form that counts.
 _ANYWHERE = (IPv4Network("0.0.0.0/0"), IPv6Network("::/0"))
 
@@ -65,19 +70,15 @@ def read(account: Account) -> Options:
 
 def without_names(account: Account) -> Account:
     """Return the account with what is really secret: a user name may be part of any reply."""
-    secret = {key: value for key, value in account.secrets.items() if key not in _NAMES}
-    return replace(account, secrets=secret)
-
-
-_NAMES = frozenset({"username", "header_name"})
+    return replace(account, secrets=secret_ones(account.secrets))
 
 
 def _webhook(account: Account) -> str:
     url = checked_url(account.base_url, _ANYWHERE)
     test_prefix = account.options.get("test_prefix") or "webhook-test"
     # n8n's router takes any case, and reads %XX, before it compares.
-    segments = [unquote(one).lower() for one in urlsplit(url).path.split("/") if one]
-    if test_prefix.strip("/").lower() in segments:
+    segments = [one for one in unquote(urlsplit(url).path).lower().split("/") if one]
+    if f"/{test_prefix.strip('/').lower()}/" in f"/{'/'.join(segments)}/":
         msg = (
             f"the URL of the n8n connection is a test webhook (/{test_prefix.strip('/')}/), which "
             "takes one call within two minutes; activate the workflow and give its Production URL"
@@ -93,11 +94,7 @@ def _webhook(account: Account) -> str:
 
 
 def _batch_size(account: Account) -> int:
-    size = number(account, "batch_size", 1)
-    if size > _LARGEST_BATCH:
-        msg = f"the option 'batch_size' of the n8n connection must be at most {_LARGEST_BATCH}"
-        raise ValueError(msg)
-    return size
+    return number(account, "batch_size", 1, _LARGEST_BATCH)
 
 
 def _choice(account: Account, name: str, choices: tuple[str, ...]) -> str:
@@ -112,7 +109,11 @@ def _choice(account: Account, name: str, choices: tuple[str, ...]) -> str:
 def _credentials(account: Account) -> Callable[[datetime], Headers]:
     match _choice(account, "auth", ("none", "basic", "header", "jwt")):
         case "basic":
-            pair = f"{_secret(account, 'username')}:{_secret(account, 'password')}"
+            username = _secret(account, "username")
+            if ":" in username:
+                msg = "the secret 'username' of the n8n connection must be without a colon"
+                raise ValueError(msg)
+            pair = f"{username}:{_secret(account, 'password')}"
             basic = {"authorization": f"Basic {b64encode(pair.encode()).decode()}"}
             return lambda _: basic
         case "header":

@@ -69,6 +69,16 @@ TAKES: Mapping[str, Takes] = {
 }
 
 
+# They are given with the secrets, and are none: to hide them in texts could garble what has
+# nothing to do with them, such as a contact's address.
+_SHOWN = frozenset({"client_id", "header_name", "username"})
+
+
+def secret_ones(secrets: Mapping[str, str]) -> dict[str, str]:
+    """Return those of an account's secrets that no text may repeat."""
+    return {name: value for name, value in secrets.items() if name not in _SHOWN}
+
+
 def check_names(account: Account) -> None:
     """Refuse a secret or an option that the account's adapter does not take.
 

@@ -5,16 +5,17 @@ of raising, so that an adapter decides what a missing field means.
 """
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 import httpx
 
+from crmsync_server.crm.hiding import forms, keepable, without
+
 MESSAGE_LIMIT = 500
 _LONGEST_WAIT = timedelta(hours=24)
-_HIDDEN = "[hidden]"
 _DIGITS = 16
 
 
@@ -38,18 +39,36 @@ class Reply:
 
 
 def read(response: httpx.Response, secrets: Collection[str]) -> Reply:
-    """Read a response whose body is loaded, hiding every secret that it repeats."""
-    raw = response.text
-    for secret in secrets:
-        raw = raw.replace(secret, _HIDDEN)
-    return Reply(response.status_code, response.headers, _json(raw), brief(raw))
+    """Read a response whose body is loaded, hiding every secret that it repeats.
+
+    JSON is UTF-8 by definition; whatever else a header calls it, a page is only quoted.
+    """
+    raw = keepable(response.content.decode("utf-8-sig", "replace"))
+    told = forms(secrets)
+    words = brief(without(raw, told))
+    return Reply(response.status_code, response.headers, _json(raw, told), words)
 
 
-def _json(raw: str) -> object:
+def _json(raw: str, told: Sequence[str]) -> object:
     try:
-        return json.loads(raw)
+        body = json.loads(raw)
+        # Without a backslash no text of the body is spelt otherwise than in the raw one.
+        as_it_is = "\\" not in raw and not any(form in raw for form in told)
+        return body if as_it_is else _cleaned(body, told)
     except (ValueError, RecursionError):
         return None
+
+
+def _cleaned(value: object, told: Sequence[str]) -> object:
+    """Return JSON whose texts can be shown and kept; names stay, since adapters go by them."""
+    match value:
+        case str():
+            return keepable(without(value, told))
+        case list():
+            return [_cleaned(item, told) for item in value]
+        case dict():
+            return {name: _cleaned(item, told) for name, item in value.items()}
+    return value
 
 
 def mapping(value: object) -> Mapping[str, object]:
@@ -89,7 +108,7 @@ def seconds(value: str | None) -> timedelta | None:
 
 
 def count(value: str | None) -> int | None:
-    """Read a header that holds a whole number from 0 on; None when it does not."""
+    """Read a text that holds a whole number from 0 on; None when it does not, or is too long."""
     words = (value or "").strip()
     return int(words) if words.isascii() and words.isdecimal() and len(words) < _DIGITS else None
 

@@ -1,8 +1,9 @@
-"""An adapter whose faults tell no secret: what it raises may hold anything, and ends up in logs."""
+"""An adapter that tells no secret: what it raises or answers may hold anything, and is kept."""
 
 import traceback
 from collections.abc import Awaitable, Collection, Sequence
-from typing import TypeVar
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from crmsync_server.crm.adapter import (
     Adapter,
@@ -12,11 +13,16 @@ from crmsync_server.crm.adapter import (
     QuotaExhaustedError,
     Standing,
 )
-from crmsync_server.crm.hiding import hidden
-from crmsync_server.crm.outcomes import Outcome, Synced
+from crmsync_server.crm.addresses import AddressRefusedError
+from crmsync_server.crm.hiding import forms, keepable, without
+from crmsync_server.crm.outcomes import Outcome, Postponed, Rejected, Retry, Synced, Unknown
 from crmsync_server.sync.tokens import StaleCredentialsError
 
 Answer = TypeVar("Answer")
+Wordy = TypeVar("Wordy", bound=Rejected | Postponed | Retry | Unknown | Standing)
+
+_WORDY = (Rejected, Postponed, Retry, Unknown)
+_WORDS = ("message", "code", "request_id")
 
 
 class AdapterFaultError(RuntimeError):
@@ -24,12 +30,12 @@ class AdapterFaultError(RuntimeError):
 
 
 class Discreet:
-    """Passes everything on to an adapter, but for what its exceptions say."""
+    """Passes everything on to an adapter, but for what its exceptions and its messages repeat."""
 
     def __init__(self, adapter: Adapter, secrets: Collection[str]) -> None:
-        """Take the adapter, and the values that a refusal must not repeat."""
+        """Take the adapter, and the values that no text may repeat."""
         self._adapter = adapter
-        self._secrets = secrets
+        self._told = forms(secrets)
 
     def __repr__(self) -> str:
         """Name the adapter's kind."""
@@ -42,11 +48,11 @@ class Discreet:
 
     async def push(self, batch: Sequence[Delivery]) -> Sequence[Outcome]:
         """Deliver a batch; see crm.adapter."""
-        return await self._kept(self._adapter.push(batch))
+        return self._outcomes(await self._kept(self._adapter.push(batch)))
 
     async def settle(self, ticket: str, batch: Sequence[Delivery]) -> Sequence[Outcome]:
         """Ask what became of deliveries; see crm.adapter."""
-        return await self._kept(self._adapter.settle(ticket, batch))
+        return self._outcomes(await self._kept(self._adapter.settle(ticket, batch)))
 
     async def read_back(self, batch: Sequence[Delivery]) -> Sequence[Synced | None]:
         """Ask what the CRM holds; see crm.adapter."""
@@ -54,7 +60,21 @@ class Discreet:
 
     async def check(self) -> Standing:
         """Ask whether the credentials are good; see crm.adapter."""
-        return await self._kept(self._adapter.check())
+        return self._cleaned(await self._kept(self._adapter.check()))
+
+    def _outcomes(self, answer: Sequence[Outcome]) -> Sequence[Outcome]:
+        if not _is_sequence(answer):
+            return answer
+        return [self._cleaned(one) if isinstance(one, _WORDY) else one for one in answer]
+
+    def _cleaned(self, found: Wordy) -> Wordy:
+        words = {name: getattr(found, name, "") for name in _WORDS}
+        clean = {name: self._text(text) for name, text in words.items() if isinstance(text, str)}
+        changed: Any = {name: text for name, text in clean.items() if text != words[name]}
+        return replace(found, **changed) if changed else found
+
+    def _text(self, text: str) -> str:
+        return keepable(without(text, self._told))
 
     async def _kept(self, work: Awaitable[Answer]) -> Answer:
         fault: Exception
@@ -63,11 +83,18 @@ class Discreet:
         except (QuotaExhaustedError, StaleCredentialsError):
             raise
         except CredentialsRefusedError as refused:
-            fault = type(refused)(hidden(str(refused), self._secrets))
+            inside = isinstance(refused, AddressRefusedError)
+            kind = AddressRefusedError if inside else CredentialsRefusedError
+            fault = kind(self._text(str(refused)))
         except Exception as error:  # noqa: BLE001 - any fault is told in its own way
             fault = AdapterFaultError(where(error))
         # Not within the handler: the exception there would go along as this one's context.
         raise fault
+
+
+def _is_sequence(answer: object) -> bool:
+    # An adapter may be anybody's code: whoever called judges what is no outcome at all.
+    return isinstance(answer, list | tuple)
 
 
 def where(error: BaseException) -> str:
