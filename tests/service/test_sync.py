@@ -8,6 +8,7 @@ import pytest
 from crmsync.v1 import contact_service_pb2, session_pb2
 from crmsync.v1 import contact_sync_pb2 as standing
 from crmsync.v1 import sync_service_pb2 as pb
+from crmsync.v1.admin_service_pb2 import PauseCrmRequest
 from crmsync.v1.queue_filter_pb2 import QueueFilter
 from crmsync_client import CrmsyncClient
 from crmsync_server.crm.registry import known
@@ -226,3 +227,21 @@ async def test_a_deleted_contact_leaves_the_queue_as_skipped(
     await client.contacts.DeleteContact(request)
     assert (await finished(client, session.id)).progress.skipped == 1
     assert not list(sandbox.hubspot.contacts())
+
+
+async def test_queueing_again_resets_the_retries(client: CrmsyncClient, sandbox: Sandbox) -> None:
+    """Whereas a retry may count on."""
+    sandbox.hubspot.faults.settings = FaultSettings(reject_share=1.0)
+    contact_id = await create(client)
+    await finished(client, (await queue_all(client)).id)
+    await client.admin.PauseCrm(PauseCrmRequest(crm="hubspot"))
+    retry = pb.RetryContactRequest(contact_id=contact_id, crm="hubspot")
+    counted = (await client.sync.RetryContact(retry)).contact_sync
+    assert counted.retry_count == 1
+    assert counted.HasField("next_retry_time")
+    queue = pb.QueueContactRequest(
+        contact_id=contact_id, crm="hubspot", priority=standing.PRIORITY_HIGH
+    )
+    again = (await client.sync.QueueContact(queue)).contact_sync
+    assert again.sync_status == standing.SYNC_STATUS_QUEUED
+    assert (again.retry_count, again.HasField("next_retry_time")) == (0, False)
