@@ -29,7 +29,7 @@ async def test_a_watcher_that_does_not_read_holds_up_nobody(
         session = await queue_all(client)
         state = idle.sessions.WatchSession(sessions.WatchSessionRequest(session_id=session.id))
         assert (await finished(client, session.id)).progress.synced == _MANY
-        told = set()
+        told: set[str] = set()
         while len(told) < _MANY:
             message = await events.read()
             assert isinstance(message, pb.WatchEventsResponse)

@@ -1,4 +1,4 @@
-"""What every rpc refuses, in the same words: unknown CRMs, CRMs without credentials, ids of others."""
+"""What every rpc refuses, in the same words: CRMs unknown or without credentials, ids of others."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
