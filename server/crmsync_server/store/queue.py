@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -12,12 +12,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crmsync_server.store.claimed import Claimed, Expired
 from crmsync_server.store.narrowed import narrowed
-from crmsync_server.store.statements import statement
+from crmsync_server.store.statements import fetch, statement
 from crmsync_server.store.states import AttemptOutcome, SessionKind, SyncStatus
 
 _SLOTS = 16
 
-Value = TypeVar("Value", str, datetime)
+_COLUMNS = (  # of finish.sql's parameters, in the order of the fields of Finished
+    *("contact_ids", "attempts", "statuses", "outcomes", "retry_counts", "due_times"),
+    *("crm_contact_ids", "error_codes", "error_messages", "request_ids", "skip_reasons"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +68,8 @@ class Terms:
     urgent_only: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """How one attempt ends.
+class Finished(NamedTuple):
+    """How one attempt ends, in the order of the columns of finish.sql.
 
     status: where the contact's standing goes: COMPLETE, SKIPPED, ERROR, or QUEUED again.
     due_time: when it is due again; needed with QUEUED.
@@ -152,39 +154,29 @@ async def claim(
         "salt": terms.salt,
         "urgent_only": terms.urgent_only,
     }
-    rows = await connection.execute(statement("queue/claim"), parameters)
-    return [Claimed._make(row) for row in rows]
+    return [Claimed._make(row) for row in await fetch(connection, "queue/claim", parameters)]
 
 
 async def finish(
     connection: AsyncConnection, org_id: str, crm: str, batch: Sequence[Finished]
 ) -> Receipt:
-    """Record what attempts ended in; those that lost their lease meanwhile change nothing."""
+    """Record what attempts ended in; those that lost their lease meanwhile change nothing.
+
+    In a transaction that goes by_index: whoever queues or cancels the same contacts meanwhile would
+    else wait for this one while it waits for them.
+    """
     batch = sorted(batch, key=_place)
     if any(one.status == SyncStatus.QUEUED for one in batch):
         await lock(connection, org_id, crm, [one.contact_id for one in batch])
-    row = (
-        await connection.execute(
-            statement("queue/finish"),
-            {
-                "org_id": org_id,
-                "crm": crm,
-                "slot": slot(),
-                "clock": datetime.now(UTC),
-                "contact_ids": [one.contact_id for one in batch],
-                "attempts": [one.attempt for one in batch],
-                "statuses": [one.status for one in batch],
-                "outcomes": [one.outcome for one in batch],
-                "crm_contact_ids": _unless_empty([one.crm_contact_id for one in batch]),
-                "error_codes": _unless_empty([one.error_code for one in batch]),
-                "error_messages": _unless_empty([one.error_message for one in batch]),
-                "request_ids": _unless_empty([one.request_id for one in batch]),
-                "skip_reasons": _unless_empty([one.skip_reason for one in batch]),
-                "retry_counts": [one.retry_count for one in batch],
-                "due_times": _unless_empty([one.due_time for one in batch]),
-            },
-        )
-    ).one()
+    columns = map(_unless_empty, zip(*batch, strict=True))
+    parameters = {
+        "org_id": org_id,
+        "crm": crm,
+        "slot": slot(),
+        "clock": datetime.now(UTC),
+        **dict(zip(_COLUMNS, columns, strict=True)),
+    }
+    row = (await connection.execute(statement("queue/finish"), parameters)).one()
     return Receipt(row.finished, row.requeued, row.session_ids or (), row.ended_ids or ())
 
 
@@ -242,7 +234,7 @@ def _place(one: Finished) -> bytes:
     return one.contact_id.bytes
 
 
-def _unless_empty(column: Sequence[Value | None]) -> Sequence[Value | None] | None:
+def _unless_empty(column: Sequence[object]) -> Sequence[object] | None:
     """Return a column for unnest, None when every value is: most are, and encoding them costs."""
     return None if column.count(None) == len(column) else column
 

@@ -70,8 +70,10 @@ def judge(
     idempotent: whether the CRM may be given the record again after an unknown outcome.
     """
     match outcome:
-        case Synced() | Skipped():
-            return _done(row, outcome)
+        case Synced():
+            return _synced(row, outcome)
+        case Skipped():
+            return _skipped(row, outcome)
         case Rejected(code, message, request_id):
             return _error(row, AttemptOutcome.REJECTED, Fault(code, message, request_id))
         case Postponed(until, code, message):
@@ -104,26 +106,26 @@ def expire(row: Attempt, policy: RetryPolicy, now: datetime, *, idempotent: bool
     return _later(row, AttemptOutcome.LEASE_EXPIRED, now, fault)
 
 
-def _done(row: Attempt, outcome: Synced | Skipped) -> Finished:
-    match outcome:
-        case Synced(crm_contact_id, request_id):
-            return Finished(
-                row.contact_id,
-                row.attempt,
-                SyncStatus.COMPLETE,
-                AttemptOutcome.SYNCED,
-                crm_contact_id=storable(crm_contact_id),
-                request_id=storable(request_id) or None,
-            )
-        case Skipped(reason, message):
-            return Finished(
-                row.contact_id,
-                row.attempt,
-                SyncStatus.SKIPPED,
-                AttemptOutcome.SKIPPED,
-                skip_reason=reason,
-                error_message=storable(message) or None,
-            )
+def _synced(row: Attempt, outcome: Synced) -> Finished:
+    return Finished(
+        row.contact_id,
+        row.attempt,
+        SyncStatus.COMPLETE,
+        AttemptOutcome.SYNCED,
+        crm_contact_id=storable(outcome.crm_contact_id),
+        request_id=storable(outcome.request_id) or None,
+    )
+
+
+def _skipped(row: Attempt, outcome: Skipped) -> Finished:
+    return Finished(
+        row.contact_id,
+        row.attempt,
+        SyncStatus.SKIPPED,
+        AttemptOutcome.SKIPPED,
+        skip_reason=outcome.reason,
+        error_message=storable(outcome.message) or None,
+    )
 
 
 def _unknown(
@@ -143,12 +145,12 @@ def _again(
 ) -> Finished:
     if row.retry_count >= policy.max_retries:
         return _error(row, kind, fault)
-    return replace(_later(row, kind, due, fault), retry_count=row.retry_count + 1)
+    return _later(row, kind, due, fault)._replace(retry_count=row.retry_count + 1)
 
 
 def _later(row: Attempt, kind: AttemptOutcome, due: datetime, fault: Fault) -> Finished:
     error = _error(row, kind, fault)
-    return replace(error, status=SyncStatus.QUEUED, due_time=due)
+    return error._replace(status=SyncStatus.QUEUED, due_time=due)
 
 
 def _error(row: Attempt, kind: AttemptOutcome, fault: Fault) -> Finished:
