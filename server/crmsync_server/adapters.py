@@ -92,7 +92,6 @@ def _mautic_secrets(settings: Settings) -> Mapping[str, str]:
         "password": settings.mautic_password,
         "client_id": settings.mautic_client_id,
         "client_secret": settings.mautic_client_secret,
-        "refresh_token": settings.mautic_refresh_token,
     }
     return {
         name: value.get_secret_value() if isinstance(value, SecretStr) else value
@@ -189,9 +188,8 @@ class Adapters:
 
         Raises ValueError naming the secret or option that is missing, wrong or unknown.
         """
-        tools = Tools(
-            self._shop.client, self._shop.clock, _Unlimited(), AccountTokens(self._shop.clock)
-        )
+        tokens = AccountTokens(self._shop.clock, lasting=False)
+        tools = Tools(self._shop.client, self._shop.clock, _Unlimited(), tokens)
         return self._built(account, tools)
 
     async def idempotent(self, org_id: str, crm: str) -> bool:

@@ -259,10 +259,8 @@ class Settings(BaseSettings):
     mautic_client_id: str | None = None
     """The id of an OAuth2 application in Mautic."""
     mautic_client_secret: SecretStr | None = None
-    """The secret of that application."""
-    mautic_refresh_token: SecretStr | None = None
-    """The first refresh token, where a user authorized the application. Unset: it acts for
-    itself."""
+    """The secret of that application, which acts for itself. One that a user authorized is given as
+    a connection: its refresh token changes with every use, and a setting does not."""
     mautic_options: Options = Field(default_factory=dict)
     """The adapter's options as a JSON object of texts: `batch_size`, `hourly_calls`,
     `timeout_seconds`."""

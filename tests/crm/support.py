@@ -50,9 +50,12 @@ class Rations:
 class Purse:
     """Keeps one access token in memory, as the store does for all replicas."""
 
-    def __init__(self, clock: Callable[[], datetime] = lambda: NOW) -> None:
-        """Begin without a token."""
+    def __init__(
+        self, clock: Callable[[], datetime] = lambda: NOW, *, lasting: bool = True
+    ) -> None:
+        """Begin without a token; lasting: whether it says that it keeps it."""
         self._clock = clock
+        self.lasting = lasting
         self._token: Token | None = None
 
     async def current(

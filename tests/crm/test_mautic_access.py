@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Callable
+from dataclasses import replace
 from urllib.parse import parse_qs
 
 import httpx
@@ -20,7 +21,7 @@ from tests.crm.mautic_script import (
     instance,
     kept,
 )
-from tests.crm.support import SECRET, ScriptedCrm, delivery
+from tests.crm.support import SECRET, Purse, ScriptedCrm, delivery
 
 Respond = Callable[[httpx.Request], httpx.Response]
 
@@ -249,6 +250,42 @@ async def test_a_check_tells_what_is_wrong(
     standing = await instance(crm.tools(), secrets).check()
     assert (standing.valid, standing.reachable) == (False, reachable)
     assert words in standing.message
+
+
+def oauth_refusal(code: str, status: int = 400) -> httpx.Response:
+    """Return what the token endpoint answers when it grants nothing."""
+    return httpx.Response(status, json={"error": code, "error_description": f"so: {code}"})
+
+
+@pytest.mark.parametrize(
+    ("door", "granted", "standing"),
+    [
+        (error(401), oauth_refusal("invalid_grant"), (True, True, "only a delivery proves it")),
+        (error(401), oauth_refusal("invalid_client"), (False, True, "so: invalid_client")),
+        (error(401), oauth_refusal("invalid_client", 401), (False, True, "so: invalid_client")),
+        (error(401), httpx.Response(503), (False, False, "answered 503")),
+        (error(401), httpx.Response(404), (False, True, "no API of Mautic")),
+        (error(403, "off", type="api_disabled"), error(401), (False, True, "switched off")),
+        (httpx.Response(200, text="<html>"), error(401), (False, False, "answered 200")),
+    ],
+)
+async def test_a_check_does_not_use_up_a_refresh_token_that_nobody_keeps(
+    door: httpx.Response, granted: httpx.Response, standing: tuple[bool, bool, str]
+) -> None:
+    """Whoever tests credentials before giving them still has them; the application is proved."""
+    secrets = APPLICATION | {"refresh_token": "r-0"}
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        assert "authorization" not in request.headers
+        return granted if request.url.path == TOKEN else door
+
+    crm = ScriptedCrm(respond)
+    tools = replace(crm.tools(), tokens=Purse(lasting=False))
+    found = await instance(tools, secrets).check()
+    valid, reachable, words = standing
+    assert (found.valid, found.reachable) == (valid, reachable)
+    assert words in found.message
+    assert all(b"r-0" not in request.content for request in crm.requests)
 
 
 async def test_a_check_tells_an_application_that_is_refused() -> None:

@@ -30,7 +30,6 @@ def settings(database_url: str, sandbox: Sandbox, tmp_path: Path) -> Settings:
             "mautic_base_url": sandbox.urls["mautic"],
             "mautic_client_id": mautic.client_id,
             "mautic_client_secret": mautic.client_secret,
-            "mautic_refresh_token": mautic.refresh_token,
             "mautic_options": {"timeout_seconds": "5"},
         }
     )

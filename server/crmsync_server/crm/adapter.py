@@ -152,6 +152,13 @@ class Token:
 class Tokens(Protocol):
     """Keeps an account's access token for all replicas; one of them renews it at a time."""
 
+    @property
+    def lasting(self) -> bool:
+        """Whether a token is kept after this adapter is gone.
+
+        Where it is not, what renews a token but once is better not used: it is still somebody's.
+        """
+
     async def current(
         self, renew: Callable[[str], Awaitable[Token]], *, refused: str = ""
     ) -> Token:

@@ -16,6 +16,7 @@ from crmsync_server.crm.outcomes import Outcome, Postponed, Retry, Unknown
 from crmsync_server.crm.replies import Reply, seconds, text
 
 _TOKEN_PATH = "/oauth/v2/token"  # noqa: S105 - a path
+_NOBODYS = "crmsync-asks-who-it-is"
 # It goes into a header as it is, whatever sent it.
 _TOKEN = re.compile(r"[!-~]{1,4096}")
 # What Mautic gives where its answer does not say.
@@ -24,6 +25,12 @@ _LIFE = timedelta(hours=1)
 
 class Access(Protocol):
     """Authorizes the calls of one account."""
+
+    async def introduce(self) -> Reply | Fault | None:
+        """Ask for a token that cannot be had: `invalid_grant` says that the application is known.
+
+        None, unasked, unless to authorize a call would use up what its owner still needs.
+        """
 
     async def authorize(self, spent: str = "") -> str | Fault:
         """Return an Authorization header, or why there is none at the moment.
@@ -69,6 +76,10 @@ class Basic:
         del spent
         return self._header
 
+    async def introduce(self) -> Reply | Fault | None:
+        """Ask nothing: a password is not used up."""
+        return None
+
 
 class _NotRenewedError(Exception):
     """No token could be had, for a reason that has nothing to do with the credentials."""
@@ -86,6 +97,13 @@ class OAuth:
         self._caller = caller
         self._client = client
         self._seed = refresh_token
+
+    async def introduce(self) -> Reply | Fault | None:
+        """Ask with a refresh token that is nobody's, where ours would be used up for nothing."""
+        if not self._seed or self._caller.tools.tokens.lasting:
+            return None
+        form = {"grant_type": "refresh_token", "refresh_token": _NOBODYS}
+        return await self._token({**self._client, **form})
 
     async def authorize(self, spent: str = "") -> str | Fault:
         """Return a bearer token, renewed when it has expired or was refused."""
@@ -114,9 +132,7 @@ class OAuth:
 
     async def _ask(self, form: Mapping[str, str], refresh_token: str) -> Token:
         now = self._caller.tools.clock()
-        told = await self._caller.call(
-            "POST", _TOKEN_PATH, buckets=(HOURLY,), form={**self._client, **form}
-        )
+        told = await self._token({**self._client, **form})
         if not isinstance(told, Reply):
             raise _NotRenewedError(_unsent(told))
         value = text(told.fields.get("access_token"))
@@ -124,6 +140,9 @@ class OAuth:
             raise self._failure(told)
         life = seconds(text(told.fields.get("expires_in"))) or _LIFE
         return Token(value, now + life, text(told.fields.get("refresh_token")) or refresh_token)
+
+    async def _token(self, form: Mapping[str, str]) -> Reply | Fault:
+        return await self._caller.call("POST", _TOKEN_PATH, buckets=(HOURLY,), form=form)
 
     def _failure(self, reply: Reply) -> Exception:
         if {"access_token", "refresh_token"} & reply.fields.keys():

@@ -10,11 +10,18 @@ from crmsync_server.crm.mautic_errors import (
     MISCONFIGURED,
     is_refusal,
     misconfigured,
+    oauth_code,
     refused,
     words,
 )
+from crmsync_server.crm.mautic_limits import HOURLY
 from crmsync_server.crm.outcomes import Postponed
 from crmsync_server.crm.replies import Reply, brief, text
+
+_UNPROVED = (
+    "Mautic knows the application; its refresh token works but once, and is not used up by a test: "
+    "only a delivery proves it"
+)
 
 
 async def standing(mautic: Mautic) -> Standing:
@@ -22,6 +29,9 @@ async def standing(mautic: Mautic) -> Standing:
 
     Raises AddressRefusedError.
     """
+    introduced = await mautic.access.introduce()
+    if introduced is not None:
+        return await _unproved(mautic, introduced)
     try:
         user = await mautic.call("GET", SELF)
         if not _shows(user, "id"):
@@ -34,6 +44,19 @@ async def standing(mautic: Mautic) -> Standing:
     if not _shows(contacts, "contacts"):
         return _without(contacts)
     return _good(user) if isinstance(user, Reply) else _without(user)
+
+
+async def _unproved(mautic: Mautic, told: Reply | Fault) -> Standing:
+    """Find out what can be found out without using up a refresh token that works but once."""
+    door = await mautic.caller.call("GET", SELF, buckets=(HOURLY,))
+    if not isinstance(door, Reply) or door.status != HTTPStatus.UNAUTHORIZED:
+        return _without(door)
+    code = oauth_code(told) if isinstance(told, Reply) else ""
+    if code == "invalid_grant":
+        return Standing(valid=True, message=_UNPROVED)
+    if isinstance(told, Reply) and code:
+        return Standing(valid=False, message=f"Mautic refuses the application: {words(told)}")
+    return _without(told)
 
 
 def _shows(found: Reply | Fault, name: str) -> bool:

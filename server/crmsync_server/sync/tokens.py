@@ -41,11 +41,17 @@ class StaleCredentialsError(RuntimeError):
 class AccountTokens:
     """The token of one organization at one CRM, in this process: for accounts from the settings."""
 
-    def __init__(self, clock: Callable[[], datetime]) -> None:
-        """Begin without a token."""
+    def __init__(self, clock: Callable[[], datetime], *, lasting: bool = True) -> None:
+        """Begin without a token; lasting: whether the account will be used again."""
         self._clock = clock
+        self._lasting = lasting
         self._token: Token | None = None
         self._renewing = asyncio.Lock()
+
+    @property
+    def lasting(self) -> bool:
+        """Whether a token is kept; see crm.adapter.Tokens."""
+        return self._lasting
 
     async def current(self, renew: Renew, *, refused: str = "") -> Token:
         """Return a token that holds for a minute at least; see crm.adapter.Tokens."""
@@ -114,6 +120,11 @@ class ConnectionTokens:
         self._bearer = bearer
         self._held: Token | None = None
         self._fetching: asyncio.Task[Token] | None = None
+
+    @property
+    def lasting(self) -> bool:
+        """Whether a token is kept: it is, in the database."""
+        return True
 
     async def current(self, renew: Renew, *, refused: str = "") -> Token:
         """Return a token that holds for a minute at least; see crm.adapter.Tokens.
