@@ -175,6 +175,27 @@ async def test_what_a_reply_does_not_account_for_is_not_synced(
     assert "somebody" not in repr(outcome)
 
 
+@pytest.mark.parametrize("status", [200, 201])
+async def test_an_error_of_a_whole_call_blames_no_record(status: int) -> None:
+    """It comes as a list too, and its first entry is not the first record's."""
+    reply = httpx.Response(status, json={"errors": [{"code": 400, "message": "bad request"}]})
+    for outcome in await answered(reply, deliveries(2)):
+        assert isinstance(outcome, Retry)
+        assert "bad request" in outcome.message
+
+
+async def test_a_record_that_is_said_to_be_written_is_blamed_for_no_error() -> None:
+    """Errors that lost their places are for those whose status says so."""
+    body = {
+        "contacts": {"0": contact(1, "person1@example.com")},
+        "statusCodes": {"0": 200, "1": 400},
+        "errors": [{"code": 400, "message": "of the second"}],
+    }
+    first, second = await answered(httpx.Response(201, json=body), deliveries(2))
+    assert isinstance(first, Synced)
+    assert isinstance(second, Rejected)
+
+
 async def test_fields_without_the_flat_ones_are_read_from_their_groups() -> None:
     """As older versions show them; what comes back empty was not kept."""
     groups = {"core": {"email": {"value": FIRST}, "plan": {"value": None}}, "social": []}

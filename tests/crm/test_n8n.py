@@ -176,6 +176,13 @@ async def test_a_200_that_does_not_say_so_is_no_success(
     assert isinstance(outcome, Retry)
 
 
+async def test_a_workflow_may_speak_of_starting_up() -> None:
+    """Its own words in its own result are no page of n8n's."""
+    told = {"delivery_id": DELIVERY_ID, "status": "synced", "message": "n8n is starting up a lead"}
+    (outcome,) = await push(results(told), response="results")
+    assert isinstance(outcome, Synced)
+
+
 async def test_n8n_that_starts_up_has_started_nothing() -> None:
     """So that it is tried again even where a receiver cannot tell repetitions."""
     crm = always(200, text="n8n is starting up. Please wait")

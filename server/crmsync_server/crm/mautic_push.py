@@ -22,6 +22,8 @@ from crmsync_server.crm.replies import Reply
 # How long a push may start calls; the last one may take its whole time.
 STARTING = timedelta(seconds=90)
 _WRITTEN = frozenset({HTTPStatus.OK, HTTPStatus.CREATED})
+# A body without either of them is not about records: its errors are in no order of ours.
+_ACCOUNTS = frozenset({"contacts", "statusCodes"})
 _TOO_MANY = re.compile(r"\bmax(?:imum)? of (\d{1,9}) entit", re.IGNORECASE)
 # Enough to find one record among 200; a Mautic that answers nothing but 500 is not asked on.
 _CRASHES_IN_A_ROW = 9
@@ -64,7 +66,7 @@ class Push:
         reply = await self._mautic.call("POST", f"{CONTACTS}/batch/new", json=records)
         if not isinstance(reply, Reply):
             return Faulted(reply)
-        if reply.status in _WRITTEN and isinstance(reply.body, dict):
+        if reply.status in _WRITTEN and _ACCOUNTS & reply.fields.keys():
             self._crashes_in_a_row = 0
             return account(call, reply)
         if reply.status == HTTPStatus.INTERNAL_SERVER_ERROR:

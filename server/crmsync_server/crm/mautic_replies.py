@@ -48,7 +48,7 @@ def account(call: Sequence[Row], reply: Reply) -> list[Outcome]:
     found: list[Outcome] = []
     for at, row in enumerate(call):
         status = text(statuses.get(at))
-        if at in errors or status not in _WRITTEN:
+        if status not in _WRITTEN or (not status and at in errors):
             found.append(outcome_of({"code": status, **errors.get(at, {})}))
         elif row.email in by_email:
             found.append(held(row, by_email[row.email]))

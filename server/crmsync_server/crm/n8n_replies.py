@@ -62,7 +62,7 @@ def perhaps(code: str, message: str, webhook: Webhook) -> Retry | Unknown:
 
 
 def _accepted(reply: Reply, records: Sequence[Record], webhook: Webhook) -> Answer:
-    if _STARTING_UP in reply.text:
+    if reply.body is None and _STARTING_UP in reply.text:
         return Faulted(Retry("STARTING_UP", reply.text))
     if webhook.options.results:
         results = _Results(reply)
