@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from crmsync_server.store import queue, session
+from crmsync_server.store import failure, queue, session, standing
 from crmsync_server.store import ticket as tickets
 from crmsync_server.store.claimed import Attempt
 from crmsync_server.store.db import Database
@@ -29,6 +29,7 @@ class Visitor:
     def __init__(self, database: Database, ids: Sequence[UUID], seed: int) -> None:
         """Choose at random, but the same with the same seed."""
         self._database = database
+        self._most = max(6, len(ids) // 4)
         self._ids = ids
         self._random = random.Random(seed)  # noqa: S311 - chooses what to test
         self._rows: list[Attempt] = []
@@ -49,11 +50,14 @@ class Visitor:
             self._renew,
             self._rescue,
             self._cancel,
+            self._cancel_contact,
+            self._retry,
             self._edit,
         )
         for _ in range(_TURNS):
-            async with self._database.org(ORG) as connection:
-                await self._random.choice(ways)(connection)
+            way = self._random.choice(ways)
+            async with self._database.org(ORG, by_index=way == self._finish) as connection:
+                await way(connection)
 
     def _some(self) -> list[UUID]:
         return self._random.sample(self._ids, self._random.randint(1, len(self._ids)))
@@ -69,11 +73,11 @@ class Visitor:
         self._sessions.append(order.session_id)
 
     async def _claim(self, connection: AsyncConnection) -> None:
-        self._rows += await people.claim(connection, self._random.randint(1, 6))
+        self._rows += await people.claim(connection, self._random.randint(1, self._most))
 
     async def _finish(self, connection: AsyncConnection) -> None:
         self._random.shuffle(self._rows)
-        batch, self._rows = self._rows[:6], self._rows[6:]
+        batch, self._rows = self._rows[: self._most], self._rows[self._most :]
         if batch:
             await queue.finish(connection, ORG, CRM, [self._ended(row) for row in batch])
 
@@ -106,6 +110,14 @@ class Visitor:
     async def _cancel(self, connection: AsyncConnection) -> None:
         if self._sessions:
             await session.cancel(connection, ORG, self._random.choice(self._sessions))
+
+    async def _cancel_contact(self, connection: AsyncConnection) -> None:
+        await standing.cancel(connection, ORG, self._random.choice(self._ids), CRM)
+
+    async def _retry(self, connection: AsyncConnection) -> None:
+        order = people.order()
+        await failure.retry(connection, ORG, failure.Retry(waits=None), order)
+        self._sessions.append(order.session_id)
 
     async def _edit(self, connection: AsyncConnection) -> None:
         contact_id, text = self._random.choice(self._ids), str(self._random.random())
@@ -144,9 +156,20 @@ def _now() -> datetime:
 
 
 @pytest.mark.slow
-async def test_a_crowd_neither_deadlocks_nor_breaks_a_promise(database: Database) -> None:
-    """Callers, workers and rescuers over twelve contacts, in each other's way all the time."""
-    ids = await people.populate(database, 12)
+@pytest.mark.parametrize("contacts", [12, 300])
+async def test_a_crowd_neither_deadlocks_nor_breaks_a_promise(
+    database: Database, contacts: int
+) -> None:
+    """Callers, workers and rescuers over a few contacts, in each other's way all the time.
+
+    With some hundreds, and once they are analyzed, the planner would rather read whole tables, in
+    whatever order they lie.
+    """
+    ids = await people.populate(database, contacts)
+    async with database.org(ORG) as connection:
+        await people.enqueue(connection, random.sample(ids, contacts), people.order())
+    async with database.everyone() as connection:
+        await connection.execute(sa.text("ANALYZE"))
     async with asyncio.TaskGroup() as group:
         for seed in range(_TASKS):
             group.create_task(Visitor(database, ids, seed).visit())

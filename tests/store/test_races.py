@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from crmsync_server.store import contact, queue, session
+from crmsync_server.store import contact, queue, session, standing
 from crmsync_server.store.claimed import Attempt
 from crmsync_server.store.db import Database
 from crmsync_server.store.invariants import violations
@@ -247,6 +247,46 @@ async def test_a_cancelled_second_queueing_is_forgotten(database: Database) -> N
     assert (await run(database, cancelling(second))).state == "CANCELLED"
     receipt = await run(database, finishing(synced(row)))
     assert (receipt.requeued, receipt.ended_ids) == (0, [first])
+
+
+async def test_a_contact_that_is_twice_in_a_batch_is_finished_once(database: Database) -> None:
+    """The same attempt again, or one that was lost long ago."""
+    contact_id, session_id, first = await one_under_way(database)
+    await run(database, finishing(again(first)))
+    [row] = await run(database, people.claim)
+    receipt = await run(database, finishing(synced(row), synced(first), synced(row)))
+    assert (receipt.finished, list(receipt.ended_ids)) == (1, [session_id])
+    assert await status(database, contact_id) == "COMPLETE"
+
+
+async def test_a_finish_that_waits_for_the_cancel_of_its_contact_obeys_it(
+    database: Database,
+) -> None:
+    """Though another contact of the batch has nothing to do with it."""
+    ids = await people.populate(database, 2)
+    session_id = await run(database, enqueueing(ids))
+    rows = await run(database, people.claim)
+    async with database.org(ORG) as cancelling_it:
+        await standing.cancel(cancelling_it, ORG, ids[1], CRM)
+        batch = [again(row) if row.contact_id == ids[1] else synced(row) for row in rows]
+        async with meanwhile(database, finishing(*batch)) as finish:
+            pass
+    await finish
+    assert [await status(database, one) for one in ids] == ["COMPLETE", "SELECTED"]
+    assert await state(database, session_id) == "SUCCEEDED"
+
+
+async def test_a_finish_that_waits_for_an_edit_knows_of_it(database: Database) -> None:
+    """It began before the edit was committed, and sends the contact back."""
+    contact_id, session_id, row = await one_under_way(database)
+    async with database.org(ORG) as editing:
+        await people.edit(editing, ORG, contact_id, "b")
+        async with meanwhile(database, finishing(synced(row))) as finish:
+            pass
+    assert (await finish).requeued == 1
+    assert await state(database, session_id) == "SUCCEEDED"
+    [row] = await run(database, people.claim)
+    assert row.first_name == "b"
 
 
 async def test_a_late_finish_that_waits_for_a_rescue_changes_nothing(database: Database) -> None:

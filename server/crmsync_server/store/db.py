@@ -16,6 +16,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 EVERYONE = "*"
 
+_BY_INDEX = "".join(
+    f"; SET LOCAL enable_{way} = off" for way in ("seqscan", "bitmapscan", "hashjoin")
+)
+
 # What a statement raises when it fails, or the database is away.
 FAULTS = (sa.exc.SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
 
@@ -66,10 +70,15 @@ class Database:
         self._engine = _engine(url, pool or Pool())
 
     @asynccontextmanager
-    async def org(self, org_id: str) -> AsyncIterator[AsyncConnection]:
+    async def org(self, org_id: str, *, by_index: bool = False) -> AsyncIterator[AsyncConnection]:
         """Run one transaction that sees the rows of this organization alone.
 
         It commits at the end of the block, and rolls back when the block raises.
+
+        Args:
+            org_id: the organization.
+            by_index: whether rows are to be found through an index wherever there is one, for
+                statements that lock rows in the order in which they find them.
 
         Raises:
             ValueError: not an organization's id.
@@ -78,7 +87,7 @@ class Database:
         if org_id in {"", EVERYONE} or "\0" in org_id:
             message = f"no organization is called {org_id!r}"
             raise ValueError(message)
-        async with self._transaction(org_id) as connection:
+        async with self._transaction(org_id, _BY_INDEX if by_index else "") as connection:
             yield connection
 
     @asynccontextmanager
@@ -96,13 +105,15 @@ class Database:
         await self._engine.dispose()
 
     @asynccontextmanager
-    async def _transaction(self, org_id: str) -> AsyncIterator[AsyncConnection]:
+    async def _transaction(self, org_id: str, settings: str = "") -> AsyncIterator[AsyncConnection]:
         async with self._engine.connect() as connection:
             driver = await _driver(connection)
             try:
-                # One round trip for both. `execute` without arguments is the simple protocol,
+                # One round trip for all. `execute` without arguments is the simple protocol,
                 # which takes several statements and no parameters.
-                await driver.execute(f"BEGIN; SET LOCAL crmsync.org_id = {_literal(org_id)}")
+                await driver.execute(
+                    f"BEGIN; SET LOCAL crmsync.org_id = {_literal(org_id)}{settings}"
+                )
                 yield connection
                 await _commit(driver)
             except BaseException:

@@ -110,7 +110,7 @@ class Lane:
             try:
                 judged = await push(self._calls, batch)
             except CredentialsRefusedError as error:
-                await self._give_back(batch.rows, str(error))
+                await self._give_back(batch, str(error))
             else:
                 await self._record(batch.by, judged)
                 await self._note([out for _, out in judged if not isinstance(out, Skipped)])
@@ -183,7 +183,7 @@ class Lane:
         await _patiently(lambda: self._write_once(finished))
 
     async def _write_once(self, finished: Sequence[queue.Finished]) -> None:
-        async with self._bench.database.org(self.org_id) as connection:
+        async with self._bench.database.org(self.org_id, by_index=True) as connection:
             receipt = await queue.finish(connection, self.org_id, self.crm, finished)
             if rate := self._pace.measured(receipt.finished):
                 await lanes.measure(connection, self.org_id, self.crm, rate)
@@ -211,11 +211,13 @@ class Lane:
         async with self._bench.database.org(self.org_id) as connection:
             await tickets.hold(connection, self.org_id, self.crm, held, ticket)
 
-    async def _give_back(self, rows: Sequence[Claimed], message: str) -> None:
-        # The lane first: another worker must not claim what is about to be queued again.
-        await _patiently(lambda: self._circuit.open(REFUSED, message))
+    async def _give_back(self, batch: Batch, message: str) -> None:
+        # What an exchanged adapter is told says nothing of the credentials that took their place.
+        if batch.by.adapter is self.deliverer.adapter:
+            # The lane first: another worker must not claim what is about to be queued again.
+            await _patiently(lambda: self._circuit.open(REFUSED, message))
         due = self._bench.clock() + LEAST_WAIT
-        await self._finish([release(row, due, REFUSED, message) for row in rows])
+        await self._finish([release(row, due, REFUSED, message) for row in batch.rows])
 
     async def _pause(self, postponed: Sequence[Postponed]) -> None:
         if not postponed:

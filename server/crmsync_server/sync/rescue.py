@@ -66,7 +66,7 @@ class Rescue:
 
     async def _rescue_some(self, org_id: str, crm: str) -> int:
         idempotent = await self._idempotent(org_id, crm)
-        async with self._database.org(org_id) as connection:
+        async with self._database.org(org_id, by_index=True) as connection:
             expired = await queue.lock_expired(connection, org_id, crm, size=_BATCH)
             if not expired:
                 return 0

@@ -7,7 +7,9 @@
 -- standing was made could not tell it: for that the contact's own version is read. One that commits
 -- after this snapshot comes after this attempt, and finds the contact at rest. claimed_version and
 -- lease_owner stay, for the history. Batches come in the order of their contacts' ids, the order in
--- which every other statement locks standings.
+-- which every other statement locks standings; so must the join find them, also where the planner
+-- would rather read a small table as a whole: therefore the transaction goes by_index (db.py), and the
+-- contacts are read for the input, not joined (OFFSET 0).
 --
 -- Items are settled by min_attempt: whoever queued before this attempt was claimed committed before,
 -- so its item is visible here; up to settled_before none is open any more. An attempt that goes back
@@ -28,7 +30,8 @@ WITH input AS MATERIALIZED (
         i.contact_id, i.attempt, i.status, i.outcome, i.crm_contact_id, i.error_code,
         i.error_message, i.request_id, i.skip_reason, i.retry_count,
         i.status <> 'QUEUED' AS final,
-        now() + (i.due_time - CAST(:clock AS timestamptz)) AS due_time
+        now() + (i.due_time - CAST(:clock AS timestamptz)) AS due_time,
+        c.version
     FROM unnest(
         CAST(:contact_ids AS uuid []),
         CAST(:attempts AS integer []),
@@ -45,6 +48,12 @@ WITH input AS MATERIALIZED (
         contact_id, attempt, status, outcome, crm_contact_id, error_code, error_message,
         request_id, skip_reason, retry_count, due_time
     )
+    CROSS JOIN LATERAL (
+        SELECT k.version
+        FROM contacts AS k
+        WHERE k.org_id = :org_id AND k.id = i.contact_id
+        OFFSET 0
+    ) AS c
 ),
 
 fenced AS (
@@ -71,7 +80,7 @@ fenced AS (
                         WHEN
                             (
                                 cs.queued_again
-                                OR greatest(cs.wanted_version, c.version) > cs.claimed_version
+                                OR greatest(cs.wanted_version, i.version) > cs.claimed_version
                             )
                             AND NOT cs.cancel_requested
                             THEN 'QUEUED'
@@ -103,7 +112,6 @@ fenced AS (
         settled_attempt = CASE WHEN i.final THEN i.attempt ELSE cs.settled_attempt END,
         update_time = now()
     FROM input AS i
-    INNER JOIN contacts AS c ON c.org_id = i.org_id AND c.id = i.contact_id
     WHERE cs.org_id = i.org_id
         AND cs.contact_id = i.contact_id
         AND cs.crm = i.crm
