@@ -19,6 +19,7 @@ from crmsync_server.crm.outcomes import (
 from crmsync_server.store import lane as lanes
 from crmsync_server.store import ticket as tickets
 from crmsync_server.sync.lane import Lane
+from crmsync_server.sync.push import Deliverer
 from tests.eventually import eventually
 from tests.store import people
 from tests.store.people import CRM, ORG
@@ -224,6 +225,22 @@ async def test_what_an_old_probe_found_does_not_close_a_lane_that_was_set_going(
     assert not await lane.probe()
     row = await lane_row(shop)
     assert (row.paused_until, row.probing, row.trips) == (None, False, 0)
+
+
+async def test_credentials_that_were_replaced_meanwhile_close_no_lane(shop: Shop) -> None:
+    """The refusal of the old ones was still on its way."""
+    await shop.stock(1)
+    gate = Gate(refuse)
+    lane = shop.lane(Scripted(answers=[gate]))
+    delivery = asyncio.create_task(lane.deliver())
+    await gate.reached.wait()
+    lane.deliverer = Deliverer(Scripted())
+    gate.open()
+    await delivery
+    assert not await shop.rows("SELECT 1 FROM lanes WHERE probing")
+    await shop.make_due()
+    assert await lane.deliver() == 1
+    assert await shop.outcomes() == ["RELEASED", "SYNCED"]
 
 
 async def test_a_probe_ends_no_longer_pause_that_the_crm_asked_for_meanwhile(shop: Shop) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from crmsync_server.crm.adapter import CredentialsRefusedError, Delivery
+from crmsync_server.crm.mapping import FieldMapping, Rule
 from crmsync_server.crm.outcomes import (
     Accepted,
     Outcome,
@@ -18,6 +19,8 @@ from crmsync_server.crm.outcomes import (
     Unknown,
 )
 from crmsync_server.store import contact
+from crmsync_server.sync.lane_config import LaneConfig
+from crmsync_server.sync.push import Deliverer
 from crmsync_server.sync.verdict import RetryPolicy
 from tests.store import people
 from tests.store.people import ORG
@@ -280,6 +283,43 @@ async def test_text_that_postgres_cannot_keep_does_not_sink_the_batch(shop: Shop
 
     assert await shop.lane(Scripted(answers=[answering(judge)])).deliver() == 2
     assert (await shop.session(session_id)).state == "SUCCEEDED"
+
+
+class Faulty:
+    """A transform with a fault that few values bring to light."""
+
+    def apply(self, value: str) -> str:
+        """Fail on one value."""
+        return {"a": "well"}[value]
+
+    def spelled(self) -> Sequence[str]:
+        """Return its name."""
+        return ("FAULTY",)
+
+
+async def test_a_contact_that_brings_a_fault_to_light_fails_alone(shop: Shop) -> None:
+    """Whatever the mapping raises, the others are delivered."""
+    ids, session_id = await shop.stock(3)
+    await shop.edit(ids[1], "poison")
+    rule = Rule("first_name", "first_name", transforms=(Faulty(),))
+    adapter = Scripted()
+    lane = shop.lane(adapter)
+    lane.deliverer = Deliverer(adapter, LaneConfig(mapping=FieldMapping((rule,))))
+    assert await lane.deliver() == 3
+    assert [one.first_name for one in adapter.pushed[0]] == ["well"] * 2
+    row = await shop.session(session_id)
+    assert (row.synced, row.errors) == (2, 1)
+    assert (await shop.standing(ids[1])).error_code == "MAPPING_FAILED"
+
+
+async def test_a_ticket_that_cannot_be_kept_is_an_unknown_outcome(shop: Shop) -> None:
+    """Nothing could ever be asked about it; the rest of the batch is written down."""
+    ids, _ = await shop.stock(2)
+    odd = Accepted("import \0", now() + HOUR)
+    one_by_one = answering(lambda one: odd if one.contact_id == ids[0] else Synced("1"))
+    async with asyncio.timeout(5):
+        await shop.lane(Scripted(answers=[one_by_one])).deliver()
+    assert await shop.outcomes() == ["UNKNOWN", "SYNCED"]
 
 
 async def test_a_delivery_that_is_cut_off_is_written_down_as_unknown(shop: Shop) -> None:

@@ -125,7 +125,7 @@ def _storable(found: Standing) -> Standing:
 
 
 def _tells_nothing(outcome: Outcome) -> bool:
-    """Tell whether the CRM neither failed nor proved well: it asked to wait, or this server stops."""
+    """Tell whether it neither blames nor clears the CRM: it asks to wait, or we stop."""
     return isinstance(outcome, Postponed) or (isinstance(outcome, Unknown) and outcome.ours)
 
 

@@ -5,12 +5,16 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from uuid import UUID
 
+import structlog
+
 from crmsync_server.crm.adapter import Adapter, Delivery
 from crmsync_server.crm.outcomes import Outcome, Rejected, Skipped, SkipReason
 from crmsync_server.store.claimed import Claimed
 from crmsync_server.sync.calls import Calls
 from crmsync_server.sync.lane_config import LaneConfig
 from crmsync_server.sync.quota import urgently
+
+_log = structlog.get_logger()
 
 Judged = Sequence[tuple[Claimed, Outcome]]
 
@@ -57,7 +61,7 @@ class Batch:
         """Return what the adapter was given of a row; unmapped if that cannot be done any more."""
         try:
             return self.delivery(row)
-        except ValueError:
+        except Exception:  # noqa: BLE001 - what it was given is settled, however it is mapped now
             return _delivery(row)
 
 
@@ -103,6 +107,9 @@ def _prepared(row: Claimed, batch: Batch) -> Delivery | Rejected:
     except ValueError as error:
         # The contact's own fault: nobody else's delivery must suffer from it.
         return Rejected("MAPPING_FAILED", str(error))
+    except Exception:  # noqa: BLE001 - nor from a fault of ours that one contact brings to light
+        _log.exception("a contact could not be mapped", contact_id=row.contact_id)
+        return Rejected("MAPPING_FAILED", "the mapping failed; the server's log says how")
 
 
 def _without_call(row: Claimed, adapter: Adapter) -> Outcome | None:

@@ -106,6 +106,16 @@ WHERE si.outcome IS NULL
 
 UNION ALL
 
+SELECT
+    'an item without an outcome waits for an attempt to come', si.org_id,
+    concat_ws('/', si.contact_id, si.crm)
+FROM session_items AS si
+INNER JOIN contact_syncs AS cs
+    ON cs.org_id = si.org_id AND cs.contact_id = si.contact_id AND cs.crm = si.crm
+WHERE si.outcome IS NULL AND si.min_attempt <= cs.settled_attempt
+
+UNION ALL
+
 SELECT 'the kept counts are the true ones', coalesce(k.org_id, t.org_id), coalesce(k.crm, t.crm)
 FROM kept_counts AS k
 FULL JOIN true_counts AS t ON t.org_id = k.org_id AND t.crm = k.crm

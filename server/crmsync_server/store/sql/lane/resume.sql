@@ -6,7 +6,10 @@ UPDATE lanes AS l SET
     (paused_until, pause_code, pause_message) = (
         SELECT
             w.until,
-            CASE WHEN w.until = 'infinity' THEN l.pause_code WHEN w.until IS NOT NULL THEN 'RATE_LIMIT' END,
+            CASE
+                WHEN w.until = 'infinity' THEN l.pause_code
+                WHEN w.until IS NOT NULL THEN 'RATE_LIMIT'
+            END,
             CASE
                 WHEN w.until = 'infinity' THEN l.pause_message
                 WHEN w.until IS NOT NULL THEN 'the CRM asked to wait'
