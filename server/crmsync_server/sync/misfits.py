@@ -22,8 +22,10 @@ class Misfits:
         log = _log.bind(org_id=org_id, crm=crm)
         if self._said.get((org_id, crm)) != str(error):
             self._said[org_id, crm] = str(error)
-            log.error("no adapter could be built", exc_info=error)
-        # What a ValueError says is meant to be read; another's text may hold anything.
+            # What a ValueError says is meant to be read, and is told with the lane.
+            if not isinstance(error, ValueError):
+                log.error("no adapter could be built", exc_info=error)
+        # Another's text may hold anything.
         message = str(error) if isinstance(error, ValueError) else "see the server's log"
         circuit = Circuit(Place(self._database, org_id, crm, self._health), log)
         try:
