@@ -101,6 +101,8 @@ class Lane:
         terms = queue.Terms(chosen.batch_size, bench.lease, bench.owner, salt, urgent_only)
         async with bench.database.org(self.org_id) as connection:
             rows = await queue.claim(connection, self.org_id, self.crm, terms)
+        if not rows and not urgent_only:
+            self._pace.rest()
         return Batch(rows, chosen) if rows else None
 
     async def end(self, batch: Batch) -> None:

@@ -16,6 +16,10 @@ class Pace:
         self._since: float | None = None
         self._count = 0
 
+    def rest(self) -> None:
+        """Forget what was counted: nothing is due, and waiting for work is no slowness."""
+        self._since = None
+
     def measured(self, count: int) -> float | None:
         """Count records; return records per second when a window is full, None otherwise."""
         now = self._now()
