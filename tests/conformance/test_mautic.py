@@ -138,6 +138,17 @@ class TestMauticBasic(AdapterConformance):
         assert (told.bucket, told.calls, told.remaining) == ("hourly", 1, 0)
         assert self.quota.refusals == [("hourly", outcome.until)]
 
+    async def test_a_zero_that_mautic_takes_for_nothing_is_noted(self) -> None:
+        """It keeps the value that it has, and says 200."""
+        self.sandbox.mautic.instance.add_field({"label": "Score", "alias": "score"})
+        adapter = self.adapter()
+        for score, noted in (("5", False), ("0.0", True), ("0.5", True), ("7", False)):
+            (outcome,) = await adapter.push([replace(delivery(1), properties={"score": score})])
+            assert isinstance(outcome, Synced)
+            assert ("score" in outcome.note) is noted
+        (held,) = self.simulator.contacts()
+        assert held["fields"]["score"] == "7"
+
     async def test_tags_and_properties_arrive(self) -> None:
         """Under the alias of their field; tags that are there stay."""
         self.sandbox.mautic.instance.add_field({"label": "Plan", "alias": "plan"})

@@ -1,14 +1,14 @@
 """Credentials for Mautic: which are needed, how tokens are had and kept, and the check of them."""
 
 import base64
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from urllib.parse import parse_qs
 
 import httpx
 import pytest
 
-from crmsync_server.crm.adapter import CredentialsRefusedError
+from crmsync_server.crm.adapter import CredentialsRefusedError, Token
 from crmsync_server.crm.outcomes import Outcome, Postponed, Retry, Synced
 from tests.crm.mautic_script import (
     APPLICATION,
@@ -173,6 +173,28 @@ async def test_no_token_for_another_reason_leaves_the_batch_unsent(
     assert isinstance(outcome, kind)
     assert getattr(outcome, "code", "") == code
     assert crm.paths == [TOKEN]
+
+
+class Empty(Purse):
+    """Has no token, because of something that has nothing to do with Mautic."""
+
+    async def current(
+        self, renew: Callable[[str], Awaitable[Token]], *, refused: str = ""
+    ) -> Token:
+        """Fail as the database does, or one who waited too long for it."""
+        del renew, refused
+        raise TimeoutError(SECRET)
+
+
+async def test_a_token_that_cannot_be_fetched_leaves_the_batch_unsent() -> None:
+    """So that nothing about the records is unknown; the check says that there was no answer."""
+    crm = granting()
+    adapter = instance(replace(crm.tools(), tokens=Empty()), APPLICATION)
+    (outcome,) = await adapter.push([delivery(1)])
+    assert outcome == Retry("NO_TOKEN", "no access token for Mautic (TimeoutError)")
+    standing = await adapter.check()
+    assert (standing.valid, standing.reachable) == (False, False)
+    assert crm.requests == []
 
 
 async def test_no_reply_repeats_a_token() -> None:

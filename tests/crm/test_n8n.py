@@ -178,8 +178,9 @@ async def test_a_200_that_does_not_say_so_is_no_success(
 
 async def test_a_workflow_may_speak_of_starting_up() -> None:
     """Its own words in its own result are no page of n8n's."""
-    told = {"delivery_id": DELIVERY_ID, "status": "synced", "message": "n8n is starting up a lead"}
-    (outcome,) = await push(results(told), response="results")
+    words = "n8n is starting up a lead"
+    crm = results({"delivery_id": DELIVERY_ID, "status": "synced", "message": words})
+    (outcome,) = await push(crm, response="results")
     assert isinstance(outcome, Synced)
 
 

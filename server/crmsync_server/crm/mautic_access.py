@@ -112,6 +112,10 @@ class OAuth:
             token = await self._caller.tools.tokens.current(self._renew, refused=value)
         except _NotRenewedError as not_renewed:
             return not_renewed.fault
+        except CredentialsRefusedError:
+            raise
+        except Exception as fault:  # noqa: BLE001 - whatever kept it away, nothing was sent
+            return Retry("NO_TOKEN", f"no access token for Mautic ({type(fault).__name__})")
         return f"Bearer {token.value}"
 
     async def _renew(self, refresh_token: str) -> Token:

@@ -132,9 +132,23 @@ def email_of(contact: Mapping[str, object]) -> str:
 def note(row: Row, contact: Mapping[str, object]) -> str:
     """Say what Mautic did not keep of a row, as its contact shows; empty when it kept all."""
     held = shown(contact)
-    lost = [alias for alias, value in row.values.items() if value and not held.get(alias)]
+    lost = [
+        alias for alias, value in row.values.items() if value and _is_lost(value, held.get(alias))
+    ]
     names = [*row.left_out, *lost]
     return f"not kept, Mautic has no place for it: {', '.join(names)}" if names else ""
+
+
+def _is_lost(value: str, held: str | None) -> bool:
+    """Tell whether a value was dropped: Mautic shows none, or still another than a zero."""
+    return not held or (_is_zero(value) and not _is_zero(held))
+
+
+def _is_zero(value: str) -> bool:
+    try:
+        return int(float(value)) == 0  # as Mautic looks for them, without the fraction
+    except (ValueError, OverflowError):
+        return False
 
 
 def holds(row: Row, contact: Mapping[str, object]) -> bool:
