@@ -8,7 +8,7 @@ import pytest
 from crmsync.v1 import contact_service_pb2, session_pb2
 from crmsync.v1 import contact_sync_pb2 as standing
 from crmsync.v1 import sync_service_pb2 as pb
-from crmsync.v1.admin_service_pb2 import PauseCrmRequest
+from crmsync.v1.admin_service_pb2 import PauseCrmRequest, ResumeCrmRequest
 from crmsync.v1.queue_filter_pb2 import QueueFilter
 from crmsync_client import CrmsyncClient
 from crmsync_server.crm.registry import known
@@ -245,3 +245,22 @@ async def test_queueing_again_resets_the_retries(client: CrmsyncClient, sandbox:
     again = (await client.sync.QueueContact(queue)).contact_sync
     assert again.sync_status == standing.SYNC_STATUS_QUEUED
     assert (again.retry_count, again.HasField("next_retry_time")) == (0, False)
+
+
+async def test_nothing_is_estimated_while_the_lane_is_paused(client: CrmsyncClient) -> None:
+    """Nobody knows when it is resumed; afterwards it is told again."""
+    contact_id = await create(client)
+    await client.admin.PauseCrm(PauseCrmRequest(crm="hubspot"))
+    queue = pb.QueueContactRequest(contact_id=contact_id, crm="hubspot")
+    status = pb.GetContactSyncStatusRequest(contact_id=contact_id)
+    told = [
+        (await client.sync.QueueContact(queue)).contact_sync,
+        (await client.sync.GetContactSyncStatus(status)).contact_syncs["hubspot"],
+    ]
+    assert not any(one.HasField("estimated_processing_time") for one in told)
+    answer = await client.sync.QueueAllContacts(pb.QueueAllContactsRequest(crm="hubspot"))
+    assert answer.queued_count == 1
+    assert not answer.HasField("estimated_completion_time")
+    await client.admin.ResumeCrm(ResumeCrmRequest(crm="hubspot"))
+    again = (await client.sync.QueueContact(queue)).contact_sync
+    assert again.HasField("estimated_processing_time")

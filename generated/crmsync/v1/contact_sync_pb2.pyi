@@ -169,7 +169,7 @@ class ContactSync(_message.Message):
     @_builtins.property
     def estimated_processing_time(self) -> _timestamp_pb2.Timestamp:
         """When the queued delivery is expected to be made, from the lane's measured rate. Unset unless queued, and while
-        nothing is known about the lane's rate yet.
+        somebody has paused the lane.
         """
 
     @_builtins.property

@@ -300,7 +300,7 @@ class QueueAllContactsResponse(_message.Message):
     @_builtins.property
     def estimated_completion_time(self) -> _timestamp_pb2.Timestamp:
         """When the last of them is expected to be delivered, from the lane's measured rate or, before there is one, from the
-        CRM's rate limits. Unset when nothing was queued.
+        CRM's rate limits. Unset when nothing was queued, and while somebody has paused the lane.
         """
 
     def __init__(

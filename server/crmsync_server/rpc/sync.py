@@ -120,7 +120,7 @@ class SyncService(sync_service_pb2_grpc.SyncServiceServicer):
             return pb.QueueAllContactsResponse(
                 session=messages.session(opened),
                 queued_count=count,
-                estimated_completion_time=timestamp(estimate.last()) if count else None,
+                estimated_completion_time=timestamp(estimate.last() if count else None),
             )
 
         async with self.database.org(caller.org_id) as connection:
@@ -226,14 +226,13 @@ class SyncService(sync_service_pb2_grpc.SyncServiceServicer):
 
     async def _estimates(
         self, rows: Sequence[sa.Row[Any]], backlogs: Mapping[str, sa.Row[Any]]
-    ) -> dict[str, datetime]:
+    ) -> dict[str, datetime | None]:
         """Estimate for what waits; outside any transaction, for it may need one of its own."""
         queued = {row.crm: row for row in rows}
         found = {}
         for crm, backlog in backlogs.items():
             estimate = Estimate(backlog, await self.crms.traits(crm), self.clock)
-            later = queued[crm].next_retry_time or estimate.last()
-            found[crm] = max(later, estimate.first())
+            found[crm] = estimate.due(queued[crm].next_retry_time)
         return found
 
 

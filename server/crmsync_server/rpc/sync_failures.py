@@ -163,10 +163,9 @@ class SyncFailures:
 
     async def _expected(
         self, connection: AsyncConnection, org_id: str, row: sa.Row[Any], traits: CrmTraits
-    ) -> datetime:
+    ) -> datetime | None:
         backlogs = await stats.backlogs(connection, org_id, [row.crm])
-        estimate = Estimate(backlogs[row.crm], traits, self.clock)
-        return max(row.next_retry_time or estimate.last(), estimate.first())
+        return Estimate(backlogs[row.crm], traits, self.clock).due(row.next_retry_time)
 
 
 async def _refuse_retry(

@@ -25,7 +25,7 @@ async def recent(connection: AsyncConnection, org_id: str, crm: str) -> sa.Row[A
 async def backlogs(
     connection: AsyncConnection, org_id: str, crms: Sequence[str]
 ) -> dict[str, sa.Row[Any]]:
-    """Return what estimates need, by CRM: open, records_per_second, paused_until."""
+    """Return what estimates need, by CRM: open, records_per_second, paused_until, held."""
     parameters = {"org_id": org_id, "crms": list(crms)}
     rows = await connection.execute(statement("stats/backlogs"), parameters)
     return {row.crm: row for row in rows}
