@@ -237,6 +237,7 @@ async def test_the_reset_header_counts_seconds_and_stops_the_push() -> None:
     ("status", "fields", "kind"),
     [
         (425, {"code": "too_early", "message": "wait"}, Retry),
+        (408, {"message": "timed out"}, Retry),
         (400, {"code": "account_in_process", "message": "wait"}, Retry),
         (500, {}, Retry),
         (503, {}, Retry),

@@ -119,6 +119,14 @@ async def test_a_fault_of_the_crm_is_an_outcome(status: int, kind: type[Outcome]
     assert isinstance(outcome, kind)
 
 
+async def test_a_time_out_that_hubspot_reports_blames_no_record() -> None:
+    """Although it is a 4xx with a body."""
+    crm = ScriptedCrm(lambda _: refusal(408, category="", message="Request timed out"))
+    outcomes = await push(crm, delivery(1), delivery(2))
+    assert [type(outcome) for outcome in outcomes] == [Retry, Retry]
+    assert len(crm.requests) == 1
+
+
 async def test_a_refused_token_raises_with_hubspots_words() -> None:
     """The engine pauses the lane; the token is in no text."""
     words = f"The token {SECRET} has expired"

@@ -25,7 +25,7 @@ from crmsync_server.crm.replies import (
     texts,
 )
 
-_TOO_EARLY = 425
+_PASSING = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY})
 ACCOUNT_REFUSED = frozenset(
     {HTTPStatus.UNAUTHORIZED, HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.FORBIDDEN},
 )
@@ -87,7 +87,7 @@ def judge(reply: Reply, brevo: Brevo) -> Outcome | Faulted[Outcome]:
     if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
         return Faulted(Postponed(resets_at(reply, brevo.now()), "RATE_LIMIT", words(reply)))
     code = text(reply.fields.get("code")).upper()
-    if reply.status == _TOO_EARLY or code == "ACCOUNT_IN_PROCESS":
+    if reply.status in _PASSING or code == "ACCOUNT_IN_PROCESS":
         return Retry(code or "TOO_EARLY", words(reply), retry_after(reply.headers, brevo.now()))
     if HTTPStatus(400) <= reply.status < HTTPStatus(500) and reply.fields:
         if brevo.list_id is not None and _LIST.search(words(reply)):

@@ -41,6 +41,8 @@ def _blames_records(call: Sequence[Write], reply: Reply) -> bool:
         return True
     if reply.status == HTTPStatus.NOT_FOUND and not call[0].record_id:
         return False  # No record id was asked for: it is the path that was not found.
+    if reply.status == HTTPStatus.REQUEST_TIMEOUT:
+        return False
     return HTTPStatus(400) <= reply.status < HTTPStatus(500) and bool(reply.fields)
 
 
