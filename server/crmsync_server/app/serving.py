@@ -42,7 +42,7 @@ async def serving(settings: Settings, authenticator: Authenticator) -> AsyncIter
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(postgres(settings))
         migrated = await migrate(url)
-        _log.info("database ready", applied=migrated)
+        _log.info("database ready", schema=migrated.after, before=migrated.before)
         database = Database(url, _pool(settings))
         stack.push_async_callback(database.close)
         client = await stack.enter_async_context(_http_client(settings))

@@ -53,13 +53,14 @@ class Janitor:
             requests = await request.purge(connection)
             await stats.purge(connection, days=_HOURS_RETENTION.days)
         ended = await self._purge_sessions()
-        _log.info(
-            "tidied up",
-            partitions_made=len(kept.made),
-            partitions_dropped=len(kept.dropped),
-            requests=requests,
-            sessions=ended,
-        )
+        done = {
+            "partitions_made": len(kept.made),
+            "partitions_dropped": len(kept.dropped),
+            "requests": requests,
+            "sessions": ended,
+        }
+        if any(done.values()):
+            _log.info("tidied up", **done)
         return _INTERVAL.total_seconds()
 
     async def _keep_partitions(self) -> partitions.Kept:
