@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
+import sqlalchemy as sa
 
 from crmsync_server.crm.adapter import Delivery
 from crmsync_server.crm.outcomes import Accepted, Outcome
@@ -171,6 +172,26 @@ async def test_an_organization_that_cannot_be_served_delays_nobody(shop: Shop) -
 
     async with shop.engine(Broken()):
         await eventually(ended)
+
+
+async def test_a_database_that_fails_for_a_moment_closes_no_lane(shop: Shop) -> None:
+    """What the account is could not be read; nothing is wrong with it."""
+    _, session_id = await shop.stock(1)
+    adapters = {(ORG, CRM): Scripted()}
+    faults = [sa.exc.TimeoutError("no connection is free")]
+
+    class Failing(dict[tuple[str, str], Scripted]):
+        def get(self, lane: tuple[str, str]) -> Scripted | None:  # type: ignore[override]  # narrower
+            if faults:
+                raise faults.pop()
+            return adapters.get(lane)
+
+    async def ended() -> None:
+        assert (await shop.session(session_id)).synced == 1
+
+    async with shop.engine(Failing()):
+        await eventually(ended)
+    assert not await shop.rows("SELECT 1 FROM lanes WHERE trips > 0")
 
 
 async def test_stopping_lets_pushes_end_and_claims_nothing_more(shop: Shop) -> None:

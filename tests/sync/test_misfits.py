@@ -1,5 +1,6 @@
 """Accounts that no adapter can be built for: why is said once, and by whom it can be mended."""
 
+import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 from structlog.testing import capture_logs
 
@@ -35,3 +36,18 @@ async def test_a_fault_of_the_adapter_is_told_whole_in_the_log_alone(database: D
     assert logs[1]["why"] == "see the server's log"
     async with database.org(ORG) as connection:
         assert await lane.resume(connection, ORG, CRM, codes=["MISCONFIGURED"])
+
+
+async def test_a_lane_is_looked_at_again_at_its_time_only(database: Database) -> None:
+    """However often the engine is woken: each look builds an adapter, before all other lanes."""
+    misfits, why = Misfits(database, _unnoted), ValueError("the option 'burst' is none")
+    for trips, least in ((1, 50), (2, 110), (2, 110)):
+        await misfits.report(ORG, CRM, why)
+        async with database.org(ORG) as connection:
+            found = await connection.execute(
+                sa.text("SELECT trips, extract(EPOCH FROM paused_until - now()) AS s FROM lanes")
+            )
+            row = found.one()
+            assert (row.trips, row.s > least) == (trips, True)
+            if trips == 1:
+                await connection.execute(sa.text("UPDATE lanes SET paused_until = now()"))

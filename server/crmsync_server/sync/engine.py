@@ -12,7 +12,7 @@ import sqlalchemy as sa
 import structlog
 
 from crmsync_server.store import queue, ticket
-from crmsync_server.store.db import Database
+from crmsync_server.store.db import FAULTS, Database
 from crmsync_server.sync.crew import Crew
 from crmsync_server.sync.duty import Duty
 from crmsync_server.sync.lane import Bench, Lane
@@ -78,6 +78,10 @@ class Engine:
         """Return the lane's crew, delivering as is right now; None when nothing is delivered."""
         try:
             deliverer = await self._deliverers(org_id, crm)
+        except FAULTS:
+            # The database's, and no reason to close a lane: it is looked at again at the poll.
+            _log.exception("a lane could not be looked at", org_id=org_id, crm=crm)
+            return None
         except Exception as error:  # noqa: BLE001 - one account's fault must not stop all the others
             await self._misfits.report(org_id, crm, error)
             return None

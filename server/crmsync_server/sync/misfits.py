@@ -1,11 +1,16 @@
 """Accounts that no adapter can be built for: said once, and shown as why their lane waits."""
 
+from datetime import timedelta
+
 import structlog
 
+from crmsync_server.store import lane
 from crmsync_server.store.db import FAULTS, Database
 from crmsync_server.sync.circuit import MISCONFIGURED, Circuit, Health, Place
 
 _log = structlog.get_logger()
+
+_LEASE = timedelta(seconds=5)  # between two statements
 
 
 class Misfits:
@@ -29,6 +34,10 @@ class Misfits:
         message = str(error) if isinstance(error, ValueError) else "see the server's log"
         circuit = Circuit(Place(self._database, org_id, crm, self._health), log)
         try:
-            await circuit.open(MISCONFIGURED, message)
+            await circuit.open(MISCONFIGURED, message, probed=await self._is_probe(org_id, crm))
         except FAULTS:
             log.exception("the lane could not be closed")
+
+    async def _is_probe(self, org_id: str, crm: str) -> bool:
+        async with self._database.org(org_id) as connection:
+            return await lane.begin_probe(connection, org_id, crm, _LEASE) is not None
