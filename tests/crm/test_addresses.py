@@ -100,6 +100,7 @@ def test_an_allowed_network_is_called(address: str) -> None:
         ("https://xn--bcher-kva.example/%C3%A9", "https://xn--bcher-kva.example/%C3%A9"),
         ("https://n8n.example.com/webhook/a?b=/", "https://n8n.example.com/webhook/a?b=/"),
         ("https://my_mautic/index.php/", "https://my_mautic/index.php"),
+        ("https://CRM.Example.com./x", "https://CRM.Example.com./x"),
         ("https://8.8.8.8", "https://8.8.8.8"),
         ("https://[2606:4700::1111]:443/x", "https://[2606:4700::1111]:443/x"),
     ],
@@ -150,6 +151,10 @@ def test_a_good_url_is_kept_as_it_is(url: str, kept: str) -> None:
         ("http://127.0.0.1./", "written as 127.0.0.1"),
         ("http://0/", "written as 0.0.0.0"),
         ("http://[fe80::1%25lo]/", "network interface"),
+        ("https://xn--a/", "must be a valid name"),
+        ("https://xn--0.example.com/", "must be a valid name"),
+        ("http://999.1.1.1/", "numbers from 0 to 255"),
+        ("http://1.2.3.256/", "numbers from 0 to 255"),
     ],
 )
 def test_a_bad_url_is_refused_with_the_reason(url: str, reason: str) -> None:

@@ -171,9 +171,10 @@ async def test_a_line_that_is_too_long_hides_no_other() -> None:
     assert "\0" not in second.message
 
 
-async def test_a_report_at_an_impossible_address_names_nobody() -> None:
+@pytest.mark.parametrize("url", ["https://files.test/\0", "https://xn--a/", "http://1.2.3.256/"])
+async def test_a_report_at_an_impossible_address_names_nobody(url: str) -> None:
     """The rows are looked for all the same."""
-    answers = {"GET /processes/78": completed(invalid_emails="https://files.test/\0")}
+    answers = {"GET /processes/78": completed(invalid_emails=url)}
     (outcome,) = await settle(answers, delivery(1))
     assert isinstance(outcome, Retry)
 

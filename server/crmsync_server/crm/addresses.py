@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from urllib.parse import SplitResult, urlsplit
 
+import httpx
+
 from crmsync_server.crm.adapter import CredentialsRefusedError
 
 Address = IPv4Address | IPv6Address
@@ -76,7 +78,11 @@ def checked_url(url: str, allowed: Networks = ()) -> str:
     if "#" in url:
         msg = "the URL must not have a fragment (#…); it would never be sent"
         raise ValueError(msg)
-    _check_host(parts.hostname or "", allowed)
+    host = parts.hostname or ""
+    _check_host(host, allowed)
+    if _called_host(url) != host:
+        msg = "the URL's host must be a valid name: its numbers from 0 to 255, its xn--… decodable"
+        raise ValueError(msg)
     return url if parts.query else url.removesuffix("?").rstrip("/")
 
 
@@ -134,6 +140,15 @@ def _parts(url: str) -> SplitResult:
         msg = "the URL must have a host, and no port or one from 1 to 65535"
         raise ValueError(msg)
     return parts
+
+
+def _called_host(url: str) -> str:
+    """Return which host the HTTP client would call; empty where it takes it for none."""
+    try:
+        called = httpx.URL(url)
+        return called.raw_host.decode("ascii") if called.host else ""
+    except (httpx.InvalidURL, UnicodeError):  # the latter where xn--… is nothing
+        return ""
 
 
 def _check_host(host: str, allowed: Networks) -> None:

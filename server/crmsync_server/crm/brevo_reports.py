@@ -19,7 +19,8 @@ from crmsync_server.crm.outcomes import Rejected
 from crmsync_server.crm.replies import brief, mapping, text
 
 _MAX_BYTES = 32_000_000
-_UNMAPPED = (aiohttp.ClientError, TimeoutError)
+# The last one: a host whose xn--… is nothing.
+_UNMAPPED = (aiohttp.ClientError, TimeoutError, UnicodeError)
 
 Identifiers = Sequence[Mapping[str, int]]
 
