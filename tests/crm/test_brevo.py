@@ -266,6 +266,15 @@ async def test_a_refused_account_raises_in_brevos_words(status: int) -> None:
         await push(crm, delivery(1))
 
 
+@pytest.mark.parametrize("code", ["account_under_validation", "not_enough_credits"])
+async def test_what_is_wrong_with_the_account_blames_no_contact(code: str) -> None:
+    """Although it comes with a status that is a contact's as a rule."""
+    fields = {"code": code, "message": "Your account is not ready"}
+    crm = brevo_crm({"POST": httpx.Response(400, json=fields)})
+    with pytest.raises(CredentialsRefusedError, match="is not ready"):
+        await push(crm, delivery(1))
+
+
 async def test_a_list_that_is_not_there_pauses_the_account() -> None:
     """Ten thousand contacts must not be rejected for one wrong setting."""
     fields = {"code": "invalid_parameter", "message": "List ID 7 does not exist"}

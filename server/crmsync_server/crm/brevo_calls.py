@@ -29,6 +29,10 @@ _PASSING = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY})
 ACCOUNT_REFUSED = frozenset(
     {HTTPStatus.UNAUTHORIZED, HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.FORBIDDEN},
 )
+# With whatever status they come: no contact is to blame, and the next one would fare no better.
+_OF_THE_ACCOUNT = frozenset(
+    {"ACCOUNT_UNDER_VALIDATION", "NOT_ENOUGH_CREDITS", "PERMISSION_DENIED", "UNAUTHORIZED"}
+)
 # A gateway answers these in Brevo's place: it does not know what Brevo did.
 _GATEWAY = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT})
 _LIST = re.compile(r"\blist[ _-]?ids?\b", re.IGNORECASE)
@@ -82,11 +86,11 @@ def judge(reply: Reply, brevo: Brevo) -> Outcome | Faulted[Outcome]:
     An outcome concerns the records of this call; a Faulted concerns the whole account.
     Raises CredentialsRefusedError.
     """
-    if reply.status in ACCOUNT_REFUSED:
-        raise refused(reply)
+    code = text(reply.fields.get("code")).upper()
     if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
         return Faulted(Postponed(resets_at(reply, brevo.now()), "RATE_LIMIT", words(reply)))
-    code = text(reply.fields.get("code")).upper()
+    if reply.status in ACCOUNT_REFUSED or code in _OF_THE_ACCOUNT:
+        raise refused(reply)
     if reply.status in _PASSING or code == "ACCOUNT_IN_PROCESS":
         return Retry(code or "TOO_EARLY", words(reply), retry_after(reply.headers, brevo.now()))
     if HTTPStatus(400) <= reply.status < HTTPStatus(500) and reply.fields:
