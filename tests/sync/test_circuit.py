@@ -346,4 +346,5 @@ async def test_tickets_of_a_lane_paused_by_hand_wait_a_day_at_most(shop: Shop) -
         [row] = await tickets.due_lanes(connection)
     assert row.wait_seconds == 24 * 60 * 60
     await shop.rows("UPDATE lanes SET paused_until = NULL")
+    await shop.make_due()
     await lane.settle()

@@ -209,7 +209,8 @@ class Lane:
 
     async def _hold_once(self, outcome: Accepted, rows: Sequence[Claimed]) -> None:
         held = [(row.contact_id, row.attempt) for row in rows]
-        ticket = tickets.Ticket(outcome.ticket, outcome.check_time, _HELD_LEASE)
+        check_time = max(outcome.check_time, self._bench.clock() + LEAST_WAIT)
+        ticket = tickets.Ticket(outcome.ticket, check_time, _HELD_LEASE)
         async with self._bench.database.org(self.org_id) as connection:
             await tickets.hold(connection, self.org_id, self.crm, held, ticket)
 
