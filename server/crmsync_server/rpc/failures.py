@@ -2,13 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import uuid4
 
-import asyncpg  # type: ignore[import-untyped]  # it ships no types
 import grpc
-import sqlalchemy as sa
 import structlog
 from grpc_status import rpc_status
 
@@ -20,23 +18,9 @@ from crmsync_server.errors import (
     to_status,
 )
 from crmsync_server.rpc.context import Context
+from crmsync_server.store.lost import lost
 
 RESUME_TOKEN = "crmsync-resume-token"  # noqa: S105 - the name of a trailer
-
-# How a lost database looks, whichever layer noticed it; the victim of a deadlock may try again too.
-_LOST = (
-    OSError,
-    asyncpg.InterfaceError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.CrashShutdownError,
-    asyncpg.DeadlockDetectedError,
-    asyncpg.TooManyConnectionsError,
-    sa.exc.InterfaceError,
-    sa.exc.OperationalError,
-    sa.exc.TimeoutError,
-)
 
 _log = structlog.get_logger()
 
@@ -50,9 +34,9 @@ def told(error: Exception) -> CrmsyncError:
         return error
     if isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
         return told(error.exceptions[0])
-    if lost := next((cause for cause in _causes(error) if isinstance(cause, _LOST)), None):
+    if cause := lost(error):
         # No traceback: every call of an outage comes by here.
-        _log.warning("the database is unavailable", kind=type(lost).__name__, error=str(lost))
+        _log.warning("the database is unavailable", kind=type(cause).__name__, error=str(cause))
         return DatabaseUnavailableError()
     error_id = str(uuid4())
     _log.error("a call failed unexpectedly", error_id=error_id, exc_info=error)
@@ -90,11 +74,3 @@ def _trailers(status: grpc.Status, failure: CrmsyncError) -> tuple[tuple[str, st
     if isinstance(failure, DrainingError) and "resume_token" in failure.metadata:
         return (*trailers, (RESUME_TOKEN, failure.metadata["resume_token"]))
     return trailers
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and what caused it; SQLAlchemy wraps the driver's."""
-    cause: BaseException | None = error
-    while cause is not None:
-        yield cause
-        cause = cause.__cause__

@@ -6,6 +6,8 @@ from contextlib import suppress
 
 import structlog
 
+from crmsync_server.store.lost import lost
+
 _log = structlog.get_logger()
 
 _PAUSE_AFTER_FAULT = 1.0
@@ -20,6 +22,7 @@ class Duty:
         self._turn = turn
         self._woken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._waits = False
 
     def start(self) -> None:
         """Begin with a first turn at once."""
@@ -46,8 +49,21 @@ class Duty:
 
     async def _guarded_turn(self) -> float:
         try:
-            return await self._turn()
-        except Exception:  # noqa: BLE001 - a duty outlives any fault; it is logged whole
-            # The database may be away for a while: the duty goes on when it is back.
-            _log.exception("duty failed, will try again", duty=self._name)
+            rest = await self._turn()
+        except Exception as error:  # noqa: BLE001 - a duty outlives any fault, and tells of it
+            self._tell(error)
             return _PAUSE_AFTER_FAULT
+        self._waits = False
+        return rest
+
+    def _tell(self, error: Exception) -> None:
+        cause = lost(error)
+        if cause is None:
+            _log.error("duty failed, will try again", duty=self._name, exc_info=error)
+        elif not self._waits:
+            # The database may be away for long; the duty goes on when it is back.
+            kind = type(cause).__name__
+            _log.warning(
+                "duty waits for the database", duty=self._name, kind=kind, error=str(cause)
+            )
+        self._waits = cause is not None
