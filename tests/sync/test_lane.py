@@ -18,7 +18,7 @@ from crmsync_server.crm.outcomes import (
     Synced,
     Unknown,
 )
-from crmsync_server.store import contact
+from crmsync_server.store import contact, queue
 from crmsync_server.sync.lane_config import LaneConfig
 from crmsync_server.sync.push import Deliverer
 from crmsync_server.sync.verdict import RetryPolicy
@@ -162,6 +162,29 @@ async def test_refused_credentials_pause_the_lane_and_burn_nothing(shop: Shop) -
         "CREDENTIALS_REFUSED",
         "the token has expired",
     )
+
+
+async def test_a_lane_without_quota_still_delivers_what_is_urgent(shop: Shop) -> None:
+    """A share of the quota is kept for it; any other pause holds for all."""
+    until = now() + timedelta(hours=1)
+    used_up = answering(lambda _: Postponed(until, "QUOTA_EXHAUSTED", "the day is used up"))
+    adapter = Scripted(traits(max_batch=1), answers=[used_up, all_synced])
+    await shop.stock(2)
+    lane = shop.lane(adapter)
+    assert [await lane.deliver(), await lane.deliver()] == [1, 0]
+    [urgent] = await people.populate(shop.database, 1)
+    await shop.enqueue([urgent], people.order(high=True))
+    async with shop.database.everyone() as connection:
+        [row] = await queue.due_lanes(connection)
+    assert (row.wait_seconds, row.urgent) == (0, True)
+    assert [await lane.deliver(), await lane.deliver()] == [1, 0]
+    assert [one.contact_id for one in adapter.pushed[-1]] == [urgent]
+    await shop.enqueue([urgent], people.order(high=True, force=True))
+    await shop.rows("UPDATE lanes SET pause_code = 'RATE_LIMIT'")
+    assert await lane.deliver() == 0
+    async with shop.database.everyone() as connection:
+        [row] = await queue.due_lanes(connection)
+    assert row.wait_seconds > 3000
 
 
 async def test_unchanged_content_is_skipped_without_a_call_unless_forced(shop: Shop) -> None:

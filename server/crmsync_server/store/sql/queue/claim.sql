@@ -3,14 +3,15 @@
 -- The contact is read in this same snapshot: claimed_version says exactly what is delivered, and
 -- finish.sql notices an edit that commits later. Why org_id is joined and not given: see
 -- finish.sql.
+-- A lane whose quota is used up still delivers what is urgent: a share of the quota is kept for it.
 -- The ids go through an array: the planner takes a LIMIT that it cannot foresee for a tenth of the
 -- table, and would read all of it.
 WITH paused AS (
-    SELECT EXISTS (
-        SELECT
-        FROM lanes AS l
-        WHERE l.org_id = :org_id AND l.crm = :crm AND (l.paused_until > now() OR l.probing)
-    ) AS now
+    SELECT
+        count(*) > 0 AS now,
+        count(*) FILTER (WHERE l.probing OR l.pause_code <> 'QUOTA_EXHAUSTED') > 0 AS for_all
+    FROM lanes AS l
+    WHERE l.org_id = :org_id AND l.crm = :crm AND (l.paused_until > now() OR l.probing)
 ),
 
 high AS MATERIALIZED (
@@ -21,7 +22,7 @@ high AS MATERIALIZED (
         AND cs.processing_status = 'QUEUED'
         AND cs.priority = 2
         AND cs.due_time <= now()
-        AND NOT (SELECT paused.now FROM paused)
+        AND NOT (SELECT paused.for_all FROM paused)
     ORDER BY cs.due_time, cs.contact_id
     LIMIT :size
     FOR UPDATE SKIP LOCKED

@@ -28,10 +28,12 @@ SELECT
     f.org_id,
     f.crm,
     extract(
-        EPOCH FROM least(
-            greatest(least(high.due_time, normal.due_time), l.paused_until, now()),
+        EPOCH FROM greatest(now(), least(
+            -- What is urgent has a share of the quota of its own.
+            CASE WHEN l.pause_code = 'QUOTA_EXHAUSTED' AND NOT l.probing THEN high.due_time END,
+            greatest(least(high.due_time, normal.due_time), l.paused_until),
             now() + INTERVAL '1 day'
-        ) - now()
+        )) - now()
     ) AS wait_seconds,
     coalesce(l.probing, FALSE) AS probing,
     coalesce(high.due_time <= now(), FALSE) AS urgent
