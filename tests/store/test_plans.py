@@ -85,7 +85,7 @@ async def test_a_claim_reads_the_head_of_the_queue(busy: Database) -> None:
 
 async def test_a_finish_finds_each_record_by_its_key(busy: Database) -> None:
     """And the items that wait for it by theirs."""
-    async with busy.org(ORG) as connection:
+    async with busy.org(ORG, by_index=True) as connection:
         rows = await people.claim(connection, 100)
         parameters = await _finishing(connection, rows)
         nodes = list(await explain(connection, "queue/finish", parameters))
@@ -101,7 +101,7 @@ async def test_a_finish_reads_no_item_of_earlier_sessions(database: Database) ->
         async with database.org(ORG) as connection:
             await people.enqueue(connection, ids, people.order(force=True))
             rows = await people.claim(connection, 1)
-        async with database.org(ORG) as connection:
+        async with database.org(ORG, by_index=True) as connection:
             parameters = await _finishing(connection, rows, ended=1)
             nodes = list(await explain(connection, "queue/finish", parameters))
     [scan] = [node for node in nodes if node.get("Index Name") == "session_items_contact_idx"]

@@ -78,7 +78,7 @@ class Drive(RuleBasedStateMachine):
         self, org_id: str, selection: queue.Selection, order: queue.Order, expected: set[UUID]
     ) -> tuple[int, Sequence[UUID]]:
         answer = self.world.transaction(lambda c: queue.enqueue(c, org_id, selection, order))
-        keys = [(org_id, one, order.crm) for one in expected]
+        keys = [(org_id, one, order.crm) for one in sorted(expected)]  # a set has no order
         self.model.enqueue(order.session_id, org_id, keys, high=order.high)
         return answer
 

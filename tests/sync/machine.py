@@ -16,6 +16,7 @@ from crmsync_server.store.notify import Notifier
 from crmsync_server.store.states import SyncStatus
 from crmsync_server.sync.hints import Hints
 from crmsync_server.sync.rescue import Rescue
+from crmsync_server.sync.verdict import LEAST_WAIT
 from tests.store import people
 from tests.sync.bench import harmless
 from tests.sync.checks import agrees_with_model, moved_legally
@@ -113,7 +114,8 @@ class QueueMachine(SecondThoughts):
         left = [one for key, one in claimable.items() if key not in claimed]
         if any(one.high for one in left):
             assert all(claimable[key].high for key in claimed)
-        for key, row in claimed.items():
+        # In an order of their own: a replay must do the same, whatever plan Postgres chose.
+        for key, row in sorted(claimed.items()):
             assert row.attempt == self.model.claim(key)
             assert row.deleted == (row.contact_id in self.deleted)
             assert row.first_name == self.content[row.contact_id]
@@ -212,6 +214,30 @@ class QueueMachine(SecondThoughts):
             await connection.execute(sa.text("UPDATE lanes SET paused_until = now()"))
 
         self.world.transaction(paused)
+
+    @rule(org_id=orgs, crm=crms, well=st.booleans(), cured=st.booleans())
+    def claim_from_a_closed_lane(self, org_id: str, crm: str, *, well: bool, cured: bool) -> None:
+        """Claim while the lane waits for its probe: nothing, and one probe at a time is taken."""
+        fault = lane.Fault("CIRCUIT_OPEN", "", timedelta(hours=1), timedelta(hours=9))
+
+        async def closed(connection: AsyncConnection) -> None:
+            assert await lane.trip(connection, org_id, crm, fault)
+            assert await lane.begin_probe(connection, org_id, crm, LEAST_WAIT) is None
+            await connection.execute(sa.text("UPDATE lanes SET paused_until = now()"))
+            assert not await people.claim(connection, 3, org_id, crm)
+            until = await lane.begin_probe(connection, org_id, crm, LEAST_WAIT)
+            assert until
+            assert await lane.begin_probe(connection, org_id, crm, LEAST_WAIT) is None
+            if cured:
+                assert await lane.resume(connection, org_id, crm, codes=["CIRCUIT_OPEN"])
+            if well:
+                assert await lane.resume(connection, org_id, crm, probed=until) != cured
+                return
+            assert (await lane.trip(connection, org_id, crm, fault, probed=True) is None) == cured
+            assert cured or not await people.claim(connection, 3, org_id, crm)
+            await lane.resume(connection, org_id, crm)
+
+        self.world.transaction(closed)
 
     # What must hold after each step
 
