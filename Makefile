@@ -24,7 +24,7 @@ demo: $(STAMP) ## Push 10,000 contacts to two simulated CRMs and balance the acc
 	$(BIN)/crmsync-server demo
 
 test: $(STAMP) ## Run the whole test suite; ARGS="-k lease" narrows it
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: $(STAMP) ## Check style, types, import direction, dependencies and the contract
 	$(BIN)/ruff check .

@@ -21,7 +21,9 @@ _BY_INDEX = "".join(
 )
 
 # What a statement raises when it fails, or the database is away.
-FAULTS = (sa.exc.SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+# A connection that was cut in the wrong moment is a muddle to the driver: InternalClientError.
+_DRIVER = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+FAULTS = (sa.exc.SQLAlchemyError, *_DRIVER)
 
 
 class TransactionAbortedError(RuntimeError):
@@ -172,5 +174,5 @@ async def _roll_back(connection: AsyncConnection, driver: _Driver) -> None:
         # would wait seconds for a lost server to say goodbye.
         driver.terminate()
         await connection.invalidate()
-        if not isinstance(error, (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)):
+        if not isinstance(error, _DRIVER):
             raise
