@@ -109,13 +109,11 @@ class Database:
     @asynccontextmanager
     async def _transaction(self, org_id: str, settings: str = "") -> AsyncIterator[AsyncConnection]:
         async with self._engine.connect() as connection:
-            driver = await _driver(connection)
+            # One round trip for all. `execute` without arguments is the simple protocol, which
+            # takes several statements and no parameters.
+            begin = f"BEGIN; SET LOCAL crmsync.org_id = {_literal(org_id)}{settings}"
+            driver = await _begun(connection, begin)
             try:
-                # One round trip for all. `execute` without arguments is the simple protocol,
-                # which takes several statements and no parameters.
-                await driver.execute(
-                    f"BEGIN; SET LOCAL crmsync.org_id = {_literal(org_id)}{settings}"
-                )
                 yield connection
                 await _commit(driver)
             except BaseException:
@@ -151,6 +149,30 @@ def _refuse_closed(connection: Any, _record: object, _proxy: object) -> None:  #
         raise sa.exc.InvalidatePoolError
 
 
+async def _begun(connection: AsyncConnection, begin: str) -> _Driver:
+    """Begin a transaction, on a new connection when the pool's was cut while nobody used it."""
+    driver = await _driver(connection)
+    try:
+        await driver.execute(begin)
+    except BaseException as error:
+        await _drop(connection, driver)
+        if not isinstance(error, _DRIVER):
+            raise
+        driver = await _driver(connection)
+        try:
+            await driver.execute(begin)
+        except BaseException:
+            await _drop(connection, driver)
+            raise
+    return driver
+
+
+async def _drop(connection: AsyncConnection, driver: _Driver) -> None:
+    # Terminated first: invalidating alone would wait seconds for a lost server to say goodbye.
+    driver.terminate()
+    await connection.invalidate()
+
+
 async def _driver(connection: AsyncConnection) -> _Driver:
     raw = await connection.get_raw_connection()
     return cast("_Driver", raw.driver_connection)
@@ -170,9 +192,7 @@ async def _roll_back(connection: AsyncConnection, driver: _Driver) -> None:
     try:
         await driver.execute("ROLLBACK")
     except BaseException as error:
-        # Nobody may have a connection in an unknown state. Terminated first: invalidating alone
-        # would wait seconds for a lost server to say goodbye.
-        driver.terminate()
-        await connection.invalidate()
+        # Nobody may have a connection in an unknown state.
+        await _drop(connection, driver)
         if not isinstance(error, _DRIVER):
             raise
