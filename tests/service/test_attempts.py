@@ -55,7 +55,7 @@ async def test_a_story_tells_who_queued_it_and_what_every_attempt_ended_in(
     assert failed.attempt.error.code
     assert failed.attempt.error.message
     assert failed.attempt.request_id == failed.attempt.error.request_id != ""
-    assert failed.attempt.next_retry_time.ToDatetime() > failed.attempt.end_time.ToDatetime()
+    assert failed.attempt.next_retry_time.ToDatetime() > failed.attempt.start_time.ToDatetime()
     assert failed.attempt.end_time == failed.event_time
     assert (failed.attempt.number, synced.attempt.number) == (1, 2)
     assert synced.attempt.outcome == attempt_pb2.ATTEMPT_OUTCOME_SYNCED
