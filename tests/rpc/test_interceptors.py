@@ -18,6 +18,7 @@ from crmsync_server.errors import DrainingError, SessionNotFoundError
 from crmsync_server.rpc.auth import Caller, Role, current_caller
 from crmsync_server.rpc.context import Context
 from crmsync_server.store.db import Database, Pool
+from tests.eventually import eventually
 from tests.rpc.serving import (
     GET,
     SESSION_ID,
@@ -106,8 +107,13 @@ async def test_the_only_error_of_a_task_group_counts_as_that_error() -> None:
 
 async def test_every_call_leaves_one_line_in_the_log() -> None:
     """It tells the method, the organization, the code and the duration."""
+
+    def written() -> None:
+        assert len(logged) == 1
+
     with capture_logs() as logged:
         await _failing(SessionNotFoundError(SESSION_ID))
+        await eventually(written)  # after the answer, which the caller may have first
     [line] = logged
     duration = line.pop("duration")
     assert 0 < duration < 10
