@@ -28,7 +28,7 @@ _PROCRASTINATE = f"procrastinate {version('procrastinate')}"
 async def measure(server: Postgres, scale: float) -> list[Figure]:
     """Drain 100,000 contact syncs of one session, and as many jobs by each of the others."""
     count = max(_LEAST, int(COUNT * scale))
-    concurrency = await _fastest(server, max(_LEAST, count // 5))
+    concurrency = await _fastest(server, max(_LEAST, count // 2))
     rates = await medians(
         {
             _OURS: lambda: ours.drain(server, count, concurrency),

@@ -32,7 +32,7 @@ from crmsync_server.sync.verdict import LEAST_WAIT, RetryPolicy, judge, release
 
 _log = structlog.get_logger()
 
-_FINISH_BATCH = 200
+_FINISH_BATCH = 1000
 _HELD_LEASE = timedelta(hours=6)
 _PATIENCE = timedelta(minutes=5)
 _PROBE_MARGIN = timedelta(seconds=15)

@@ -11,7 +11,7 @@ from typing import cast
 
 from crmsync_server.store.queue import Finished
 
-_MOST = 500
+_MOST = 1000
 # One prepares its rows while the other holds the session's row and commits.
 _WRITERS = 2
 
