@@ -8,7 +8,7 @@ from crmsync_server.store.queue import Finished
 from crmsync_server.store.states import AttemptOutcome, SyncStatus
 from crmsync_server.sync.recorder import Recorder
 
-BATCH = [Finished(UUID(int=1), 1, SyncStatus.COMPLETE, AttemptOutcome.SYNCED)] * 300
+BATCH = [Finished(UUID(int=1), 1, SyncStatus.COMPLETE, AttemptOutcome.SYNCED)] * 600
 
 
 class Slow:
