@@ -155,8 +155,9 @@ async def test_refused_credentials_mark_the_connection(database: Database) -> No
     """With the CRM's words, cut to what a row keeps; without a connection nothing happens."""
     row = await accounts.create(database)
     async with database.org(ORG) as transaction:
-        await connection.mark_unhealthy(transaction, ORG, "mautic", "x" * 600)
-        await connection.mark_unhealthy(transaction, ORG, "brevo", "no such connection")
+        found = Found(ConnectionHealth.UNHEALTHY, "x" * 600)
+        assert await connection.record_health(transaction, ORG, "mautic", found)
+        assert not await connection.record_health(transaction, ORG, "brevo", found)
     after = await get(database, row.id)
     assert (after.health, after.health_reason) == ("UNHEALTHY", "x" * 500)
     assert after.check_time is not None

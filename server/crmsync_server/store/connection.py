@@ -213,14 +213,6 @@ async def secrets(
     return {row.name: row.sealed for row in rows}
 
 
-async def mark_unhealthy(connection: AsyncConnection, org_id: str, crm: str, reason: str) -> None:
-    """Remember that a CRM refused the organization's credentials; nothing without a connection.
-
-    reason: in words, without secrets.
-    """
-    await record_health(connection, org_id, crm, Found(ConnectionHealth.UNHEALTHY, reason))
-
-
 async def record_health(connection: AsyncConnection, org_id: str, crm: str, found: Found) -> bool:
     """Keep what was found out; return False when there are other credentials by now, or none."""
     parameters = {
