@@ -65,7 +65,7 @@ async def test_every_outcome_is_told_with_what_the_crm_said(
     assert retried.outcome == attempt_pb2.ATTEMPT_OUTCOME_RETRY
     assert retried.error.code
     assert retried.error.request_id == retried.request_id
-    assert retried.next_retry_time.ToDatetime() > retried.end_time.ToDatetime()
+    assert retried.next_retry_time.ToDatetime() >= retried.end_time.ToDatetime()
     assert (synced.attempt, synced.crm) == (retried.attempt + 1, "hubspot")
     assert synced.outcome == attempt_pb2.ATTEMPT_OUTCOME_SYNCED
     assert synced.crm_contact_id

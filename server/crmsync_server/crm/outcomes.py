@@ -22,11 +22,13 @@ class Synced:
     """The CRM confirmed that it holds the contact as delivered.
 
     note: what was left out because the CRM has no place for it; empty when nothing was.
+    modified_time: when the record changed by that, by the CRM's clock; None where it does not tell.
     """
 
     crm_contact_id: str
     request_id: str = ""
     note: str = ""
+    modified_time: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ WITH input AS MATERIALIZED (
         i.contact_id, i.attempt, i.status, i.outcome, i.crm_contact_id, i.error_code,
         i.error_message, i.request_id, i.skip_reason, i.retry_count,
         i.status <> 'QUEUED' AS final,
-        now() + (i.due_time - CAST(:clock AS timestamptz)) AS due_time,
+        greatest(now() + (i.due_time - CAST(:clock AS timestamptz)), now()) AS due_time,
         c.version
     FROM unnest(
         CAST(:contact_ids AS uuid []),
