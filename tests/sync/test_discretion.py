@@ -15,7 +15,8 @@ from crmsync_server.crm.adapter import (
 )
 from crmsync_server.crm.addresses import AddressRefusedError
 from crmsync_server.crm.outcomes import Outcome, Postponed, Rejected, Retry, Unknown
-from crmsync_server.sync.discretion import AdapterFaultError, Discreet
+from crmsync_server.sync.discretion import Discreet
+from crmsync_server.sync.redaction import AdapterFaultError
 from tests.sync.adapters import Scripted, answering
 
 CANARY = "canary-secret"
