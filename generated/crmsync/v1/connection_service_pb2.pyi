@@ -5,6 +5,8 @@ isort:skip_file
 
 from collections import abc as _abc
 from crmsync.v1 import connection_pb2 as _connection_pb2
+from crmsync.v1 import crm_account_pb2 as _crm_account_pb2
+from crmsync.v1 import crm_field_pb2 as _crm_field_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
@@ -451,3 +453,443 @@ class TestCredentialsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TestCredentialsResponse: _TypeAlias = TestCredentialsResponse  # noqa: Y015
+
+@_typing.final
+class ValidateConnectionRequest(_message.Message):
+    """Request of ConnectionService.ValidateConnection."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CRM_FIELD_NUMBER: _builtins.int
+    crm: _builtins.str
+    """The CRM's id, such as `hubspot`. Required."""
+    def __init__(
+        self,
+        *,
+        crm: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["crm", b"crm"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ValidateConnectionRequest: _TypeAlias = ValidateConnectionRequest  # noqa: Y015
+
+@_typing.final
+class ValidateConnectionResponse(_message.Message):
+    """Response of ConnectionService.ValidateConnection."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STANDING_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def standing(self) -> _crm_account_pb2.ConnectionStanding:
+        """What was found."""
+
+    def __init__(
+        self,
+        *,
+        standing: _crm_account_pb2.ConnectionStanding | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["standing", b"standing"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["standing", b"standing"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ValidateConnectionResponse: _TypeAlias = ValidateConnectionResponse  # noqa: Y015
+
+@_typing.final
+class RefreshTokenRequest(_message.Message):
+    """Request of ConnectionService.RefreshToken."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CRM_FIELD_NUMBER: _builtins.int
+    crm: _builtins.str
+    """The CRM's id, such as `hubspot`. Required."""
+    def __init__(
+        self,
+        *,
+        crm: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["crm", b"crm"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefreshTokenRequest: _TypeAlias = RefreshTokenRequest  # noqa: Y015
+
+@_typing.final
+class RefreshTokenResponse(_message.Message):
+    """Response of ConnectionService.RefreshToken."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOKEN_FIELD_NUMBER: _builtins.int
+    CRM_FIELD_NUMBER: _builtins.int
+    crm: _builtins.str
+    """The CRM's id."""
+    @_builtins.property
+    def token(self) -> _crm_account_pb2.TokenStanding:
+        """The token as it is now: VALID with its expire_time, or NOT_USED."""
+
+    def __init__(
+        self,
+        *,
+        token: _crm_account_pb2.TokenStanding | None = ...,
+        crm: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["token", b"token"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["crm", b"crm", "token", b"token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefreshTokenResponse: _TypeAlias = RefreshTokenResponse  # noqa: Y015
+
+@_typing.final
+class GetPermissionsRequest(_message.Message):
+    """Request of ConnectionService.GetPermissions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CRM_FIELD_NUMBER: _builtins.int
+    crm: _builtins.str
+    """The CRM's id, such as `hubspot`. Required."""
+    def __init__(
+        self,
+        *,
+        crm: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["crm", b"crm"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPermissionsRequest: _TypeAlias = GetPermissionsRequest  # noqa: Y015
+
+@_typing.final
+class GetPermissionsResponse(_message.Message):
+    """Response of ConnectionService.GetPermissions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PERMISSIONS_FIELD_NUMBER: _builtins.int
+    SUFFICIENT_FIELD_NUMBER: _builtins.int
+    CRM_FIELD_NUMBER: _builtins.int
+    sufficient: _builtins.bool
+    """Whether none that is needed is DENIED."""
+    crm: _builtins.str
+    """The CRM's id."""
+    @_builtins.property
+    def permissions(self) -> _containers.RepeatedCompositeFieldContainer[_crm_account_pb2.CrmPermission]:
+        """What the credentials allow, in the adapter's order; those that syncing needs and those that add something."""
+
+    def __init__(
+        self,
+        *,
+        permissions: _abc.Iterable[_crm_account_pb2.CrmPermission] | None = ...,
+        sufficient: _builtins.bool = ...,
+        crm: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["crm", b"crm", "permissions", b"permissions", "sufficient", b"sufficient"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPermissionsResponse: _TypeAlias = GetPermissionsResponse  # noqa: Y015
+
+@_typing.final
+class GetOrganizationRequest(_message.Message):
+    """Request of ConnectionService.GetOrganization."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CRM_FIELD_NUMBER: _builtins.int
+    crm: _builtins.str
+    """The CRM's id, such as `hubspot`. Required."""
+    def __init__(
+        self,
+        *,
+        crm: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["crm", b"crm"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetOrganizationRequest: _TypeAlias = GetOrganizationRequest  # noqa: Y015
+
+@_typing.final
+class GetOrganizationResponse(_message.Message):
+    """Response of ConnectionService.GetOrganization."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORGANIZATION_FIELD_NUMBER: _builtins.int
+    CRM_FIELD_NUMBER: _builtins.int
+    crm: _builtins.str
+    """The CRM's id."""
+    @_builtins.property
+    def organization(self) -> _crm_account_pb2.CrmOrganization:
+        """Whose account it is."""
+
+    def __init__(
+        self,
+        *,
+        organization: _crm_account_pb2.CrmOrganization | None = ...,
+        crm: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["organization", b"organization"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["crm", b"crm", "organization", b"organization"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetOrganizationResponse: _TypeAlias = GetOrganizationResponse  # noqa: Y015
+
+@_typing.final
+class ListModulesRequest(_message.Message):
+    """Request of ConnectionService.ListModules."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CRM_FIELD_NUMBER: _builtins.int
+    crm: _builtins.str
+    """The CRM's id, such as `hubspot`. Required."""
+    def __init__(
+        self,
+        *,
+        crm: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["crm", b"crm"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListModulesRequest: _TypeAlias = ListModulesRequest  # noqa: Y015
+
+@_typing.final
+class ListModulesResponse(_message.Message):
+    """Response of ConnectionService.ListModules."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODULES_FIELD_NUMBER: _builtins.int
+    CRM_FIELD_NUMBER: _builtins.int
+    crm: _builtins.str
+    """The CRM's id."""
+    @_builtins.property
+    def modules(self) -> _containers.RepeatedCompositeFieldContainer[_crm_account_pb2.CrmModule]:
+        """The kinds of records, by name."""
+
+    def __init__(
+        self,
+        *,
+        modules: _abc.Iterable[_crm_account_pb2.CrmModule] | None = ...,
+        crm: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["crm", b"crm", "modules", b"modules"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListModulesResponse: _TypeAlias = ListModulesResponse  # noqa: Y015
+
+@_typing.final
+class ListFieldsRequest(_message.Message):
+    """Request of ConnectionService.ListFields."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CRM_FIELD_NUMBER: _builtins.int
+    NAME_CONTAINS_FIELD_NUMBER: _builtins.int
+    ONLY_CUSTOM_FIELD_NUMBER: _builtins.int
+    crm: _builtins.str
+    """The CRM's id, such as `hubspot`. Required."""
+    name_contains: _builtins.str
+    """Only fields whose name or label holds this text, capitals or not; at most 100 characters. Unset: any."""
+    only_custom: _builtins.bool
+    """Only fields that the organization made. Default false: all."""
+    def __init__(
+        self,
+        *,
+        crm: _builtins.str = ...,
+        name_contains: _builtins.str = ...,
+        only_custom: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["crm", b"crm", "name_contains", b"name_contains", "only_custom", b"only_custom"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListFieldsRequest: _TypeAlias = ListFieldsRequest  # noqa: Y015
+
+@_typing.final
+class ListFieldsResponse(_message.Message):
+    """Response of ConnectionService.ListFields."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIELDS_FIELD_NUMBER: _builtins.int
+    TOTAL_SIZE_FIELD_NUMBER: _builtins.int
+    CRM_FIELD_NUMBER: _builtins.int
+    total_size: _builtins.int
+    """How many fields pass. More than 2,000: narrow what is asked for."""
+    crm: _builtins.str
+    """The CRM's id."""
+    @_builtins.property
+    def fields(self) -> _containers.RepeatedCompositeFieldContainer[_crm_field_pb2.CrmField]:
+        """The fields that pass, by name; the first 2,000 of them."""
+
+    def __init__(
+        self,
+        *,
+        fields: _abc.Iterable[_crm_field_pb2.CrmField] | None = ...,
+        total_size: _builtins.int = ...,
+        crm: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["crm", b"crm", "fields", b"fields", "total_size", b"total_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListFieldsResponse: _TypeAlias = ListFieldsResponse  # noqa: Y015
+
+@_typing.final
+class CreateFieldsRequest(_message.Message):
+    """Request of ConnectionService.CreateFields."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CRM_FIELD_NUMBER: _builtins.int
+    FIELDS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    crm: _builtins.str
+    """The CRM's id, such as `hubspot`. Required."""
+    request_id: _builtins.str
+    """A UUID chosen by the caller: within 24 hours a repeat returns the first answer instead of asking the CRM again; with
+    other fields it is INVALID_ARGUMENT (REQUEST_ID_REUSED). Optional. An error is not remembered.
+    """
+    @_builtins.property
+    def fields(self) -> _containers.RepeatedCompositeFieldContainer[_crm_field_pb2.NewCrmField]:
+        """The fields to be made: 1 to 100; more is RESOURCE_EXHAUSTED (TOO_MANY_ITEMS). Each name once."""
+
+    def __init__(
+        self,
+        *,
+        crm: _builtins.str = ...,
+        fields: _abc.Iterable[_crm_field_pb2.NewCrmField] | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["crm", b"crm", "fields", b"fields", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateFieldsRequest: _TypeAlias = CreateFieldsRequest  # noqa: Y015
+
+@_typing.final
+class CreateFieldsResponse(_message.Message):
+    """Response of ConnectionService.CreateFields."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    CRM_FIELD_NUMBER: _builtins.int
+    crm: _builtins.str
+    """The CRM's id."""
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[_crm_field_pb2.CrmFieldResult]:
+        """What became of each field, in the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[_crm_field_pb2.CrmFieldResult] | None = ...,
+        crm: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["crm", b"crm", "results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateFieldsResponse: _TypeAlias = CreateFieldsResponse  # noqa: Y015
+
+@_typing.final
+class ValidateFieldsRequest(_message.Message):
+    """Request of ConnectionService.ValidateFields."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CRM_FIELD_NUMBER: _builtins.int
+    FIELDS_FIELD_NUMBER: _builtins.int
+    crm: _builtins.str
+    """The CRM's id, such as `hubspot`. Required."""
+    @_builtins.property
+    def fields(self) -> _containers.RepeatedCompositeFieldContainer[_crm_field_pb2.ExpectedCrmField]:
+        """The fields that are expected, at most 500; more is RESOURCE_EXHAUSTED (TOO_MANY_ITEMS). Empty: every field that the
+        organization's configuration for this CRM writes by name, which are the targets of its field mapping and its
+        custom_properties. Where custom_properties is empty, contacts' own properties are pushed under whatever names they
+        have: those are not known beforehand, and not looked for.
+        """
+
+    def __init__(
+        self,
+        *,
+        crm: _builtins.str = ...,
+        fields: _abc.Iterable[_crm_field_pb2.ExpectedCrmField] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["crm", b"crm", "fields", b"fields"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ValidateFieldsRequest: _TypeAlias = ValidateFieldsRequest  # noqa: Y015
+
+@_typing.final
+class ValidateFieldsResponse(_message.Message):
+    """Response of ConnectionService.ValidateFields."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FINDINGS_FIELD_NUMBER: _builtins.int
+    VALID_FIELD_NUMBER: _builtins.int
+    CRM_FIELD_NUMBER: _builtins.int
+    valid: _builtins.bool
+    """Whether all of them EXISTS. True where there was nothing to look for."""
+    crm: _builtins.str
+    """The CRM's id."""
+    @_builtins.property
+    def findings(self) -> _containers.RepeatedCompositeFieldContainer[_crm_field_pb2.CrmFieldFinding]:
+        """One for each field, in the order of the request; or of the mapping's rules, then of custom_properties. Without
+        fields, `email` and `tags` as targets are left out where the CRM keeps them apart from its fields.
+        """
+
+    def __init__(
+        self,
+        *,
+        findings: _abc.Iterable[_crm_field_pb2.CrmFieldFinding] | None = ...,
+        valid: _builtins.bool = ...,
+        crm: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["crm", b"crm", "findings", b"findings", "valid", b"valid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ValidateFieldsResponse: _TypeAlias = ValidateFieldsResponse  # noqa: Y015

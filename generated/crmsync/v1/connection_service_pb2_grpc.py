@@ -26,9 +26,19 @@ if _version_not_supported:
 
 
 class ConnectionServiceStub:
-    """Keeps an organization's accounts at CRMs. Every method works within the organization of the caller's token;
-    connections of others look like NOT_FOUND (CONNECTION_NOT_FOUND). Reading needs the role `reader`, everything else
-    needs `admin`. Credentials go in and never come out. An unknown CRM is INVALID_ARGUMENT (UNKNOWN_CRM).
+    """Keeps an organization's accounts at CRMs, and tells what they are. Every method works within the organization of the
+    caller's token; connections of others look like NOT_FOUND (CONNECTION_NOT_FOUND). What begins with Get or List needs
+    the role `reader`, everything else needs `admin`. Credentials go in and never come out. An unknown CRM is
+    INVALID_ARGUMENT (UNKNOWN_CRM).
+
+    The methods that name a CRM by its id ask the organization's connection to it, or else the account in the server's
+    settings, at that very moment, in a few calls that count against its allowance. They fail alike: without credentials
+    FAILED_PRECONDITION (CRM_DISABLED); a connection that no adapter can be built for, or whose address may not be called,
+    FAILED_PRECONDITION (CONNECTION_MISCONFIGURED); a CRM that cannot tell FAILED_PRECONDITION (NOT_SUPPORTED); refused
+    credentials FAILED_PRECONDITION (CREDENTIALS_REFUSED); any other refusal that stays, such as a missing scope,
+    FAILED_PRECONDITION (CRM_REFUSED) with the CRM's code; a CRM that asks to wait, or whose allowance is used up,
+    RESOURCE_EXHAUSTED (CRM_BUSY) with when to come again; one that does not answer UNAVAILABLE (CRM_UNAVAILABLE).
+    Whether the CRM is switched off or paused makes no difference to them.
     """
 
     def __init__(self, channel):
@@ -67,12 +77,62 @@ class ConnectionServiceStub:
                 request_serializer=crmsync_dot_v1_dot_connection__service__pb2.TestCredentialsRequest.SerializeToString,
                 response_deserializer=crmsync_dot_v1_dot_connection__service__pb2.TestCredentialsResponse.FromString,
                 _registered_method=True)
+        self.ValidateConnection = channel.unary_unary(
+                '/crmsync.v1.ConnectionService/ValidateConnection',
+                request_serializer=crmsync_dot_v1_dot_connection__service__pb2.ValidateConnectionRequest.SerializeToString,
+                response_deserializer=crmsync_dot_v1_dot_connection__service__pb2.ValidateConnectionResponse.FromString,
+                _registered_method=True)
+        self.RefreshToken = channel.unary_unary(
+                '/crmsync.v1.ConnectionService/RefreshToken',
+                request_serializer=crmsync_dot_v1_dot_connection__service__pb2.RefreshTokenRequest.SerializeToString,
+                response_deserializer=crmsync_dot_v1_dot_connection__service__pb2.RefreshTokenResponse.FromString,
+                _registered_method=True)
+        self.GetPermissions = channel.unary_unary(
+                '/crmsync.v1.ConnectionService/GetPermissions',
+                request_serializer=crmsync_dot_v1_dot_connection__service__pb2.GetPermissionsRequest.SerializeToString,
+                response_deserializer=crmsync_dot_v1_dot_connection__service__pb2.GetPermissionsResponse.FromString,
+                _registered_method=True)
+        self.GetOrganization = channel.unary_unary(
+                '/crmsync.v1.ConnectionService/GetOrganization',
+                request_serializer=crmsync_dot_v1_dot_connection__service__pb2.GetOrganizationRequest.SerializeToString,
+                response_deserializer=crmsync_dot_v1_dot_connection__service__pb2.GetOrganizationResponse.FromString,
+                _registered_method=True)
+        self.ListModules = channel.unary_unary(
+                '/crmsync.v1.ConnectionService/ListModules',
+                request_serializer=crmsync_dot_v1_dot_connection__service__pb2.ListModulesRequest.SerializeToString,
+                response_deserializer=crmsync_dot_v1_dot_connection__service__pb2.ListModulesResponse.FromString,
+                _registered_method=True)
+        self.ListFields = channel.unary_unary(
+                '/crmsync.v1.ConnectionService/ListFields',
+                request_serializer=crmsync_dot_v1_dot_connection__service__pb2.ListFieldsRequest.SerializeToString,
+                response_deserializer=crmsync_dot_v1_dot_connection__service__pb2.ListFieldsResponse.FromString,
+                _registered_method=True)
+        self.CreateFields = channel.unary_unary(
+                '/crmsync.v1.ConnectionService/CreateFields',
+                request_serializer=crmsync_dot_v1_dot_connection__service__pb2.CreateFieldsRequest.SerializeToString,
+                response_deserializer=crmsync_dot_v1_dot_connection__service__pb2.CreateFieldsResponse.FromString,
+                _registered_method=True)
+        self.ValidateFields = channel.unary_unary(
+                '/crmsync.v1.ConnectionService/ValidateFields',
+                request_serializer=crmsync_dot_v1_dot_connection__service__pb2.ValidateFieldsRequest.SerializeToString,
+                response_deserializer=crmsync_dot_v1_dot_connection__service__pb2.ValidateFieldsResponse.FromString,
+                _registered_method=True)
 
 
 class ConnectionServiceServicer:
-    """Keeps an organization's accounts at CRMs. Every method works within the organization of the caller's token;
-    connections of others look like NOT_FOUND (CONNECTION_NOT_FOUND). Reading needs the role `reader`, everything else
-    needs `admin`. Credentials go in and never come out. An unknown CRM is INVALID_ARGUMENT (UNKNOWN_CRM).
+    """Keeps an organization's accounts at CRMs, and tells what they are. Every method works within the organization of the
+    caller's token; connections of others look like NOT_FOUND (CONNECTION_NOT_FOUND). What begins with Get or List needs
+    the role `reader`, everything else needs `admin`. Credentials go in and never come out. An unknown CRM is
+    INVALID_ARGUMENT (UNKNOWN_CRM).
+
+    The methods that name a CRM by its id ask the organization's connection to it, or else the account in the server's
+    settings, at that very moment, in a few calls that count against its allowance. They fail alike: without credentials
+    FAILED_PRECONDITION (CRM_DISABLED); a connection that no adapter can be built for, or whose address may not be called,
+    FAILED_PRECONDITION (CONNECTION_MISCONFIGURED); a CRM that cannot tell FAILED_PRECONDITION (NOT_SUPPORTED); refused
+    credentials FAILED_PRECONDITION (CREDENTIALS_REFUSED); any other refusal that stays, such as a missing scope,
+    FAILED_PRECONDITION (CRM_REFUSED) with the CRM's code; a CRM that asks to wait, or whose allowance is used up,
+    RESOURCE_EXHAUSTED (CRM_BUSY) with when to come again; one that does not answer UNAVAILABLE (CRM_UNAVAILABLE).
+    Whether the CRM is switched off or paused makes no difference to them.
     """
 
     def CreateConnection(self, request, context):
@@ -122,6 +182,69 @@ class ConnectionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ValidateConnection(self, request, context):
+        """Looks at an account as a whole: reachability, credentials, token and permissions, each with its own finding, and an
+        overall verdict. Writes nothing at the CRM. Whatever is found is an answer, not an error; only a CRM without
+        credentials is FAILED_PRECONDITION (CRM_DISABLED). As with TestCredentials, what is found of the credentials is kept
+        as the connection's health, and good ones end the pause of a lane that waited for them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RefreshToken(self, request, context):
+        """Renews an account's access token now, although it may still hold; the server renews tokens in time by itself. One
+        replica asks the CRM, however many calls want it. Credentials that need no token are answered with NOT_USED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPermissions(self, request, context):
+        """Returns what an account's credentials allow, found out without writing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetOrganization(self, request, context):
+        """Returns whose account it is, as the CRM tells it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListModules(self, request, context):
+        """Lists the kinds of records that the CRM keeps, by name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListFields(self, request, context):
+        """Lists the fields of the CRM's contacts, by name, in one page of at most 2,000.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateFields(self, request, context):
+        """Makes those of these fields that the CRM has not. One result for each, in order: a field that is refused fails
+        alone. Doing it again is safe, with or without a request_id: what is there is EXISTS. Not atomic: an error of the
+        whole call, such as CRM_UNAVAILABLE, may come after some were made; repeat it. Two fields of one name (capitals make
+        no difference) are INVALID_ARGUMENT, and nothing is made.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ValidateFields(self, request, context):
+        """Compares the fields of the CRM's contacts with those that are expected. Writes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ConnectionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -155,6 +278,46 @@ def add_ConnectionServiceServicer_to_server(servicer, server):
                     request_deserializer=crmsync_dot_v1_dot_connection__service__pb2.TestCredentialsRequest.FromString,
                     response_serializer=crmsync_dot_v1_dot_connection__service__pb2.TestCredentialsResponse.SerializeToString,
             ),
+            'ValidateConnection': grpc.unary_unary_rpc_method_handler(
+                    servicer.ValidateConnection,
+                    request_deserializer=crmsync_dot_v1_dot_connection__service__pb2.ValidateConnectionRequest.FromString,
+                    response_serializer=crmsync_dot_v1_dot_connection__service__pb2.ValidateConnectionResponse.SerializeToString,
+            ),
+            'RefreshToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.RefreshToken,
+                    request_deserializer=crmsync_dot_v1_dot_connection__service__pb2.RefreshTokenRequest.FromString,
+                    response_serializer=crmsync_dot_v1_dot_connection__service__pb2.RefreshTokenResponse.SerializeToString,
+            ),
+            'GetPermissions': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPermissions,
+                    request_deserializer=crmsync_dot_v1_dot_connection__service__pb2.GetPermissionsRequest.FromString,
+                    response_serializer=crmsync_dot_v1_dot_connection__service__pb2.GetPermissionsResponse.SerializeToString,
+            ),
+            'GetOrganization': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetOrganization,
+                    request_deserializer=crmsync_dot_v1_dot_connection__service__pb2.GetOrganizationRequest.FromString,
+                    response_serializer=crmsync_dot_v1_dot_connection__service__pb2.GetOrganizationResponse.SerializeToString,
+            ),
+            'ListModules': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListModules,
+                    request_deserializer=crmsync_dot_v1_dot_connection__service__pb2.ListModulesRequest.FromString,
+                    response_serializer=crmsync_dot_v1_dot_connection__service__pb2.ListModulesResponse.SerializeToString,
+            ),
+            'ListFields': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListFields,
+                    request_deserializer=crmsync_dot_v1_dot_connection__service__pb2.ListFieldsRequest.FromString,
+                    response_serializer=crmsync_dot_v1_dot_connection__service__pb2.ListFieldsResponse.SerializeToString,
+            ),
+            'CreateFields': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateFields,
+                    request_deserializer=crmsync_dot_v1_dot_connection__service__pb2.CreateFieldsRequest.FromString,
+                    response_serializer=crmsync_dot_v1_dot_connection__service__pb2.CreateFieldsResponse.SerializeToString,
+            ),
+            'ValidateFields': grpc.unary_unary_rpc_method_handler(
+                    servicer.ValidateFields,
+                    request_deserializer=crmsync_dot_v1_dot_connection__service__pb2.ValidateFieldsRequest.FromString,
+                    response_serializer=crmsync_dot_v1_dot_connection__service__pb2.ValidateFieldsResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'crmsync.v1.ConnectionService', rpc_method_handlers)
@@ -164,9 +327,19 @@ def add_ConnectionServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ConnectionService:
-    """Keeps an organization's accounts at CRMs. Every method works within the organization of the caller's token;
-    connections of others look like NOT_FOUND (CONNECTION_NOT_FOUND). Reading needs the role `reader`, everything else
-    needs `admin`. Credentials go in and never come out. An unknown CRM is INVALID_ARGUMENT (UNKNOWN_CRM).
+    """Keeps an organization's accounts at CRMs, and tells what they are. Every method works within the organization of the
+    caller's token; connections of others look like NOT_FOUND (CONNECTION_NOT_FOUND). What begins with Get or List needs
+    the role `reader`, everything else needs `admin`. Credentials go in and never come out. An unknown CRM is
+    INVALID_ARGUMENT (UNKNOWN_CRM).
+
+    The methods that name a CRM by its id ask the organization's connection to it, or else the account in the server's
+    settings, at that very moment, in a few calls that count against its allowance. They fail alike: without credentials
+    FAILED_PRECONDITION (CRM_DISABLED); a connection that no adapter can be built for, or whose address may not be called,
+    FAILED_PRECONDITION (CONNECTION_MISCONFIGURED); a CRM that cannot tell FAILED_PRECONDITION (NOT_SUPPORTED); refused
+    credentials FAILED_PRECONDITION (CREDENTIALS_REFUSED); any other refusal that stays, such as a missing scope,
+    FAILED_PRECONDITION (CRM_REFUSED) with the CRM's code; a CRM that asks to wait, or whose allowance is used up,
+    RESOURCE_EXHAUSTED (CRM_BUSY) with when to come again; one that does not answer UNAVAILABLE (CRM_UNAVAILABLE).
+    Whether the CRM is switched off or paused makes no difference to them.
     """
 
     @staticmethod
@@ -321,6 +494,222 @@ class ConnectionService:
             '/crmsync.v1.ConnectionService/TestCredentials',
             crmsync_dot_v1_dot_connection__service__pb2.TestCredentialsRequest.SerializeToString,
             crmsync_dot_v1_dot_connection__service__pb2.TestCredentialsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ValidateConnection(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/crmsync.v1.ConnectionService/ValidateConnection',
+            crmsync_dot_v1_dot_connection__service__pb2.ValidateConnectionRequest.SerializeToString,
+            crmsync_dot_v1_dot_connection__service__pb2.ValidateConnectionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RefreshToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/crmsync.v1.ConnectionService/RefreshToken',
+            crmsync_dot_v1_dot_connection__service__pb2.RefreshTokenRequest.SerializeToString,
+            crmsync_dot_v1_dot_connection__service__pb2.RefreshTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPermissions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/crmsync.v1.ConnectionService/GetPermissions',
+            crmsync_dot_v1_dot_connection__service__pb2.GetPermissionsRequest.SerializeToString,
+            crmsync_dot_v1_dot_connection__service__pb2.GetPermissionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetOrganization(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/crmsync.v1.ConnectionService/GetOrganization',
+            crmsync_dot_v1_dot_connection__service__pb2.GetOrganizationRequest.SerializeToString,
+            crmsync_dot_v1_dot_connection__service__pb2.GetOrganizationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListModules(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/crmsync.v1.ConnectionService/ListModules',
+            crmsync_dot_v1_dot_connection__service__pb2.ListModulesRequest.SerializeToString,
+            crmsync_dot_v1_dot_connection__service__pb2.ListModulesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListFields(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/crmsync.v1.ConnectionService/ListFields',
+            crmsync_dot_v1_dot_connection__service__pb2.ListFieldsRequest.SerializeToString,
+            crmsync_dot_v1_dot_connection__service__pb2.ListFieldsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateFields(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/crmsync.v1.ConnectionService/CreateFields',
+            crmsync_dot_v1_dot_connection__service__pb2.CreateFieldsRequest.SerializeToString,
+            crmsync_dot_v1_dot_connection__service__pb2.CreateFieldsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ValidateFields(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/crmsync.v1.ConnectionService/ValidateFields',
+            crmsync_dot_v1_dot_connection__service__pb2.ValidateFieldsRequest.SerializeToString,
+            crmsync_dot_v1_dot_connection__service__pb2.ValidateFieldsResponse.FromString,
             options,
             channel_credentials,
             insecure,

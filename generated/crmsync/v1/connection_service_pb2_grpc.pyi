@@ -13,9 +13,19 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ConnectionServiceStub:
-    """Keeps an organization's accounts at CRMs. Every method works within the organization of the caller's token;
-    connections of others look like NOT_FOUND (CONNECTION_NOT_FOUND). Reading needs the role `reader`, everything else
-    needs `admin`. Credentials go in and never come out. An unknown CRM is INVALID_ARGUMENT (UNKNOWN_CRM).
+    """Keeps an organization's accounts at CRMs, and tells what they are. Every method works within the organization of the
+    caller's token; connections of others look like NOT_FOUND (CONNECTION_NOT_FOUND). What begins with Get or List needs
+    the role `reader`, everything else needs `admin`. Credentials go in and never come out. An unknown CRM is
+    INVALID_ARGUMENT (UNKNOWN_CRM).
+
+    The methods that name a CRM by its id ask the organization's connection to it, or else the account in the server's
+    settings, at that very moment, in a few calls that count against its allowance. They fail alike: without credentials
+    FAILED_PRECONDITION (CRM_DISABLED); a connection that no adapter can be built for, or whose address may not be called,
+    FAILED_PRECONDITION (CONNECTION_MISCONFIGURED); a CRM that cannot tell FAILED_PRECONDITION (NOT_SUPPORTED); refused
+    credentials FAILED_PRECONDITION (CREDENTIALS_REFUSED); any other refusal that stays, such as a missing scope,
+    FAILED_PRECONDITION (CRM_REFUSED) with the CRM's code; a CRM that asks to wait, or whose allowance is used up,
+    RESOURCE_EXHAUSTED (CRM_BUSY) with when to come again; one that does not answer UNAVAILABLE (CRM_UNAVAILABLE).
+    Whether the CRM is switched off or paused makes no difference to them.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -40,11 +50,47 @@ class ConnectionServiceStub:
     are answers, not errors. A test of stored credentials is kept as the connection's health; one of given credentials
     keeps nothing. Stored ones that there are not are FAILED_PRECONDITION (CRM_DISABLED).
     """
+    ValidateConnection: _aio.UnaryUnaryMultiCallable[_connection_service_pb2.ValidateConnectionRequest, _connection_service_pb2.ValidateConnectionResponse]
+    """Looks at an account as a whole: reachability, credentials, token and permissions, each with its own finding, and an
+    overall verdict. Writes nothing at the CRM. Whatever is found is an answer, not an error; only a CRM without
+    credentials is FAILED_PRECONDITION (CRM_DISABLED). As with TestCredentials, what is found of the credentials is kept
+    as the connection's health, and good ones end the pause of a lane that waited for them.
+    """
+    RefreshToken: _aio.UnaryUnaryMultiCallable[_connection_service_pb2.RefreshTokenRequest, _connection_service_pb2.RefreshTokenResponse]
+    """Renews an account's access token now, although it may still hold; the server renews tokens in time by itself. One
+    replica asks the CRM, however many calls want it. Credentials that need no token are answered with NOT_USED.
+    """
+    GetPermissions: _aio.UnaryUnaryMultiCallable[_connection_service_pb2.GetPermissionsRequest, _connection_service_pb2.GetPermissionsResponse]
+    """Returns what an account's credentials allow, found out without writing."""
+    GetOrganization: _aio.UnaryUnaryMultiCallable[_connection_service_pb2.GetOrganizationRequest, _connection_service_pb2.GetOrganizationResponse]
+    """Returns whose account it is, as the CRM tells it."""
+    ListModules: _aio.UnaryUnaryMultiCallable[_connection_service_pb2.ListModulesRequest, _connection_service_pb2.ListModulesResponse]
+    """Lists the kinds of records that the CRM keeps, by name."""
+    ListFields: _aio.UnaryUnaryMultiCallable[_connection_service_pb2.ListFieldsRequest, _connection_service_pb2.ListFieldsResponse]
+    """Lists the fields of the CRM's contacts, by name, in one page of at most 2,000."""
+    CreateFields: _aio.UnaryUnaryMultiCallable[_connection_service_pb2.CreateFieldsRequest, _connection_service_pb2.CreateFieldsResponse]
+    """Makes those of these fields that the CRM has not. One result for each, in order: a field that is refused fails
+    alone. Doing it again is safe, with or without a request_id: what is there is EXISTS. Not atomic: an error of the
+    whole call, such as CRM_UNAVAILABLE, may come after some were made; repeat it. Two fields of one name (capitals make
+    no difference) are INVALID_ARGUMENT, and nothing is made.
+    """
+    ValidateFields: _aio.UnaryUnaryMultiCallable[_connection_service_pb2.ValidateFieldsRequest, _connection_service_pb2.ValidateFieldsResponse]
+    """Compares the fields of the CRM's contacts with those that are expected. Writes nothing."""
 
 class ConnectionServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Keeps an organization's accounts at CRMs. Every method works within the organization of the caller's token;
-    connections of others look like NOT_FOUND (CONNECTION_NOT_FOUND). Reading needs the role `reader`, everything else
-    needs `admin`. Credentials go in and never come out. An unknown CRM is INVALID_ARGUMENT (UNKNOWN_CRM).
+    """Keeps an organization's accounts at CRMs, and tells what they are. Every method works within the organization of the
+    caller's token; connections of others look like NOT_FOUND (CONNECTION_NOT_FOUND). What begins with Get or List needs
+    the role `reader`, everything else needs `admin`. Credentials go in and never come out. An unknown CRM is
+    INVALID_ARGUMENT (UNKNOWN_CRM).
+
+    The methods that name a CRM by its id ask the organization's connection to it, or else the account in the server's
+    settings, at that very moment, in a few calls that count against its allowance. They fail alike: without credentials
+    FAILED_PRECONDITION (CRM_DISABLED); a connection that no adapter can be built for, or whose address may not be called,
+    FAILED_PRECONDITION (CONNECTION_MISCONFIGURED); a CRM that cannot tell FAILED_PRECONDITION (NOT_SUPPORTED); refused
+    credentials FAILED_PRECONDITION (CREDENTIALS_REFUSED); any other refusal that stays, such as a missing scope,
+    FAILED_PRECONDITION (CRM_REFUSED) with the CRM's code; a CRM that asks to wait, or whose allowance is used up,
+    RESOURCE_EXHAUSTED (CRM_BUSY) with when to come again; one that does not answer UNAVAILABLE (CRM_UNAVAILABLE).
+    Whether the CRM is switched off or paused makes no difference to them.
     """
 
     @_abc_1.abstractmethod
@@ -103,5 +149,79 @@ class ConnectionServiceServicer(metaclass=_abc_1.ABCMeta):
         are answers, not errors. A test of stored credentials is kept as the connection's health; one of given credentials
         keeps nothing. Stored ones that there are not are FAILED_PRECONDITION (CRM_DISABLED).
         """
+
+    @_abc_1.abstractmethod
+    def ValidateConnection(
+        self,
+        request: _connection_service_pb2.ValidateConnectionRequest,
+        context: _aio.ServicerContext[_connection_service_pb2.ValidateConnectionRequest, _abc.Awaitable[_connection_service_pb2.ValidateConnectionResponse]],
+    ) -> _abc.Awaitable[_connection_service_pb2.ValidateConnectionResponse]:
+        """Looks at an account as a whole: reachability, credentials, token and permissions, each with its own finding, and an
+        overall verdict. Writes nothing at the CRM. Whatever is found is an answer, not an error; only a CRM without
+        credentials is FAILED_PRECONDITION (CRM_DISABLED). As with TestCredentials, what is found of the credentials is kept
+        as the connection's health, and good ones end the pause of a lane that waited for them.
+        """
+
+    @_abc_1.abstractmethod
+    def RefreshToken(
+        self,
+        request: _connection_service_pb2.RefreshTokenRequest,
+        context: _aio.ServicerContext[_connection_service_pb2.RefreshTokenRequest, _abc.Awaitable[_connection_service_pb2.RefreshTokenResponse]],
+    ) -> _abc.Awaitable[_connection_service_pb2.RefreshTokenResponse]:
+        """Renews an account's access token now, although it may still hold; the server renews tokens in time by itself. One
+        replica asks the CRM, however many calls want it. Credentials that need no token are answered with NOT_USED.
+        """
+
+    @_abc_1.abstractmethod
+    def GetPermissions(
+        self,
+        request: _connection_service_pb2.GetPermissionsRequest,
+        context: _aio.ServicerContext[_connection_service_pb2.GetPermissionsRequest, _abc.Awaitable[_connection_service_pb2.GetPermissionsResponse]],
+    ) -> _abc.Awaitable[_connection_service_pb2.GetPermissionsResponse]:
+        """Returns what an account's credentials allow, found out without writing."""
+
+    @_abc_1.abstractmethod
+    def GetOrganization(
+        self,
+        request: _connection_service_pb2.GetOrganizationRequest,
+        context: _aio.ServicerContext[_connection_service_pb2.GetOrganizationRequest, _abc.Awaitable[_connection_service_pb2.GetOrganizationResponse]],
+    ) -> _abc.Awaitable[_connection_service_pb2.GetOrganizationResponse]:
+        """Returns whose account it is, as the CRM tells it."""
+
+    @_abc_1.abstractmethod
+    def ListModules(
+        self,
+        request: _connection_service_pb2.ListModulesRequest,
+        context: _aio.ServicerContext[_connection_service_pb2.ListModulesRequest, _abc.Awaitable[_connection_service_pb2.ListModulesResponse]],
+    ) -> _abc.Awaitable[_connection_service_pb2.ListModulesResponse]:
+        """Lists the kinds of records that the CRM keeps, by name."""
+
+    @_abc_1.abstractmethod
+    def ListFields(
+        self,
+        request: _connection_service_pb2.ListFieldsRequest,
+        context: _aio.ServicerContext[_connection_service_pb2.ListFieldsRequest, _abc.Awaitable[_connection_service_pb2.ListFieldsResponse]],
+    ) -> _abc.Awaitable[_connection_service_pb2.ListFieldsResponse]:
+        """Lists the fields of the CRM's contacts, by name, in one page of at most 2,000."""
+
+    @_abc_1.abstractmethod
+    def CreateFields(
+        self,
+        request: _connection_service_pb2.CreateFieldsRequest,
+        context: _aio.ServicerContext[_connection_service_pb2.CreateFieldsRequest, _abc.Awaitable[_connection_service_pb2.CreateFieldsResponse]],
+    ) -> _abc.Awaitable[_connection_service_pb2.CreateFieldsResponse]:
+        """Makes those of these fields that the CRM has not. One result for each, in order: a field that is refused fails
+        alone. Doing it again is safe, with or without a request_id: what is there is EXISTS. Not atomic: an error of the
+        whole call, such as CRM_UNAVAILABLE, may come after some were made; repeat it. Two fields of one name (capitals make
+        no difference) are INVALID_ARGUMENT, and nothing is made.
+        """
+
+    @_abc_1.abstractmethod
+    def ValidateFields(
+        self,
+        request: _connection_service_pb2.ValidateFieldsRequest,
+        context: _aio.ServicerContext[_connection_service_pb2.ValidateFieldsRequest, _abc.Awaitable[_connection_service_pb2.ValidateFieldsResponse]],
+    ) -> _abc.Awaitable[_connection_service_pb2.ValidateFieldsResponse]:
+        """Compares the fields of the CRM's contacts with those that are expected. Writes nothing."""
 
 def add_ConnectionServiceServicer_to_server(servicer: ConnectionServiceServicer, server: _aio.Server) -> None: ...
