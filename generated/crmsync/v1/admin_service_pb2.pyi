@@ -108,7 +108,8 @@ class UpdateCrmConfigRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Which fields to change: `enabled`, `batch_size`, `concurrency`, `max_retries`, `custom_properties`, `field_mapping`.
+        """Which fields to change: `enabled`, `batch_size`, `concurrency`, `max_retries`, `custom_properties`, `field_mapping`,
+        `merge_settings`.
         Unset: each of them that is not empty or false in the configuration. Naming any other field is INVALID_ARGUMENT.
         """
 

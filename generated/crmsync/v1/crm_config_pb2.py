@@ -27,7 +27,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x63rmsync/v1/crm_config.proto\x12\ncrmsync.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x95\x04\n\tCrmConfig\x12\x16\n\x03\x63rm\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \x12\x0f\n\x07\x65nabled\x18\x02 \x01(\x08\x12\x12\n\nconfigured\x18\x03 \x01(\x08\x12 \n\x05pause\x18\x04 \x01(\x0b\x32\x11.crmsync.v1.Pause\x12\x1e\n\nbatch_size\x18\x05 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x90N(\x00\x12\x1e\n\x0b\x63oncurrency\x18\x06 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18@(\x00\x12#\n\x0bmax_retries\x18\x07 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00H\x00\x88\x01\x01\x12+\n\x08interval\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12-\n\x11\x63ustom_properties\x18\t \x03(\tB\x12\xbaH\x0f\x92\x01\x0c\x10\x64\x18\x01\"\x06r\x04\x10\x01\x18\x64\x12/\n\rfield_mapping\x18\n \x01(\x0b\x32\x18.crmsync.v1.FieldMapping\x12,\n\x0cknown_limits\x18\x0b \x03(\x0b\x32\x16.crmsync.v1.KnownLimit\x12\x16\n\x0emax_batch_size\x18\x0c \x01(\x05\x12\x16\n\x0erequires_email\x18\r \x01(\x08\x12\x18\n\x07version\x18\x0e \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12/\n\x0bupdate_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x0e\n\x0c_max_retries\"\x96\x01\n\x05Pause\x12\x0e\n\x06pauser\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12.\n\npause_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x63ode\x18\x04 \x01(\t\x12/\n\x0bresume_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"V\n\nKnownLimit\x12\x0e\n\x06\x62ucket\x18\x01 \x01(\t\x12\r\n\x05\x63\x61lls\x18\x02 \x01(\x03\x12)\n\x06period\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"@\n\x0c\x46ieldMapping\x12\x30\n\x05rules\x18\x01 \x03(\x0b\x32\x17.crmsync.v1.MappingRuleB\x08\xbaH\x05\x92\x01\x02\x10\x64\"\xde\x01\n\x0bMappingRule\x12\x19\n\x06target\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x1a\n\x05\x66ield\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18oH\x00\x12\x1c\n\x08\x63onstant\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xa0\x1fH\x00\x12\x1f\n\rdefault_value\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xa0\x1f\x12\x33\n\ntransforms\x18\x05 \x03(\x0b\x32\x15.crmsync.v1.TransformB\x08\xbaH\x05\x92\x01\x02\x10\n\x12\x13\n\x0bwrite_empty\x18\x06 \x01(\x08\x42\x0f\n\x06source\x12\x05\xbaH\x02\x08\x01\"\xa7\x01\n\tTransform\x12\x35\n\x04text\x18\x01 \x01(\x0e\x32\x19.crmsync.v1.TextTransformB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00H\x00\x12)\n\x04\x65\x31\x36\x34\x18\x02 \x01(\x0b\x32\x19.crmsync.v1.E164TransformH\x00\x12)\n\x04\x64\x61te\x18\x03 \x01(\x0b\x32\x19.crmsync.v1.DateTransformH\x00\x42\r\n\x04kind\x12\x05\xbaH\x02\x08\x01\"5\n\rE164Transform\x12$\n\x06region\x18\x01 \x01(\tB\x14\xbaH\x11r\x0c\x32\n^[A-Z]{2}$\xd8\x01\x01\"P\n\rDateTransform\x12\x1d\n\x0cinput_format\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12 \n\routput_format\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@*|\n\rTextTransform\x12\x1e\n\x1aTEXT_TRANSFORM_UNSPECIFIED\x10\x00\x12\x18\n\x14TEXT_TRANSFORM_LOWER\x10\x01\x12\x18\n\x14TEXT_TRANSFORM_UPPER\x10\x02\x12\x17\n\x13TEXT_TRANSFORM_TRIM\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x63rmsync/v1/crm_config.proto\x12\ncrmsync.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc8\x04\n\tCrmConfig\x12\x16\n\x03\x63rm\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \x12\x0f\n\x07\x65nabled\x18\x02 \x01(\x08\x12\x12\n\nconfigured\x18\x03 \x01(\x08\x12 \n\x05pause\x18\x04 \x01(\x0b\x32\x11.crmsync.v1.Pause\x12\x1e\n\nbatch_size\x18\x05 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x90N(\x00\x12\x1e\n\x0b\x63oncurrency\x18\x06 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18@(\x00\x12#\n\x0bmax_retries\x18\x07 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00H\x00\x88\x01\x01\x12+\n\x08interval\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12-\n\x11\x63ustom_properties\x18\t \x03(\tB\x12\xbaH\x0f\x92\x01\x0c\x10\x64\x18\x01\"\x06r\x04\x10\x01\x18\x64\x12/\n\rfield_mapping\x18\n \x01(\x0b\x32\x18.crmsync.v1.FieldMapping\x12,\n\x0cknown_limits\x18\x0b \x03(\x0b\x32\x16.crmsync.v1.KnownLimit\x12\x16\n\x0emax_batch_size\x18\x0c \x01(\x05\x12\x16\n\x0erequires_email\x18\r \x01(\x08\x12\x18\n\x07version\x18\x0e \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12/\n\x0bupdate_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x0emerge_settings\x18\x10 \x01(\x0b\x32\x19.crmsync.v1.MergeSettingsB\x0e\n\x0c_max_retries\"\x90\x03\n\rMergeSettings\x12\x31\n\x06policy\x18\x01 \x01(\x0e\x32\x17.crmsync.v1.MergePolicyB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12`\n\x0e\x66ield_policies\x18\x02 \x03(\x0b\x32,.crmsync.v1.MergeSettings.FieldPoliciesEntryB\x1a\xbaH\x17\x9a\x01\x14\x10\xc8\x01\"\x06r\x04\x10\x01\x18o*\x07\x82\x01\x04\x10\x01 \x00\x12=\n\x0f\x64\x65letion_policy\x18\x03 \x01(\x0e\x32\x1a.crmsync.v1.DeletionPolicyB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1c\n\x0f\x63reate_contacts\x18\x04 \x01(\x08H\x00\x88\x01\x01\x12*\n\x0cphone_region\x18\x05 \x01(\tB\x14\xbaH\x11r\x0c\x32\n^[A-Z]{2}$\xd8\x01\x01\x1aM\n\x12\x46ieldPoliciesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12&\n\x05value\x18\x02 \x01(\x0e\x32\x17.crmsync.v1.MergePolicy:\x02\x38\x01\x42\x12\n\x10_create_contacts\"\x96\x01\n\x05Pause\x12\x0e\n\x06pauser\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12.\n\npause_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x63ode\x18\x04 \x01(\t\x12/\n\x0bresume_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"V\n\nKnownLimit\x12\x0e\n\x06\x62ucket\x18\x01 \x01(\t\x12\r\n\x05\x63\x61lls\x18\x02 \x01(\x03\x12)\n\x06period\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"@\n\x0c\x46ieldMapping\x12\x30\n\x05rules\x18\x01 \x03(\x0b\x32\x17.crmsync.v1.MappingRuleB\x08\xbaH\x05\x92\x01\x02\x10\x64\"\xde\x01\n\x0bMappingRule\x12\x19\n\x06target\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x1a\n\x05\x66ield\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18oH\x00\x12\x1c\n\x08\x63onstant\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xa0\x1fH\x00\x12\x1f\n\rdefault_value\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xa0\x1f\x12\x33\n\ntransforms\x18\x05 \x03(\x0b\x32\x15.crmsync.v1.TransformB\x08\xbaH\x05\x92\x01\x02\x10\n\x12\x13\n\x0bwrite_empty\x18\x06 \x01(\x08\x42\x0f\n\x06source\x12\x05\xbaH\x02\x08\x01\"\xa7\x01\n\tTransform\x12\x35\n\x04text\x18\x01 \x01(\x0e\x32\x19.crmsync.v1.TextTransformB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00H\x00\x12)\n\x04\x65\x31\x36\x34\x18\x02 \x01(\x0b\x32\x19.crmsync.v1.E164TransformH\x00\x12)\n\x04\x64\x61te\x18\x03 \x01(\x0b\x32\x19.crmsync.v1.DateTransformH\x00\x42\r\n\x04kind\x12\x05\xbaH\x02\x08\x01\"5\n\rE164Transform\x12$\n\x06region\x18\x01 \x01(\tB\x14\xbaH\x11r\x0c\x32\n^[A-Z]{2}$\xd8\x01\x01\"P\n\rDateTransform\x12\x1d\n\x0cinput_format\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12 \n\routput_format\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@*\xb7\x01\n\x0bMergePolicy\x12\x1c\n\x18MERGE_POLICY_UNSPECIFIED\x10\x00\x12\x19\n\x15MERGE_POLICY_CRM_WINS\x10\x01\x12\x1a\n\x16MERGE_POLICY_OURS_WINS\x10\x02\x12\x1c\n\x18MERGE_POLICY_NEWEST_WINS\x10\x03\x12\x1c\n\x18MERGE_POLICY_NEVER_EMPTY\x10\x04\x12\x17\n\x13MERGE_POLICY_MANUAL\x10\x05*\x85\x01\n\x0e\x44\x65letionPolicy\x12\x1f\n\x1b\x44\x45LETION_POLICY_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44\x45LETION_POLICY_UNLINK\x10\x01\x12\x1a\n\x16\x44\x45LETION_POLICY_DELETE\x10\x02\x12\x1a\n\x16\x44\x45LETION_POLICY_IGNORE\x10\x03*|\n\rTextTransform\x12\x1e\n\x1aTEXT_TRANSFORM_UNSPECIFIED\x10\x00\x12\x18\n\x14TEXT_TRANSFORM_LOWER\x10\x01\x12\x18\n\x14TEXT_TRANSFORM_UPPER\x10\x02\x12\x17\n\x13TEXT_TRANSFORM_TRIM\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,6 +46,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CRMCONFIG'].fields_by_name['custom_properties']._serialized_options = b'\272H\017\222\001\014\020d\030\001\"\006r\004\020\001\030d'
   _globals['_CRMCONFIG'].fields_by_name['version']._loaded_options = None
   _globals['_CRMCONFIG'].fields_by_name['version']._serialized_options = b'\272H\004\"\002(\000'
+  _globals['_MERGESETTINGS_FIELDPOLICIESENTRY']._loaded_options = None
+  _globals['_MERGESETTINGS_FIELDPOLICIESENTRY']._serialized_options = b'8\001'
+  _globals['_MERGESETTINGS'].fields_by_name['policy']._loaded_options = None
+  _globals['_MERGESETTINGS'].fields_by_name['policy']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_MERGESETTINGS'].fields_by_name['field_policies']._loaded_options = None
+  _globals['_MERGESETTINGS'].fields_by_name['field_policies']._serialized_options = b'\272H\027\232\001\024\020\310\001\"\006r\004\020\001\030o*\007\202\001\004\020\001 \000'
+  _globals['_MERGESETTINGS'].fields_by_name['deletion_policy']._loaded_options = None
+  _globals['_MERGESETTINGS'].fields_by_name['deletion_policy']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_MERGESETTINGS'].fields_by_name['phone_region']._loaded_options = None
+  _globals['_MERGESETTINGS'].fields_by_name['phone_region']._serialized_options = b'\272H\021r\0142\n^[A-Z]{2}$\330\001\001'
   _globals['_FIELDMAPPING'].fields_by_name['rules']._loaded_options = None
   _globals['_FIELDMAPPING'].fields_by_name['rules']._serialized_options = b'\272H\005\222\001\002\020d'
   _globals['_MAPPINGRULE'].oneofs_by_name['source']._loaded_options = None
@@ -70,22 +80,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DATETRANSFORM'].fields_by_name['input_format']._serialized_options = b'\272H\004r\002\030@'
   _globals['_DATETRANSFORM'].fields_by_name['output_format']._loaded_options = None
   _globals['_DATETRANSFORM'].fields_by_name['output_format']._serialized_options = b'\272H\006r\004\020\001\030@'
-  _globals['_TEXTTRANSFORM']._serialized_start=1512
-  _globals['_TEXTTRANSFORM']._serialized_end=1636
+  _globals['_MERGEPOLICY']._serialized_start=1967
+  _globals['_MERGEPOLICY']._serialized_end=2150
+  _globals['_DELETIONPOLICY']._serialized_start=2153
+  _globals['_DELETIONPOLICY']._serialized_end=2286
+  _globals['_TEXTTRANSFORM']._serialized_start=2288
+  _globals['_TEXTTRANSFORM']._serialized_end=2412
   _globals['_CRMCONFIG']._serialized_start=138
-  _globals['_CRMCONFIG']._serialized_end=671
-  _globals['_PAUSE']._serialized_start=674
-  _globals['_PAUSE']._serialized_end=824
-  _globals['_KNOWNLIMIT']._serialized_start=826
-  _globals['_KNOWNLIMIT']._serialized_end=912
-  _globals['_FIELDMAPPING']._serialized_start=914
-  _globals['_FIELDMAPPING']._serialized_end=978
-  _globals['_MAPPINGRULE']._serialized_start=981
-  _globals['_MAPPINGRULE']._serialized_end=1203
-  _globals['_TRANSFORM']._serialized_start=1206
-  _globals['_TRANSFORM']._serialized_end=1373
-  _globals['_E164TRANSFORM']._serialized_start=1375
-  _globals['_E164TRANSFORM']._serialized_end=1428
-  _globals['_DATETRANSFORM']._serialized_start=1430
-  _globals['_DATETRANSFORM']._serialized_end=1510
+  _globals['_CRMCONFIG']._serialized_end=722
+  _globals['_MERGESETTINGS']._serialized_start=725
+  _globals['_MERGESETTINGS']._serialized_end=1125
+  _globals['_MERGESETTINGS_FIELDPOLICIESENTRY']._serialized_start=1028
+  _globals['_MERGESETTINGS_FIELDPOLICIESENTRY']._serialized_end=1105
+  _globals['_PAUSE']._serialized_start=1128
+  _globals['_PAUSE']._serialized_end=1278
+  _globals['_KNOWNLIMIT']._serialized_start=1280
+  _globals['_KNOWNLIMIT']._serialized_end=1366
+  _globals['_FIELDMAPPING']._serialized_start=1368
+  _globals['_FIELDMAPPING']._serialized_end=1432
+  _globals['_MAPPINGRULE']._serialized_start=1435
+  _globals['_MAPPINGRULE']._serialized_end=1657
+  _globals['_TRANSFORM']._serialized_start=1660
+  _globals['_TRANSFORM']._serialized_end=1827
+  _globals['_E164TRANSFORM']._serialized_start=1829
+  _globals['_E164TRANSFORM']._serialized_end=1882
+  _globals['_DATETRANSFORM']._serialized_start=1884
+  _globals['_DATETRANSFORM']._serialized_end=1964
 # @@protoc_insertion_point(module_scope)

@@ -21,6 +21,74 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _MergePolicy:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MergePolicyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MergePolicy.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MERGE_POLICY_UNSPECIFIED: _MergePolicy.ValueType  # 0
+    """The default of where it stands."""
+    MERGE_POLICY_CRM_WINS: _MergePolicy.ValueType  # 1
+    """The CRM's."""
+    MERGE_POLICY_OURS_WINS: _MergePolicy.ValueType  # 2
+    """The contact's here, which is then delivered."""
+    MERGE_POLICY_NEWEST_WINS: _MergePolicy.ValueType  # 3
+    """What was changed later; where the CRM does not tell when, it is a conflict."""
+    MERGE_POLICY_NEVER_EMPTY: _MergePolicy.ValueType  # 4
+    """Whichever is not empty; where neither is, it is a conflict. Besides, an emptied value of one side never erases the
+    other side's, even if that has not changed.
+    """
+    MERGE_POLICY_MANUAL: _MergePolicy.ValueType  # 5
+    """It is a conflict."""
+
+class MergePolicy(_MergePolicy, metaclass=_MergePolicyEnumTypeWrapper):
+    """Which side a field takes that both have changed since they last agreed."""
+
+MERGE_POLICY_UNSPECIFIED: MergePolicy.ValueType  # 0
+"""The default of where it stands."""
+MERGE_POLICY_CRM_WINS: MergePolicy.ValueType  # 1
+"""The CRM's."""
+MERGE_POLICY_OURS_WINS: MergePolicy.ValueType  # 2
+"""The contact's here, which is then delivered."""
+MERGE_POLICY_NEWEST_WINS: MergePolicy.ValueType  # 3
+"""What was changed later; where the CRM does not tell when, it is a conflict."""
+MERGE_POLICY_NEVER_EMPTY: MergePolicy.ValueType  # 4
+"""Whichever is not empty; where neither is, it is a conflict. Besides, an emptied value of one side never erases the
+other side's, even if that has not changed.
+"""
+MERGE_POLICY_MANUAL: MergePolicy.ValueType  # 5
+"""It is a conflict."""
+Global___MergePolicy: _TypeAlias = MergePolicy  # noqa: Y015
+
+class _DeletionPolicy:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DeletionPolicyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DeletionPolicy.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DELETION_POLICY_UNSPECIFIED: _DeletionPolicy.ValueType  # 0
+    """UNLINK."""
+    DELETION_POLICY_UNLINK: _DeletionPolicy.ValueType  # 1
+    """It stays, and is no longer linked to the CRM; delivering it makes a new record."""
+    DELETION_POLICY_DELETE: _DeletionPolicy.ValueType  # 2
+    """It is deleted here."""
+    DELETION_POLICY_IGNORE: _DeletionPolicy.ValueType  # 3
+    """It stays linked as it is."""
+
+class DeletionPolicy(_DeletionPolicy, metaclass=_DeletionPolicyEnumTypeWrapper):
+    """What becomes of a contact whose record is gone at the CRM."""
+
+DELETION_POLICY_UNSPECIFIED: DeletionPolicy.ValueType  # 0
+"""UNLINK."""
+DELETION_POLICY_UNLINK: DeletionPolicy.ValueType  # 1
+"""It stays, and is no longer linked to the CRM; delivering it makes a new record."""
+DELETION_POLICY_DELETE: DeletionPolicy.ValueType  # 2
+"""It is deleted here."""
+DELETION_POLICY_IGNORE: DeletionPolicy.ValueType  # 3
+"""It stays linked as it is."""
+Global___DeletionPolicy: _TypeAlias = DeletionPolicy  # noqa: Y015
+
 class _TextTransform:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -72,6 +140,7 @@ class CrmConfig(_message.Message):
     REQUIRES_EMAIL_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    MERGE_SETTINGS_FIELD_NUMBER: _builtins.int
     crm: _builtins.str
     """The CRM's id, such as `hubspot`. Names the configuration; never changes."""
     enabled: _builtins.bool
@@ -124,6 +193,10 @@ class CrmConfig(_message.Message):
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When a caller last changed it. Output only; unset while it holds the defaults."""
 
+    @_builtins.property
+    def merge_settings(self) -> Global___MergeSettings:
+        """How the CRM's changes are brought together with one's own. Unset: the defaults."""
+
     def __init__(
         self,
         *,
@@ -142,16 +215,86 @@ class CrmConfig(_message.Message):
         requires_email: _builtins.bool = ...,
         version: _builtins.int = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        merge_settings: Global___MergeSettings | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_retries", b"_max_retries", "field_mapping", b"field_mapping", "interval", b"interval", "max_retries", b"max_retries", "pause", b"pause", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_retries", b"_max_retries", "field_mapping", b"field_mapping", "interval", b"interval", "max_retries", b"max_retries", "merge_settings", b"merge_settings", "pause", b"pause", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_retries", b"_max_retries", "batch_size", b"batch_size", "concurrency", b"concurrency", "configured", b"configured", "crm", b"crm", "custom_properties", b"custom_properties", "enabled", b"enabled", "field_mapping", b"field_mapping", "interval", b"interval", "known_limits", b"known_limits", "max_batch_size", b"max_batch_size", "max_retries", b"max_retries", "pause", b"pause", "requires_email", b"requires_email", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_retries", b"_max_retries", "batch_size", b"batch_size", "concurrency", b"concurrency", "configured", b"configured", "crm", b"crm", "custom_properties", b"custom_properties", "enabled", b"enabled", "field_mapping", b"field_mapping", "interval", b"interval", "known_limits", b"known_limits", "max_batch_size", b"max_batch_size", "max_retries", b"max_retries", "merge_settings", b"merge_settings", "pause", b"pause", "requires_email", b"requires_email", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_retries: _TypeAlias = _typing.Literal["max_retries"]  # noqa: Y015
     _WhichOneofArgType__max_retries: _TypeAlias = _typing.Literal["_max_retries", b"_max_retries"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_retries) -> _WhichOneofReturnType__max_retries | None: ...
 
 Global___CrmConfig: _TypeAlias = CrmConfig  # noqa: Y015
+
+@_typing.final
+class MergeSettings(_message.Message):
+    """How what a CRM changed is brought together with what changed here. A field that one side alone has changed since both
+    last agreed takes that side's value; values that differ only in form (the case of an email, how a phone number is
+    written, space around a text) agree. These settings are about fields that both have changed, and about what is gone.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class FieldPoliciesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: Global___MergePolicy.ValueType
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: Global___MergePolicy.ValueType = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    POLICY_FIELD_NUMBER: _builtins.int
+    FIELD_POLICIES_FIELD_NUMBER: _builtins.int
+    DELETION_POLICY_FIELD_NUMBER: _builtins.int
+    CREATE_CONTACTS_FIELD_NUMBER: _builtins.int
+    PHONE_REGION_FIELD_NUMBER: _builtins.int
+    policy: Global___MergePolicy.ValueType
+    """For every field that `field_policies` does not name. Unset: NEWEST_WINS."""
+    deletion_policy: Global___DeletionPolicy.ValueType
+    """What becomes here of a contact whose record is gone at the CRM. Unset: UNLINK."""
+    create_contacts: _builtins.bool
+    """Whether a record without a contact makes one here. Unset: true."""
+    phone_region: _builtins.str
+    """The region of phone numbers without a country code, two capital letters as ISO 3166-1 has them, for telling whether
+    two numbers are the same. Unset: such numbers are compared digit by digit.
+    """
+    @_builtins.property
+    def field_policies(self) -> _containers.ScalarMap[_builtins.str, Global___MergePolicy.ValueType]:
+        """For single fields of the contact: `email`, `first_name`, `last_name`, `phone`, `company`, `tags` or
+        `properties.key`; at most 200. Any other is INVALID_ARGUMENT.
+        """
+
+    def __init__(
+        self,
+        *,
+        policy: Global___MergePolicy.ValueType = ...,
+        field_policies: _abc.Mapping[_builtins.str, Global___MergePolicy.ValueType] | None = ...,
+        deletion_policy: Global___DeletionPolicy.ValueType = ...,
+        create_contacts: _builtins.bool | None = ...,
+        phone_region: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_create_contacts", b"_create_contacts", "create_contacts", b"create_contacts"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_create_contacts", b"_create_contacts", "create_contacts", b"create_contacts", "deletion_policy", b"deletion_policy", "field_policies", b"field_policies", "phone_region", b"phone_region", "policy", b"policy"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__create_contacts: _TypeAlias = _typing.Literal["create_contacts"]  # noqa: Y015
+    _WhichOneofArgType__create_contacts: _TypeAlias = _typing.Literal["_create_contacts", b"_create_contacts"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__create_contacts) -> _WhichOneofReturnType__create_contacts | None: ...
+
+Global___MergeSettings: _TypeAlias = MergeSettings  # noqa: Y015
 
 @_typing.final
 class Pause(_message.Message):

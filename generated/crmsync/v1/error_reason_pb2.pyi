@@ -96,6 +96,39 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """INVALID_ARGUMENT. The URL leads to where the server may not call; a google.rpc.BadRequest names the field. Metadata:
     `field` (its path), `host`.
     """
+    ERROR_REASON_SESSION_ACTIVE: _ErrorReason.ValueType  # 27
+    """FAILED_PRECONDITION. A session of this kind is active at the CRM; a google.rpc.ResourceInfo names it. Metadata:
+    `session_id`, `crm`, `kind`.
+    """
+    ERROR_REASON_PLAN_NOT_READY: _ErrorReason.ValueType  # 28
+    """FAILED_PRECONDITION. The session is no dry run that SUCCEEDED, or its plan has expired or was applied. Metadata:
+    `session_id`, `why` (`NOT_A_DRY_RUN`, `NOT_SUCCEEDED`, `EXPIRED`, `APPLIED`).
+    """
+    ERROR_REASON_NOT_SUPPORTED: _ErrorReason.ValueType  # 29
+    """FAILED_PRECONDITION. The CRM cannot do that, or its adapter does not offer it. Metadata: `crm`, `feature`."""
+    ERROR_REASON_CONFLICT_NOT_FOUND: _ErrorReason.ValueType  # 30
+    """NOT_FOUND. No conflict of that id exists in the caller's organization; a google.rpc.ResourceInfo names it."""
+    ERROR_REASON_CONFLICT_CLOSED: _ErrorReason.ValueType  # 31
+    """FAILED_PRECONDITION. The conflict is no longer open. Metadata: `conflict_id`, `state`."""
+    ERROR_REASON_CREDENTIALS_REFUSED: _ErrorReason.ValueType  # 36
+    """FAILED_PRECONDITION. The CRM refused the credentials of the account. Metadata: `crm`. The message is the CRM's own."""
+    ERROR_REASON_CRM_BUSY: _ErrorReason.ValueType  # 37
+    """RESOURCE_EXHAUSTED. The CRM asks to wait, or the account's allowance of calls is used up; a google.rpc.RetryInfo
+    says when to come again. Metadata: `crm`, `crm_code` (the CRM's own code, or the bucket that is used up).
+    """
+    ERROR_REASON_CRM_UNAVAILABLE: _ErrorReason.ValueType  # 38
+    """UNAVAILABLE. The CRM did not answer, or with a fault that may pass; a google.rpc.RetryInfo says when to try again,
+    where the CRM told. Metadata: `crm`, `crm_code` (its own code, or `TIMEOUT`).
+    """
+    ERROR_REASON_CRM_REFUSED: _ErrorReason.ValueType  # 39
+    """FAILED_PRECONDITION. The CRM refused what was asked and would refuse it again, such as for a missing scope. Metadata:
+    `crm`, `crm_code` (its own code), `crm_request_id` (what its support asks for; may be empty). The message is the
+    CRM's own.
+    """
+    ERROR_REASON_CONNECTION_MISCONFIGURED: _ErrorReason.ValueType  # 40
+    """FAILED_PRECONDITION. No adapter can be built for the connection, or its address is one that the server may not call;
+    see UpdateConnection. Metadata: `crm`. The message says what is missing or wrong.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed. Every error carries a google.rpc.ErrorInfo with one of these names (without the prefix
@@ -175,5 +208,38 @@ RFC 3339).
 ERROR_REASON_URL_NOT_ALLOWED: ErrorReason.ValueType  # 26
 """INVALID_ARGUMENT. The URL leads to where the server may not call; a google.rpc.BadRequest names the field. Metadata:
 `field` (its path), `host`.
+"""
+ERROR_REASON_SESSION_ACTIVE: ErrorReason.ValueType  # 27
+"""FAILED_PRECONDITION. A session of this kind is active at the CRM; a google.rpc.ResourceInfo names it. Metadata:
+`session_id`, `crm`, `kind`.
+"""
+ERROR_REASON_PLAN_NOT_READY: ErrorReason.ValueType  # 28
+"""FAILED_PRECONDITION. The session is no dry run that SUCCEEDED, or its plan has expired or was applied. Metadata:
+`session_id`, `why` (`NOT_A_DRY_RUN`, `NOT_SUCCEEDED`, `EXPIRED`, `APPLIED`).
+"""
+ERROR_REASON_NOT_SUPPORTED: ErrorReason.ValueType  # 29
+"""FAILED_PRECONDITION. The CRM cannot do that, or its adapter does not offer it. Metadata: `crm`, `feature`."""
+ERROR_REASON_CONFLICT_NOT_FOUND: ErrorReason.ValueType  # 30
+"""NOT_FOUND. No conflict of that id exists in the caller's organization; a google.rpc.ResourceInfo names it."""
+ERROR_REASON_CONFLICT_CLOSED: ErrorReason.ValueType  # 31
+"""FAILED_PRECONDITION. The conflict is no longer open. Metadata: `conflict_id`, `state`."""
+ERROR_REASON_CREDENTIALS_REFUSED: ErrorReason.ValueType  # 36
+"""FAILED_PRECONDITION. The CRM refused the credentials of the account. Metadata: `crm`. The message is the CRM's own."""
+ERROR_REASON_CRM_BUSY: ErrorReason.ValueType  # 37
+"""RESOURCE_EXHAUSTED. The CRM asks to wait, or the account's allowance of calls is used up; a google.rpc.RetryInfo
+says when to come again. Metadata: `crm`, `crm_code` (the CRM's own code, or the bucket that is used up).
+"""
+ERROR_REASON_CRM_UNAVAILABLE: ErrorReason.ValueType  # 38
+"""UNAVAILABLE. The CRM did not answer, or with a fault that may pass; a google.rpc.RetryInfo says when to try again,
+where the CRM told. Metadata: `crm`, `crm_code` (its own code, or `TIMEOUT`).
+"""
+ERROR_REASON_CRM_REFUSED: ErrorReason.ValueType  # 39
+"""FAILED_PRECONDITION. The CRM refused what was asked and would refuse it again, such as for a missing scope. Metadata:
+`crm`, `crm_code` (its own code), `crm_request_id` (what its support asks for; may be empty). The message is the
+CRM's own.
+"""
+ERROR_REASON_CONNECTION_MISCONFIGURED: ErrorReason.ValueType  # 40
+"""FAILED_PRECONDITION. No adapter can be built for the connection, or its address is one that the server may not call;
+see UpdateConnection. Metadata: `crm`. The message says what is missing or wrong.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -3,6 +3,7 @@
 isort:skip_file
 """
 
+from crmsync.v1 import contact_sync_pb2 as _contact_sync_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
@@ -17,6 +18,74 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _SyncDirection:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SyncDirectionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SyncDirection.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SYNC_DIRECTION_UNSPECIFIED: _SyncDirection.ValueType  # 0
+    """PUSH, where a request leaves it out."""
+    SYNC_DIRECTION_PUSH: _SyncDirection.ValueType  # 1
+    """To the CRM."""
+    SYNC_DIRECTION_PULL: _SyncDirection.ValueType  # 2
+    """From the CRM."""
+    SYNC_DIRECTION_BOTH: _SyncDirection.ValueType  # 3
+    """From the CRM, and then to it what differs."""
+
+class SyncDirection(_SyncDirection, metaclass=_SyncDirectionEnumTypeWrapper):
+    """Which way contacts are carried."""
+
+SYNC_DIRECTION_UNSPECIFIED: SyncDirection.ValueType  # 0
+"""PUSH, where a request leaves it out."""
+SYNC_DIRECTION_PUSH: SyncDirection.ValueType  # 1
+"""To the CRM."""
+SYNC_DIRECTION_PULL: SyncDirection.ValueType  # 2
+"""From the CRM."""
+SYNC_DIRECTION_BOTH: SyncDirection.ValueType  # 3
+"""From the CRM, and then to it what differs."""
+Global___SyncDirection: _TypeAlias = SyncDirection  # noqa: Y015
+
+class _PullPhase:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PullPhaseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PullPhase.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PULL_PHASE_UNSPECIFIED: _PullPhase.ValueType  # 0
+    """It has ended."""
+    PULL_PHASE_PREPARING: _PullPhase.ValueType  # 1
+    """It gets ready: what was delivered before is linked to its records."""
+    PULL_PHASE_READING: _PullPhase.ValueType  # 2
+    """It reads page after page."""
+    PULL_PHASE_SWEEPING: _PullPhase.ValueType  # 3
+    """It deals with what is gone at the CRM."""
+    PULL_PHASE_QUEUEING: _PullPhase.ValueType  # 4
+    """It queues what is to be delivered."""
+    PULL_PHASE_VERIFYING: _PullPhase.ValueType  # 5
+    """It compares a plan with what is there now."""
+    PULL_PHASE_APPLYING: _PullPhase.ValueType  # 6
+    """It does what a plan says."""
+
+class PullPhase(_PullPhase, metaclass=_PullPhaseEnumTypeWrapper):
+    """What a session that reads does now."""
+
+PULL_PHASE_UNSPECIFIED: PullPhase.ValueType  # 0
+"""It has ended."""
+PULL_PHASE_PREPARING: PullPhase.ValueType  # 1
+"""It gets ready: what was delivered before is linked to its records."""
+PULL_PHASE_READING: PullPhase.ValueType  # 2
+"""It reads page after page."""
+PULL_PHASE_SWEEPING: PullPhase.ValueType  # 3
+"""It deals with what is gone at the CRM."""
+PULL_PHASE_QUEUEING: PullPhase.ValueType  # 4
+"""It queues what is to be delivered."""
+PULL_PHASE_VERIFYING: PullPhase.ValueType  # 5
+"""It compares a plan with what is there now."""
+PULL_PHASE_APPLYING: PullPhase.ValueType  # 6
+"""It does what a plan says."""
+Global___PullPhase: _TypeAlias = PullPhase  # noqa: Y015
 
 class _SessionKind:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -38,6 +107,14 @@ class _SessionKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SessionKi
     """SyncService.RetryAllFailures."""
     SESSION_KIND_RUN_SCHEDULE: _SessionKind.ValueType  # 6
     """A schedule, when it was due or by AdminService.RunSchedule."""
+    SESSION_KIND_FULL_SYNC: _SessionKind.ValueType  # 7
+    """SessionService.StartSession with `full`."""
+    SESSION_KIND_INCREMENTAL_SYNC: _SessionKind.ValueType  # 8
+    """SessionService.StartSession with `incremental`."""
+    SESSION_KIND_MANUAL_SYNC: _SessionKind.ValueType  # 9
+    """SessionService.StartSession with `manual`."""
+    SESSION_KIND_RESOLVE_CONFLICT: _SessionKind.ValueType  # 10
+    """AnalyticsService.ResolveConflict."""
 
 class SessionKind(_SessionKind, metaclass=_SessionKindEnumTypeWrapper):
     """What opened a session."""
@@ -56,6 +133,14 @@ SESSION_KIND_RETRY_ALL_FAILURES: SessionKind.ValueType  # 5
 """SyncService.RetryAllFailures."""
 SESSION_KIND_RUN_SCHEDULE: SessionKind.ValueType  # 6
 """A schedule, when it was due or by AdminService.RunSchedule."""
+SESSION_KIND_FULL_SYNC: SessionKind.ValueType  # 7
+"""SessionService.StartSession with `full`."""
+SESSION_KIND_INCREMENTAL_SYNC: SessionKind.ValueType  # 8
+"""SessionService.StartSession with `incremental`."""
+SESSION_KIND_MANUAL_SYNC: SessionKind.ValueType  # 9
+"""SessionService.StartSession with `manual`."""
+SESSION_KIND_RESOLVE_CONFLICT: SessionKind.ValueType  # 10
+"""AnalyticsService.ResolveConflict."""
 Global___SessionKind: _TypeAlias = SessionKind  # noqa: Y015
 
 class _SessionState:
@@ -69,11 +154,15 @@ class _SessionStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SessionS
     SESSION_STATE_RUNNING: _SessionState.ValueType  # 1
     """Some items have no outcome yet."""
     SESSION_STATE_CANCELLING: _SessionState.ValueType  # 2
-    """Cancelled, but some deliveries are under way and their outcomes are waited for."""
+    """Cancelled or failed, but some deliveries are under way and their outcomes are waited for."""
     SESSION_STATE_SUCCEEDED: _SessionState.ValueType  # 3
     """Every item has its outcome; see the progress for which."""
     SESSION_STATE_CANCELLED: _SessionState.ValueType  # 4
     """Cancelled, and every item has its outcome: what was delivered before stays delivered."""
+    SESSION_STATE_PAUSED: _SessionState.ValueType  # 5
+    """Paused: nothing of it is begun until ResumeSession, but what is under way ends."""
+    SESSION_STATE_FAILED: _SessionState.ValueType  # 6
+    """It could not go on; `error` says why. What was done before stays done."""
 
 class SessionState(_SessionState, metaclass=_SessionStateEnumTypeWrapper):
     """Where a session stands."""
@@ -83,17 +172,22 @@ SESSION_STATE_UNSPECIFIED: SessionState.ValueType  # 0
 SESSION_STATE_RUNNING: SessionState.ValueType  # 1
 """Some items have no outcome yet."""
 SESSION_STATE_CANCELLING: SessionState.ValueType  # 2
-"""Cancelled, but some deliveries are under way and their outcomes are waited for."""
+"""Cancelled or failed, but some deliveries are under way and their outcomes are waited for."""
 SESSION_STATE_SUCCEEDED: SessionState.ValueType  # 3
 """Every item has its outcome; see the progress for which."""
 SESSION_STATE_CANCELLED: SessionState.ValueType  # 4
 """Cancelled, and every item has its outcome: what was delivered before stays delivered."""
+SESSION_STATE_PAUSED: SessionState.ValueType  # 5
+"""Paused: nothing of it is begun until ResumeSession, but what is under way ends."""
+SESSION_STATE_FAILED: SessionState.ValueType  # 6
+"""It could not go on; `error` says why. What was done before stays done."""
 Global___SessionState: _TypeAlias = SessionState  # noqa: Y015
 
 @_typing.final
 class Session(_message.Message):
-    """A tracked piece of asynchronous work, with one item for each contact and CRM it concerns. Every item ends in exactly
-    one outcome, so `progress.total` always equals the sum of the outcomes and `progress.pending`.
+    """A tracked piece of asynchronous work, with one item for each contact and CRM it concerns, and one for each record that
+    it reads from the CRM. Every item ends in exactly one outcome, so `progress.total` always equals the sum of the
+    outcomes and `progress.pending`.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -109,12 +203,17 @@ class Session(_message.Message):
     END_TIME_FIELD_NUMBER: _builtins.int
     RESUME_TOKEN_FIELD_NUMBER: _builtins.int
     FORECAST_FIELD_NUMBER: _builtins.int
+    DIRECTION_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    PULL_FIELD_NUMBER: _builtins.int
+    PLAN_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The server's id for this session, a UUIDv7."""
     kind: Global___SessionKind.ValueType
     """What opened the session."""
     crm: _builtins.str
-    """The CRM's id that the session delivers to, such as `hubspot`."""
+    """The CRM's id that the session delivers to or reads from, such as `hubspot`."""
     state: Global___SessionState.ValueType
     """Where the session stands."""
     creator: _builtins.str
@@ -123,6 +222,10 @@ class Session(_message.Message):
     """Names this state of the session; moves forward with every change. Opaque: hand it to WatchSession to hear only of
     what came later.
     """
+    direction: Global___SyncDirection.ValueType
+    """Which way it carries contacts. PUSH for every kind but FULL_SYNC, INCREMENTAL_SYNC and MANUAL_SYNC."""
+    dry_run: _builtins.bool
+    """Whether it only plans: nothing is changed here or at the CRM. See `plan`."""
     @_builtins.property
     def progress(self) -> Global___SessionProgress:
         """How far it has come."""
@@ -137,12 +240,29 @@ class Session(_message.Message):
 
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
-        """When its last item got its outcome; set exactly when the state is SUCCEEDED or CANCELLED."""
+        """When its last item got its outcome; set exactly when the state is SUCCEEDED, CANCELLED or FAILED."""
 
     @_builtins.property
     def forecast(self) -> Global___Forecast:
         """When it will finish and what it takes of the CRM's allowance, as far as that can be told. Unset when it has ended,
         and for a CRM without known limits and measured rate.
+        """
+
+    @_builtins.property
+    def error(self) -> _contact_sync_pb2.SyncError:
+        """Why it FAILED, or is about to; unset otherwise. The code is the CRM's own or one of `CREDENTIALS_REFUSED`,
+        `TOO_MANY_DELETIONS` (the brake stopped it before anything was deleted), `PLAN_DRIFTED` (what the plan is about has
+        changed since; nothing was applied), `CRM_DISABLED`, `CRM_UNREACHABLE` (every retry failed), `NOT_SUPPORTED`.
+        """
+
+    @_builtins.property
+    def pull(self) -> Global___PullProgress:
+        """How far the reading has come. Unset for a session that reads nothing."""
+
+    @_builtins.property
+    def plan(self) -> Global___SyncPlan:
+        """What a dry run found; unset before it has SUCCEEDED, and for any other session. Apply it with StartSession, by the
+        id of this session, within 7 days.
         """
 
     def __init__(
@@ -159,14 +279,163 @@ class Session(_message.Message):
         end_time: _timestamp_pb2.Timestamp | None = ...,
         resume_token: _builtins.str = ...,
         forecast: Global___Forecast | None = ...,
+        direction: Global___SyncDirection.ValueType = ...,
+        dry_run: _builtins.bool = ...,
+        error: _contact_sync_pb2.SyncError | None = ...,
+        pull: Global___PullProgress | None = ...,
+        plan: Global___SyncPlan | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "forecast", b"forecast", "progress", b"progress", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "error", b"error", "forecast", b"forecast", "plan", b"plan", "progress", b"progress", "pull", b"pull", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "creator", b"creator", "crm", b"crm", "end_time", b"end_time", "forecast", b"forecast", "id", b"id", "kind", b"kind", "progress", b"progress", "resume_token", b"resume_token", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "creator", b"creator", "crm", b"crm", "direction", b"direction", "dry_run", b"dry_run", "end_time", b"end_time", "error", b"error", "forecast", b"forecast", "id", b"id", "kind", b"kind", "plan", b"plan", "progress", b"progress", "pull", b"pull", "resume_token", b"resume_token", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Session: _TypeAlias = Session  # noqa: Y015
+
+@_typing.final
+class PullProgress(_message.Message):
+    """What became of the records that a session read. Each is counted once, however often it was read."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PHASE_FIELD_NUMBER: _builtins.int
+    READ_FIELD_NUMBER: _builtins.int
+    CREATED_FIELD_NUMBER: _builtins.int
+    UPDATED_FIELD_NUMBER: _builtins.int
+    UNCHANGED_FIELD_NUMBER: _builtins.int
+    CONFLICTS_FIELD_NUMBER: _builtins.int
+    DELETED_FIELD_NUMBER: _builtins.int
+    SKIPPED_FIELD_NUMBER: _builtins.int
+    ERRORS_FIELD_NUMBER: _builtins.int
+    EXPECTED_FIELD_NUMBER: _builtins.int
+    PAGES_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TIME_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    phase: Global___PullPhase.ValueType
+    """What it does now."""
+    read: _builtins.int
+    """How many records have been read: the sum of the seven counts that follow. Those that are gone at the CRM come in at
+    the end.
+    """
+    created: _builtins.int
+    """How many records made a new contact here."""
+    updated: _builtins.int
+    """How many changed their contact here."""
+    unchanged: _builtins.int
+    """How many brought nothing new: they agree with their contact, or are deliveries coming back."""
+    conflicts: _builtins.int
+    """How many ended in a conflict, or in one that was open already; see AnalyticsService.ListConflicts."""
+    deleted: _builtins.int
+    """How many are gone at the CRM, and were treated as MergeSettings.deletion_policy says."""
+    skipped: _builtins.int
+    """How many were left out, each with its reason, such as `NO_IDENTITY` or `DUPLICATE_AT_CRM`."""
+    errors: _builtins.int
+    """How many could not be taken in, each with its error, such as an id that the CRM does not know."""
+    expected: _builtins.int
+    """How many records the CRM says will come. Unset where it does not say."""
+    pages: _builtins.int
+    """How many pages have been stored."""
+    @_builtins.property
+    def waiting(self) -> _contact_sync_pb2.SyncError:
+        """Why it waits, such as `QUOTA_EXHAUSTED` or the CRM's own code; unset while it does not."""
+
+    @_builtins.property
+    def next_page_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when it waits; unset while it does not."""
+
+    @_builtins.property
+    def since(self) -> _timestamp_pb2.Timestamp:
+        """The CRM's time from which changes are read. Unset when everything is read."""
+
+    def __init__(
+        self,
+        *,
+        phase: Global___PullPhase.ValueType = ...,
+        read: _builtins.int = ...,
+        created: _builtins.int = ...,
+        updated: _builtins.int = ...,
+        unchanged: _builtins.int = ...,
+        conflicts: _builtins.int = ...,
+        deleted: _builtins.int = ...,
+        skipped: _builtins.int = ...,
+        errors: _builtins.int = ...,
+        expected: _builtins.int | None = ...,
+        pages: _builtins.int = ...,
+        waiting: _contact_sync_pb2.SyncError | None = ...,
+        next_page_time: _timestamp_pb2.Timestamp | None = ...,
+        since: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected", b"_expected", "expected", b"expected", "next_page_time", b"next_page_time", "since", b"since", "waiting", b"waiting"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected", b"_expected", "conflicts", b"conflicts", "created", b"created", "deleted", b"deleted", "errors", b"errors", "expected", b"expected", "next_page_time", b"next_page_time", "pages", b"pages", "phase", b"phase", "read", b"read", "since", b"since", "skipped", b"skipped", "unchanged", b"unchanged", "updated", b"updated", "waiting", b"waiting"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__expected: _TypeAlias = _typing.Literal["expected"]  # noqa: Y015
+    _WhichOneofArgType__expected: _TypeAlias = _typing.Literal["_expected", b"_expected"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected) -> _WhichOneofReturnType__expected | None: ...
+
+Global___PullProgress: _TypeAlias = PullProgress  # noqa: Y015
+
+@_typing.final
+class SyncPlan(_message.Message):
+    """What a dry run found. SessionService.ListSessionItems shows each record with its fields."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTACTS_CREATED_FIELD_NUMBER: _builtins.int
+    CONTACTS_UPDATED_FIELD_NUMBER: _builtins.int
+    UNCHANGED_FIELD_NUMBER: _builtins.int
+    CONFLICTS_FIELD_NUMBER: _builtins.int
+    CONTACTS_DELETED_FIELD_NUMBER: _builtins.int
+    RECORDS_CREATED_FIELD_NUMBER: _builtins.int
+    RECORDS_UPDATED_FIELD_NUMBER: _builtins.int
+    CALLS_NEEDED_FIELD_NUMBER: _builtins.int
+    DAILY_SHARE_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    contacts_created: _builtins.int
+    """How many contacts would be created here."""
+    contacts_updated: _builtins.int
+    """How many contacts would be changed here."""
+    unchanged: _builtins.int
+    """How many records agree with their contacts."""
+    conflicts: _builtins.int
+    """How many would end in a conflict."""
+    contacts_deleted: _builtins.int
+    """How many contacts would be deleted or unlinked here."""
+    records_created: _builtins.int
+    """How many records would be created at the CRM."""
+    records_updated: _builtins.int
+    """How many records would be changed at the CRM."""
+    calls_needed: _builtins.int
+    """How many calls to the CRM its deliveries would take, at the size of its batches."""
+    daily_share: _builtins.float
+    """calls_needed as a share of a whole day's allowance. 0 for a CRM without a daily limit."""
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when it can be applied."""
+
+    def __init__(
+        self,
+        *,
+        contacts_created: _builtins.int = ...,
+        contacts_updated: _builtins.int = ...,
+        unchanged: _builtins.int = ...,
+        conflicts: _builtins.int = ...,
+        contacts_deleted: _builtins.int = ...,
+        records_created: _builtins.int = ...,
+        records_updated: _builtins.int = ...,
+        calls_needed: _builtins.int = ...,
+        daily_share: _builtins.float = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls_needed", b"calls_needed", "conflicts", b"conflicts", "contacts_created", b"contacts_created", "contacts_deleted", b"contacts_deleted", "contacts_updated", b"contacts_updated", "daily_share", b"daily_share", "expire_time", b"expire_time", "records_created", b"records_created", "records_updated", b"records_updated", "unchanged", b"unchanged"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SyncPlan: _TypeAlias = SyncPlan  # noqa: Y015
 
 @_typing.final
 class Forecast(_message.Message):
@@ -226,7 +495,7 @@ Global___Forecast: _TypeAlias = Forecast  # noqa: Y015
 
 @_typing.final
 class SessionProgress(_message.Message):
-    """How far a session has come, and how fast it goes."""
+    """How far a session has come, and how fast it goes. Deliveries and records that are read are counted alike."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -240,24 +509,29 @@ class SessionProgress(_message.Message):
     CANCELLED_FIELD_NUMBER: _builtins.int
     RECORDS_PER_SECOND_FIELD_NUMBER: _builtins.int
     ESTIMATED_COMPLETION_TIME_FIELD_NUMBER: _builtins.int
+    CONFLICTS_FIELD_NUMBER: _builtins.int
     total: _builtins.int
-    """How many items the session has; fixed when it is opened."""
+    """How many items the session has; fixed when it is opened, but for a session that reads: there it is what the CRM says
+    will come, or at least what has come so far, and what is then delivered.
+    """
     completed: _builtins.int
-    """How many items have an outcome, whichever: synced + skipped + errors + cancelled."""
+    """How many items have an outcome, whichever: synced + skipped + errors + cancelled + conflicts."""
     percentage: _builtins.float
     """completed in percent of total, from 0 to 100; 100 for a session without items."""
     pending: _builtins.int
     """How many items have no outcome yet: total - completed."""
     synced: _builtins.int
-    """How many the CRM confirmed."""
+    """How many the CRM confirmed, or brought something new here."""
     skipped: _builtins.int
-    """How many needed no delivery, each with its reason."""
+    """How many needed no delivery or brought nothing new, each with its reason."""
     errors: _builtins.int
-    """How many the CRM refused, or failed every retry."""
+    """How many the CRM refused, failed every retry, or could not be taken in."""
     cancelled: _builtins.int
     """How many were taken out of the queue before they were delivered."""
     records_per_second: _builtins.float
     """Items completed per second since the session was opened, until its end or now."""
+    conflicts: _builtins.int
+    """How many records ended in a conflict."""
     @_builtins.property
     def estimated_completion_time(self) -> _timestamp_pb2.Timestamp:
         """When the session will be done at that rate. Unset when it has ended or nothing is completed yet."""
@@ -275,10 +549,11 @@ class SessionProgress(_message.Message):
         cancelled: _builtins.int = ...,
         records_per_second: _builtins.float = ...,
         estimated_completion_time: _timestamp_pb2.Timestamp | None = ...,
+        conflicts: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["estimated_completion_time", b"estimated_completion_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled", b"cancelled", "completed", b"completed", "errors", b"errors", "estimated_completion_time", b"estimated_completion_time", "pending", b"pending", "percentage", b"percentage", "records_per_second", b"records_per_second", "skipped", b"skipped", "synced", b"synced", "total", b"total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled", b"cancelled", "completed", b"completed", "conflicts", b"conflicts", "errors", b"errors", "estimated_completion_time", b"estimated_completion_time", "pending", b"pending", "percentage", b"percentage", "records_per_second", b"records_per_second", "skipped", b"skipped", "synced", b"synced", "total", b"total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

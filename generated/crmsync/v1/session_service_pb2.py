@@ -25,15 +25,47 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from crmsync.v1 import heartbeat_pb2 as crmsync_dot_v1_dot_heartbeat__pb2
 from crmsync.v1 import session_pb2 as crmsync_dot_v1_dot_session__pb2
+from crmsync.v1 import session_item_pb2 as crmsync_dot_v1_dot_session__item__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n crmsync/v1/session_service.proto\x12\ncrmsync.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1a\x63rmsync/v1/heartbeat.proto\x1a\x18\x63rmsync/v1/session.proto\"1\n\x11GetSessionRequest\x12\x1c\n\nsession_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\":\n\x12GetSessionResponse\x12$\n\x07session\x18\x01 \x01(\x0b\x32\x13.crmsync.v1.Session\"\xc7\x01\n\x13ListSessionsRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x39\n\x06states\x18\x03 \x03(\x0e\x32\x18.crmsync.v1.SessionStateB\x0f\xbaH\x0c\x92\x01\t\x10\n\"\x05\x82\x01\x02\x10\x01\x12/\n\x04kind\x18\x04 \x01(\x0e\x32\x17.crmsync.v1.SessionKindB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x14\n\x03\x63rm\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18 \"V\n\x14ListSessionsResponse\x12%\n\x08sessions\x18\x01 \x03(\x0b\x32\x13.crmsync.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"4\n\x14\x43\x61ncelSessionRequest\x12\x1c\n\nsession_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"=\n\x15\x43\x61ncelSessionResponse\x12$\n\x07session\x18\x01 \x01(\x0b\x32\x13.crmsync.v1.Session\"R\n\x13WatchSessionRequest\x12\x1c\n\nsession_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1d\n\x0cresume_token\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\"z\n\x14WatchSessionResponse\x12&\n\x07session\x18\x01 \x01(\x0b\x32\x13.crmsync.v1.SessionH\x00\x12*\n\theartbeat\x18\x02 \x01(\x0b\x32\x15.crmsync.v1.HeartbeatH\x00\x42\x0e\n\x05\x65vent\x12\x05\xbaH\x02\x08\x01\x32\xdb\x02\n\x0eSessionService\x12K\n\nGetSession\x12\x1d.crmsync.v1.GetSessionRequest\x1a\x1e.crmsync.v1.GetSessionResponse\x12Q\n\x0cListSessions\x12\x1f.crmsync.v1.ListSessionsRequest\x1a .crmsync.v1.ListSessionsResponse\x12T\n\rCancelSession\x12 .crmsync.v1.CancelSessionRequest\x1a!.crmsync.v1.CancelSessionResponse\x12S\n\x0cWatchSession\x12\x1f.crmsync.v1.WatchSessionRequest\x1a .crmsync.v1.WatchSessionResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n crmsync/v1/session_service.proto\x12\ncrmsync.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1a\x63rmsync/v1/heartbeat.proto\x1a\x18\x63rmsync/v1/session.proto\x1a\x1d\x63rmsync/v1/session_item.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbc\x03\n\x13StartSessionRequest\x12\x16\n\x03\x63rm\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \x12$\n\x04\x66ull\x18\x02 \x01(\x0b\x32\x14.crmsync.v1.FullSyncH\x00\x12\x32\n\x0bincremental\x18\x03 \x01(\x0b\x32\x1b.crmsync.v1.IncrementalSyncH\x00\x12(\n\x06manual\x18\x04 \x01(\x0b\x32\x16.crmsync.v1.ManualSyncH\x00\x12&\n\x05\x61pply\x18\x05 \x01(\x0b\x32\x15.crmsync.v1.ApplyPlanH\x00\x12\x36\n\tdirection\x18\x06 \x01(\x0e\x32\x19.crmsync.v1.SyncDirectionB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x0f\n\x07\x64ry_run\x18\x07 \x01(\x08\x12\x16\n\x0e\x61llow_parallel\x18\x08 \x01(\x08\x12\x38\n\x12max_deletion_share\x18\t \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00H\x01\x88\x01\x01\x12\x1f\n\nrequest_id\x18\n \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x42\x0e\n\x05scope\x12\x05\xbaH\x02\x08\x01\x42\x15\n\x13_max_deletion_share\"\n\n\x08\x46ullSync\"<\n\x0fIncrementalSync\x12)\n\x05since\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"o\n\nManualSync\x12%\n\x0b\x63ontact_ids\x18\x01 \x03(\tB\x10\xbaH\r\x92\x01\n\x10\x90N\"\x05r\x03\xb0\x01\x01\x12+\n\x0f\x63rm_contact_ids\x18\x02 \x03(\tB\x12\xbaH\x0f\x92\x01\x0c\x10\x90N\"\x07r\x05\x10\x01\x18\xc8\x01\x12\r\n\x05\x66orce\x18\x03 \x01(\x08\")\n\tApplyPlan\x12\x1c\n\nsession_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"<\n\x14StartSessionResponse\x12$\n\x07session\x18\x01 \x01(\x0b\x32\x13.crmsync.v1.Session\"h\n\x16ValidateSessionRequest\x12\x16\n\x03\x63rm\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \x12\x36\n\tdirection\x18\x02 \x01(\x0e\x32\x19.crmsync.v1.SyncDirectionB\x08\xbaH\x05\x82\x01\x02\x10\x01\"R\n\x17ValidateSessionResponse\x12\r\n\x05valid\x18\x01 \x01(\x08\x12(\n\x06\x63hecks\x18\x02 \x03(\x0b\x32\x18.crmsync.v1.SessionCheck\"n\n\x0cSessionCheck\x12\x0c\n\x04name\x18\x01 \x01(\t\x12.\n\x06result\x18\x02 \x01(\x0e\x32\x1e.crmsync.v1.SessionCheckResult\x12\x0f\n\x07\x66inding\x18\x03 \x01(\t\x12\x0f\n\x07subject\x18\x04 \x01(\t\"3\n\x13PauseSessionRequest\x12\x1c\n\nsession_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"<\n\x14PauseSessionResponse\x12$\n\x07session\x18\x01 \x01(\x0b\x32\x13.crmsync.v1.Session\"4\n\x14ResumeSessionRequest\x12\x1c\n\nsession_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"=\n\x15ResumeSessionResponse\x12$\n\x07session\x18\x01 \x01(\x0b\x32\x13.crmsync.v1.Session\"\xaa\x01\n\x17ListSessionItemsRequest\x12\x1c\n\nsession_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1a\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x41\n\x08outcomes\x18\x04 \x03(\x0e\x32\x1e.crmsync.v1.SessionItemOutcomeB\x0f\xbaH\x0c\x92\x01\t\x10\x14\"\x05\x82\x01\x02\x10\x01\"[\n\x18ListSessionItemsResponse\x12&\n\x05items\x18\x01 \x03(\x0b\x32\x17.crmsync.v1.SessionItem\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"1\n\x11GetSessionRequest\x12\x1c\n\nsession_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\":\n\x12GetSessionResponse\x12$\n\x07session\x18\x01 \x01(\x0b\x32\x13.crmsync.v1.Session\"\xc7\x01\n\x13ListSessionsRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x39\n\x06states\x18\x03 \x03(\x0e\x32\x18.crmsync.v1.SessionStateB\x0f\xbaH\x0c\x92\x01\t\x10\n\"\x05\x82\x01\x02\x10\x01\x12/\n\x04kind\x18\x04 \x01(\x0e\x32\x17.crmsync.v1.SessionKindB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x14\n\x03\x63rm\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18 \"V\n\x14ListSessionsResponse\x12%\n\x08sessions\x18\x01 \x03(\x0b\x32\x13.crmsync.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"4\n\x14\x43\x61ncelSessionRequest\x12\x1c\n\nsession_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"=\n\x15\x43\x61ncelSessionResponse\x12$\n\x07session\x18\x01 \x01(\x0b\x32\x13.crmsync.v1.Session\"R\n\x13WatchSessionRequest\x12\x1c\n\nsession_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1d\n\x0cresume_token\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\"z\n\x14WatchSessionResponse\x12&\n\x07session\x18\x01 \x01(\x0b\x32\x13.crmsync.v1.SessionH\x00\x12*\n\theartbeat\x18\x02 \x01(\x0b\x32\x15.crmsync.v1.HeartbeatH\x00\x42\x0e\n\x05\x65vent\x12\x05\xbaH\x02\x08\x01*\xc0\x01\n\x12SessionCheckResult\x12$\n SESSION_CHECK_RESULT_UNSPECIFIED\x10\x00\x12\x1f\n\x1bSESSION_CHECK_RESULT_PASSED\x10\x01\x12 \n\x1cSESSION_CHECK_RESULT_WARNING\x10\x02\x12\x1f\n\x1bSESSION_CHECK_RESULT_FAILED\x10\x03\x12 \n\x1cSESSION_CHECK_RESULT_SKIPPED\x10\x04\x32\x92\x06\n\x0eSessionService\x12Q\n\x0cStartSession\x12\x1f.crmsync.v1.StartSessionRequest\x1a .crmsync.v1.StartSessionResponse\x12Z\n\x0fValidateSession\x12\".crmsync.v1.ValidateSessionRequest\x1a#.crmsync.v1.ValidateSessionResponse\x12Q\n\x0cPauseSession\x12\x1f.crmsync.v1.PauseSessionRequest\x1a .crmsync.v1.PauseSessionResponse\x12T\n\rResumeSession\x12 .crmsync.v1.ResumeSessionRequest\x1a!.crmsync.v1.ResumeSessionResponse\x12]\n\x10ListSessionItems\x12#.crmsync.v1.ListSessionItemsRequest\x1a$.crmsync.v1.ListSessionItemsResponse\x12K\n\nGetSession\x12\x1d.crmsync.v1.GetSessionRequest\x1a\x1e.crmsync.v1.GetSessionResponse\x12Q\n\x0cListSessions\x12\x1f.crmsync.v1.ListSessionsRequest\x1a .crmsync.v1.ListSessionsResponse\x12T\n\rCancelSession\x12 .crmsync.v1.CancelSessionRequest\x1a!.crmsync.v1.CancelSessionResponse\x12S\n\x0cWatchSession\x12\x1f.crmsync.v1.WatchSessionRequest\x1a .crmsync.v1.WatchSessionResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'crmsync.v1.session_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_STARTSESSIONREQUEST'].oneofs_by_name['scope']._loaded_options = None
+  _globals['_STARTSESSIONREQUEST'].oneofs_by_name['scope']._serialized_options = b'\272H\002\010\001'
+  _globals['_STARTSESSIONREQUEST'].fields_by_name['crm']._loaded_options = None
+  _globals['_STARTSESSIONREQUEST'].fields_by_name['crm']._serialized_options = b'\272H\006r\004\020\001\030 '
+  _globals['_STARTSESSIONREQUEST'].fields_by_name['direction']._loaded_options = None
+  _globals['_STARTSESSIONREQUEST'].fields_by_name['direction']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_STARTSESSIONREQUEST'].fields_by_name['max_deletion_share']._loaded_options = None
+  _globals['_STARTSESSIONREQUEST'].fields_by_name['max_deletion_share']._serialized_options = b'\272H\024\022\022\031\000\000\000\000\000\000\360?)\000\000\000\000\000\000\000\000'
+  _globals['_STARTSESSIONREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_STARTSESSIONREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
+  _globals['_MANUALSYNC'].fields_by_name['contact_ids']._loaded_options = None
+  _globals['_MANUALSYNC'].fields_by_name['contact_ids']._serialized_options = b'\272H\r\222\001\n\020\220N\"\005r\003\260\001\001'
+  _globals['_MANUALSYNC'].fields_by_name['crm_contact_ids']._loaded_options = None
+  _globals['_MANUALSYNC'].fields_by_name['crm_contact_ids']._serialized_options = b'\272H\017\222\001\014\020\220N\"\007r\005\020\001\030\310\001'
+  _globals['_APPLYPLAN'].fields_by_name['session_id']._loaded_options = None
+  _globals['_APPLYPLAN'].fields_by_name['session_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_VALIDATESESSIONREQUEST'].fields_by_name['crm']._loaded_options = None
+  _globals['_VALIDATESESSIONREQUEST'].fields_by_name['crm']._serialized_options = b'\272H\006r\004\020\001\030 '
+  _globals['_VALIDATESESSIONREQUEST'].fields_by_name['direction']._loaded_options = None
+  _globals['_VALIDATESESSIONREQUEST'].fields_by_name['direction']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_PAUSESESSIONREQUEST'].fields_by_name['session_id']._loaded_options = None
+  _globals['_PAUSESESSIONREQUEST'].fields_by_name['session_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_RESUMESESSIONREQUEST'].fields_by_name['session_id']._loaded_options = None
+  _globals['_RESUMESESSIONREQUEST'].fields_by_name['session_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_LISTSESSIONITEMSREQUEST'].fields_by_name['session_id']._loaded_options = None
+  _globals['_LISTSESSIONITEMSREQUEST'].fields_by_name['session_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_LISTSESSIONITEMSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTSESSIONITEMSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
+  _globals['_LISTSESSIONITEMSREQUEST'].fields_by_name['outcomes']._loaded_options = None
+  _globals['_LISTSESSIONITEMSREQUEST'].fields_by_name['outcomes']._serialized_options = b'\272H\014\222\001\t\020\024\"\005\202\001\002\020\001'
   _globals['_GETSESSIONREQUEST'].fields_by_name['session_id']._loaded_options = None
   _globals['_GETSESSIONREQUEST'].fields_by_name['session_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_LISTSESSIONSREQUEST'].fields_by_name['page_size']._loaded_options = None
@@ -52,22 +84,54 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WATCHSESSIONREQUEST'].fields_by_name['resume_token']._serialized_options = b'\272H\004r\002\030@'
   _globals['_WATCHSESSIONRESPONSE'].oneofs_by_name['event']._loaded_options = None
   _globals['_WATCHSESSIONRESPONSE'].oneofs_by_name['event']._serialized_options = b'\272H\002\010\001'
-  _globals['_GETSESSIONREQUEST']._serialized_start=131
-  _globals['_GETSESSIONREQUEST']._serialized_end=180
-  _globals['_GETSESSIONRESPONSE']._serialized_start=182
-  _globals['_GETSESSIONRESPONSE']._serialized_end=240
-  _globals['_LISTSESSIONSREQUEST']._serialized_start=243
-  _globals['_LISTSESSIONSREQUEST']._serialized_end=442
-  _globals['_LISTSESSIONSRESPONSE']._serialized_start=444
-  _globals['_LISTSESSIONSRESPONSE']._serialized_end=530
-  _globals['_CANCELSESSIONREQUEST']._serialized_start=532
-  _globals['_CANCELSESSIONREQUEST']._serialized_end=584
-  _globals['_CANCELSESSIONRESPONSE']._serialized_start=586
-  _globals['_CANCELSESSIONRESPONSE']._serialized_end=647
-  _globals['_WATCHSESSIONREQUEST']._serialized_start=649
-  _globals['_WATCHSESSIONREQUEST']._serialized_end=731
-  _globals['_WATCHSESSIONRESPONSE']._serialized_start=733
-  _globals['_WATCHSESSIONRESPONSE']._serialized_end=855
-  _globals['_SESSIONSERVICE']._serialized_start=858
-  _globals['_SESSIONSERVICE']._serialized_end=1205
+  _globals['_SESSIONCHECKRESULT']._serialized_start=2461
+  _globals['_SESSIONCHECKRESULT']._serialized_end=2653
+  _globals['_STARTSESSIONREQUEST']._serialized_start=196
+  _globals['_STARTSESSIONREQUEST']._serialized_end=640
+  _globals['_FULLSYNC']._serialized_start=642
+  _globals['_FULLSYNC']._serialized_end=652
+  _globals['_INCREMENTALSYNC']._serialized_start=654
+  _globals['_INCREMENTALSYNC']._serialized_end=714
+  _globals['_MANUALSYNC']._serialized_start=716
+  _globals['_MANUALSYNC']._serialized_end=827
+  _globals['_APPLYPLAN']._serialized_start=829
+  _globals['_APPLYPLAN']._serialized_end=870
+  _globals['_STARTSESSIONRESPONSE']._serialized_start=872
+  _globals['_STARTSESSIONRESPONSE']._serialized_end=932
+  _globals['_VALIDATESESSIONREQUEST']._serialized_start=934
+  _globals['_VALIDATESESSIONREQUEST']._serialized_end=1038
+  _globals['_VALIDATESESSIONRESPONSE']._serialized_start=1040
+  _globals['_VALIDATESESSIONRESPONSE']._serialized_end=1122
+  _globals['_SESSIONCHECK']._serialized_start=1124
+  _globals['_SESSIONCHECK']._serialized_end=1234
+  _globals['_PAUSESESSIONREQUEST']._serialized_start=1236
+  _globals['_PAUSESESSIONREQUEST']._serialized_end=1287
+  _globals['_PAUSESESSIONRESPONSE']._serialized_start=1289
+  _globals['_PAUSESESSIONRESPONSE']._serialized_end=1349
+  _globals['_RESUMESESSIONREQUEST']._serialized_start=1351
+  _globals['_RESUMESESSIONREQUEST']._serialized_end=1403
+  _globals['_RESUMESESSIONRESPONSE']._serialized_start=1405
+  _globals['_RESUMESESSIONRESPONSE']._serialized_end=1466
+  _globals['_LISTSESSIONITEMSREQUEST']._serialized_start=1469
+  _globals['_LISTSESSIONITEMSREQUEST']._serialized_end=1639
+  _globals['_LISTSESSIONITEMSRESPONSE']._serialized_start=1641
+  _globals['_LISTSESSIONITEMSRESPONSE']._serialized_end=1732
+  _globals['_GETSESSIONREQUEST']._serialized_start=1734
+  _globals['_GETSESSIONREQUEST']._serialized_end=1783
+  _globals['_GETSESSIONRESPONSE']._serialized_start=1785
+  _globals['_GETSESSIONRESPONSE']._serialized_end=1843
+  _globals['_LISTSESSIONSREQUEST']._serialized_start=1846
+  _globals['_LISTSESSIONSREQUEST']._serialized_end=2045
+  _globals['_LISTSESSIONSRESPONSE']._serialized_start=2047
+  _globals['_LISTSESSIONSRESPONSE']._serialized_end=2133
+  _globals['_CANCELSESSIONREQUEST']._serialized_start=2135
+  _globals['_CANCELSESSIONREQUEST']._serialized_end=2187
+  _globals['_CANCELSESSIONRESPONSE']._serialized_start=2189
+  _globals['_CANCELSESSIONRESPONSE']._serialized_end=2250
+  _globals['_WATCHSESSIONREQUEST']._serialized_start=2252
+  _globals['_WATCHSESSIONREQUEST']._serialized_end=2334
+  _globals['_WATCHSESSIONRESPONSE']._serialized_start=2336
+  _globals['_WATCHSESSIONRESPONSE']._serialized_end=2458
+  _globals['_SESSIONSERVICE']._serialized_start=2656
+  _globals['_SESSIONSERVICE']._serialized_end=3442
 # @@protoc_insertion_point(module_scope)

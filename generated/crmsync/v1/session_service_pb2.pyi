@@ -5,10 +5,13 @@ isort:skip_file
 
 from collections import abc as _abc
 from crmsync.v1 import heartbeat_pb2 as _heartbeat_pb2
+from crmsync.v1 import session_item_pb2 as _session_item_pb2
 from crmsync.v1 import session_pb2 as _session_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -19,6 +22,487 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _SessionCheckResult:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SessionCheckResultEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SessionCheckResult.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SESSION_CHECK_RESULT_UNSPECIFIED: _SessionCheckResult.ValueType  # 0
+    """Never sent."""
+    SESSION_CHECK_RESULT_PASSED: _SessionCheckResult.ValueType  # 1
+    """Nothing stands in the way."""
+    SESSION_CHECK_RESULT_WARNING: _SessionCheckResult.ValueType  # 2
+    """The session could start, but not all of it would go well."""
+    SESSION_CHECK_RESULT_FAILED: _SessionCheckResult.ValueType  # 3
+    """The session could not start, or nothing of it would go well."""
+    SESSION_CHECK_RESULT_SKIPPED: _SessionCheckResult.ValueType  # 4
+    """It could not be looked at: the CRM does not tell, or an earlier check failed."""
+
+class SessionCheckResult(_SessionCheckResult, metaclass=_SessionCheckResultEnumTypeWrapper):
+    """How one check of ValidateSession went."""
+
+SESSION_CHECK_RESULT_UNSPECIFIED: SessionCheckResult.ValueType  # 0
+"""Never sent."""
+SESSION_CHECK_RESULT_PASSED: SessionCheckResult.ValueType  # 1
+"""Nothing stands in the way."""
+SESSION_CHECK_RESULT_WARNING: SessionCheckResult.ValueType  # 2
+"""The session could start, but not all of it would go well."""
+SESSION_CHECK_RESULT_FAILED: SessionCheckResult.ValueType  # 3
+"""The session could not start, or nothing of it would go well."""
+SESSION_CHECK_RESULT_SKIPPED: SessionCheckResult.ValueType  # 4
+"""It could not be looked at: the CRM does not tell, or an earlier check failed."""
+Global___SessionCheckResult: _TypeAlias = SessionCheckResult  # noqa: Y015
+
+@_typing.final
+class StartSessionRequest(_message.Message):
+    """Request of SessionService.StartSession."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CRM_FIELD_NUMBER: _builtins.int
+    FULL_FIELD_NUMBER: _builtins.int
+    INCREMENTAL_FIELD_NUMBER: _builtins.int
+    MANUAL_FIELD_NUMBER: _builtins.int
+    APPLY_FIELD_NUMBER: _builtins.int
+    DIRECTION_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    ALLOW_PARALLEL_FIELD_NUMBER: _builtins.int
+    MAX_DELETION_SHARE_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    crm: _builtins.str
+    """The CRM's id, such as `zoho`. Required."""
+    direction: _session_pb2.SyncDirection.ValueType
+    """Which way. Unset: PUSH."""
+    dry_run: _builtins.bool
+    """Whether to plan only: nothing is changed here or at the CRM, and the session ends with its `plan`. Default false."""
+    allow_parallel: _builtins.bool
+    """Whether to start even while another session of the same kind is active at the CRM. Default false."""
+    max_deletion_share: _builtins.float
+    """The share of all contacts linked to the CRM that may be deleted or unlinked here because they are gone there, from 0
+    to 1: 0.2 is 20 %. More stop the session before anything is deleted (TOO_MANY_DELETIONS); up to 10 are always let
+    through. Unset: the server's default, 0.2.
+    """
+    request_id: _builtins.str
+    """A UUID chosen by the caller: within 24 hours a repeat returns the first answer instead of starting again. Optional."""
+    @_builtins.property
+    def full(self) -> Global___FullSync:
+        """Everything there is."""
+
+    @_builtins.property
+    def incremental(self) -> Global___IncrementalSync:
+        """What changed since the last time."""
+
+    @_builtins.property
+    def manual(self) -> Global___ManualSync:
+        """These very records."""
+
+    @_builtins.property
+    def apply(self) -> Global___ApplyPlan:
+        """What a dry run planned, and exactly that; `direction` and `dry_run` must be unset then."""
+
+    def __init__(
+        self,
+        *,
+        crm: _builtins.str = ...,
+        full: Global___FullSync | None = ...,
+        incremental: Global___IncrementalSync | None = ...,
+        manual: Global___ManualSync | None = ...,
+        apply: Global___ApplyPlan | None = ...,
+        direction: _session_pb2.SyncDirection.ValueType = ...,
+        dry_run: _builtins.bool = ...,
+        allow_parallel: _builtins.bool = ...,
+        max_deletion_share: _builtins.float | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_deletion_share", b"_max_deletion_share", "apply", b"apply", "full", b"full", "incremental", b"incremental", "manual", b"manual", "max_deletion_share", b"max_deletion_share", "scope", b"scope"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_deletion_share", b"_max_deletion_share", "allow_parallel", b"allow_parallel", "apply", b"apply", "crm", b"crm", "direction", b"direction", "dry_run", b"dry_run", "full", b"full", "incremental", b"incremental", "manual", b"manual", "max_deletion_share", b"max_deletion_share", "request_id", b"request_id", "scope", b"scope"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__max_deletion_share: _TypeAlias = _typing.Literal["max_deletion_share"]  # noqa: Y015
+    _WhichOneofArgType__max_deletion_share: _TypeAlias = _typing.Literal["_max_deletion_share", b"_max_deletion_share"]  # noqa: Y015
+    _WhichOneofReturnType_scope: _TypeAlias = _typing.Literal["full", "incremental", "manual", "apply"]  # noqa: Y015
+    _WhichOneofArgType_scope: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_deletion_share) -> _WhichOneofReturnType__max_deletion_share | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_scope) -> _WhichOneofReturnType_scope | None: ...
+
+Global___StartSessionRequest: _TypeAlias = StartSessionRequest  # noqa: Y015
+
+@_typing.final
+class FullSync(_message.Message):
+    """Everything there is: every record that the CRM has, every contact that is here. What agrees already costs no delivery."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FullSync: _TypeAlias = FullSync  # noqa: Y015
+
+@_typing.final
+class IncrementalSync(_message.Message):
+    """What changed: at the CRM since the time up to which it was last read, here since it was last delivered. Without an
+    earlier reading that is everything.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SINCE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def since(self) -> _timestamp_pb2.Timestamp:
+        """From when to read the CRM's changes instead, by its clock. Unset: where the last reading ended, a little earlier for a
+        CRM that shows changes late.
+        """
+
+    def __init__(
+        self,
+        *,
+        since: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["since", b"since"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["since", b"since"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IncrementalSync: _TypeAlias = IncrementalSync  # noqa: Y015
+
+@_typing.final
+class ManualSync(_message.Message):
+    """These very records. Ids that do not exist end as items with the error `NOT_FOUND`; the rest proceeds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTACT_IDS_FIELD_NUMBER: _builtins.int
+    CRM_CONTACT_IDS_FIELD_NUMBER: _builtins.int
+    FORCE_FIELD_NUMBER: _builtins.int
+    force: _builtins.bool
+    """Whether to deliver even what has not changed. Default false."""
+    @_builtins.property
+    def contact_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Contacts by their ids here, at most 10,000. Those of them that the CRM does not have yet are only pushed."""
+
+    @_builtins.property
+    def crm_contact_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Records by their ids at the CRM, at most 10,000; with PUSH they must be linked to a contact already."""
+
+    def __init__(
+        self,
+        *,
+        contact_ids: _abc.Iterable[_builtins.str] | None = ...,
+        crm_contact_ids: _abc.Iterable[_builtins.str] | None = ...,
+        force: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact_ids", b"contact_ids", "crm_contact_ids", b"crm_contact_ids", "force", b"force"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ManualSync: _TypeAlias = ManualSync  # noqa: Y015
+
+@_typing.final
+class ApplyPlan(_message.Message):
+    """What a dry run planned. Where anything that it is about has changed since, here or at the CRM, the session FAILS with
+    `PLAN_DRIFTED`, its items say what, and nothing is changed.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    """The id of the dry run's session. Required; FAILED_PRECONDITION (PLAN_NOT_READY) unless that session is a dry run that
+    SUCCEEDED, has not expired and was not applied before.
+    """
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["session_id", b"session_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApplyPlan: _TypeAlias = ApplyPlan  # noqa: Y015
+
+@_typing.final
+class StartSessionResponse(_message.Message):
+    """Response of SessionService.StartSession."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def session(self) -> _session_pb2.Session:
+        """The session, to be watched with WatchSession."""
+
+    def __init__(
+        self,
+        *,
+        session: _session_pb2.Session | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["session", b"session"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["session", b"session"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StartSessionResponse: _TypeAlias = StartSessionResponse  # noqa: Y015
+
+@_typing.final
+class ValidateSessionRequest(_message.Message):
+    """Request of SessionService.ValidateSession."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CRM_FIELD_NUMBER: _builtins.int
+    DIRECTION_FIELD_NUMBER: _builtins.int
+    crm: _builtins.str
+    """The CRM's id, such as `zoho`. Required."""
+    direction: _session_pb2.SyncDirection.ValueType
+    """Which way the session would go. Unset: PUSH."""
+    def __init__(
+        self,
+        *,
+        crm: _builtins.str = ...,
+        direction: _session_pb2.SyncDirection.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["crm", b"crm", "direction", b"direction"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ValidateSessionRequest: _TypeAlias = ValidateSessionRequest  # noqa: Y015
+
+@_typing.final
+class ValidateSessionResponse(_message.Message):
+    """Response of SessionService.ValidateSession."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VALID_FIELD_NUMBER: _builtins.int
+    CHECKS_FIELD_NUMBER: _builtins.int
+    valid: _builtins.bool
+    """Whether a session can start: no check FAILED."""
+    @_builtins.property
+    def checks(self) -> _containers.RepeatedCompositeFieldContainer[Global___SessionCheck]:
+        """Every check with what it found, in the order in which they were made."""
+
+    def __init__(
+        self,
+        *,
+        valid: _builtins.bool = ...,
+        checks: _abc.Iterable[Global___SessionCheck] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checks", b"checks", "valid", b"valid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ValidateSessionResponse: _TypeAlias = ValidateSessionResponse  # noqa: Y015
+
+@_typing.final
+class SessionCheck(_message.Message):
+    """One check of ValidateSession."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    RESULT_FIELD_NUMBER: _builtins.int
+    FINDING_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """What was looked at: `configuration`, `credentials`, `permissions`, `fields`, `mapping`, `quota` or `active_session`."""
+    result: Global___SessionCheckResult.ValueType
+    """How it went."""
+    finding: _builtins.str
+    """What was found, in words; at most 500 characters, never a secret."""
+    subject: _builtins.str
+    """What it is about: a field of the CRM, a permission or a bucket. Unset where it is about the whole."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        result: Global___SessionCheckResult.ValueType = ...,
+        finding: _builtins.str = ...,
+        subject: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["finding", b"finding", "name", b"name", "result", b"result", "subject", b"subject"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SessionCheck: _TypeAlias = SessionCheck  # noqa: Y015
+
+@_typing.final
+class PauseSessionRequest(_message.Message):
+    """Request of SessionService.PauseSession."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    """The session's id, a UUID. Required."""
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["session_id", b"session_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PauseSessionRequest: _TypeAlias = PauseSessionRequest  # noqa: Y015
+
+@_typing.final
+class PauseSessionResponse(_message.Message):
+    """Response of SessionService.PauseSession."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def session(self) -> _session_pb2.Session:
+        """The session, PAUSED."""
+
+    def __init__(
+        self,
+        *,
+        session: _session_pb2.Session | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["session", b"session"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["session", b"session"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PauseSessionResponse: _TypeAlias = PauseSessionResponse  # noqa: Y015
+
+@_typing.final
+class ResumeSessionRequest(_message.Message):
+    """Request of SessionService.ResumeSession."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    """The session's id, a UUID. Required."""
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["session_id", b"session_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeSessionRequest: _TypeAlias = ResumeSessionRequest  # noqa: Y015
+
+@_typing.final
+class ResumeSessionResponse(_message.Message):
+    """Response of SessionService.ResumeSession."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def session(self) -> _session_pb2.Session:
+        """The session, RUNNING."""
+
+    def __init__(
+        self,
+        *,
+        session: _session_pb2.Session | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["session", b"session"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["session", b"session"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeSessionResponse: _TypeAlias = ResumeSessionResponse  # noqa: Y015
+
+@_typing.final
+class ListSessionItemsRequest(_message.Message):
+    """Request of SessionService.ListSessionItems."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    OUTCOMES_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    """The session's id, a UUID. Required."""
+    page_size: _builtins.int
+    """How many items to return at most: 1 to 1,000; 0 means 50, more means 1,000."""
+    page_token: _builtins.str
+    """next_page_token of the page before, with the same session and filter. Unset for the first page."""
+    @_builtins.property
+    def outcomes(self) -> _containers.RepeatedScalarFieldContainer[_session_item_pb2.SessionItemOutcome.ValueType]:
+        """Only items with one of these outcomes. Empty means all."""
+
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        outcomes: _abc.Iterable[_session_item_pb2.SessionItemOutcome.ValueType] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["outcomes", b"outcomes", "page_size", b"page_size", "page_token", b"page_token", "session_id", b"session_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSessionItemsRequest: _TypeAlias = ListSessionItemsRequest  # noqa: Y015
+
+@_typing.final
+class ListSessionItemsResponse(_message.Message):
+    """Response of SessionService.ListSessionItems."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEMS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Names the next page; unset on the last one."""
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[_session_item_pb2.SessionItem]:
+        """The items of this page."""
+
+    def __init__(
+        self,
+        *,
+        items: _abc.Iterable[_session_item_pb2.SessionItem] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSessionItemsResponse: _TypeAlias = ListSessionItemsResponse  # noqa: Y015
 
 @_typing.final
 class GetSessionRequest(_message.Message):

@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class SessionServiceStub:
-    """Follows and steers sessions. Reading and watching need the role `reader`, cancelling needs `writer`. Sessions of
-    other organizations look like NOT_FOUND.
+    """Starts, follows and steers sessions. Reading, watching and validating need the role `reader`, everything else needs
+    `writer`. Sessions of other organizations look like NOT_FOUND.
     """
 
     def __init__(self, channel):
@@ -36,6 +36,31 @@ class SessionServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.StartSession = channel.unary_unary(
+                '/crmsync.v1.SessionService/StartSession',
+                request_serializer=crmsync_dot_v1_dot_session__service__pb2.StartSessionRequest.SerializeToString,
+                response_deserializer=crmsync_dot_v1_dot_session__service__pb2.StartSessionResponse.FromString,
+                _registered_method=True)
+        self.ValidateSession = channel.unary_unary(
+                '/crmsync.v1.SessionService/ValidateSession',
+                request_serializer=crmsync_dot_v1_dot_session__service__pb2.ValidateSessionRequest.SerializeToString,
+                response_deserializer=crmsync_dot_v1_dot_session__service__pb2.ValidateSessionResponse.FromString,
+                _registered_method=True)
+        self.PauseSession = channel.unary_unary(
+                '/crmsync.v1.SessionService/PauseSession',
+                request_serializer=crmsync_dot_v1_dot_session__service__pb2.PauseSessionRequest.SerializeToString,
+                response_deserializer=crmsync_dot_v1_dot_session__service__pb2.PauseSessionResponse.FromString,
+                _registered_method=True)
+        self.ResumeSession = channel.unary_unary(
+                '/crmsync.v1.SessionService/ResumeSession',
+                request_serializer=crmsync_dot_v1_dot_session__service__pb2.ResumeSessionRequest.SerializeToString,
+                response_deserializer=crmsync_dot_v1_dot_session__service__pb2.ResumeSessionResponse.FromString,
+                _registered_method=True)
+        self.ListSessionItems = channel.unary_unary(
+                '/crmsync.v1.SessionService/ListSessionItems',
+                request_serializer=crmsync_dot_v1_dot_session__service__pb2.ListSessionItemsRequest.SerializeToString,
+                response_deserializer=crmsync_dot_v1_dot_session__service__pb2.ListSessionItemsResponse.FromString,
+                _registered_method=True)
         self.GetSession = channel.unary_unary(
                 '/crmsync.v1.SessionService/GetSession',
                 request_serializer=crmsync_dot_v1_dot_session__service__pb2.GetSessionRequest.SerializeToString,
@@ -59,9 +84,53 @@ class SessionServiceStub:
 
 
 class SessionServiceServicer:
-    """Follows and steers sessions. Reading and watching need the role `reader`, cancelling needs `writer`. Sessions of
-    other organizations look like NOT_FOUND.
+    """Starts, follows and steers sessions. Reading, watching and validating need the role `reader`, everything else needs
+    `writer`. Sessions of other organizations look like NOT_FOUND.
     """
+
+    def StartSession(self, request, context):
+        """Starts a synchronization with a CRM and returns its session; it goes on whatever becomes of the caller or of this
+        server. While a session of the same kind is active at the CRM, another is FAILED_PRECONDITION (SESSION_ACTIVE, naming
+        it) unless `allow_parallel`. FAILED_PRECONDITION also where the CRM is switched off or has no credentials
+        (CRM_DISABLED), or cannot be read (NOT_SUPPORTED).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ValidateSession(self, request, context):
+        """Looks for what would keep a synchronization from going well: credentials, permissions, fields, quota and mapping.
+        Each check has its finding; one that fails is an answer, not an error. Nothing is written anywhere, and a field that
+        does not exist at the CRM is found before a single delivery is spent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PauseSession(self, request, context):
+        """Pauses a session before its next page or batch: what is under way ends. Contacts that another session wants as well
+        are still delivered for that one. Pausing a paused session returns it; one that has ended is FAILED_PRECONDITION
+        (SESSION_ENDED).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeSession(self, request, context):
+        """Lets a paused session go on where it stood. Resuming one that runs returns it; one that has ended is
+        FAILED_PRECONDITION (SESSION_ENDED).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSessionItems(self, request, context):
+        """Lists what became of each contact and record of a session, page by page: what was read first, by the CRM's ids, then
+        what is delivered, by the contacts' ids.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
     def GetSession(self, request, context):
         """Returns a session as it stands now, or NOT_FOUND.
@@ -78,9 +147,10 @@ class SessionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CancelSession(self, request, context):
-        """Cancels a session: items still queued end as cancelled, unless another session wants the same delivery; deliveries
+        """Cancels a session: nothing more is read, items still queued end as cancelled, unless another session wants the same delivery; deliveries
         under way finish with their true outcome, and what was delivered stays delivered. Cancelling a session that is
-        cancelled already returns it; one that has SUCCEEDED is FAILED_PRECONDITION (SESSION_ENDED).
+        cancelled already returns it; one that has SUCCEEDED or FAILED is FAILED_PRECONDITION
+        (SESSION_ENDED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -99,6 +169,31 @@ class SessionServiceServicer:
 
 def add_SessionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'StartSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.StartSession,
+                    request_deserializer=crmsync_dot_v1_dot_session__service__pb2.StartSessionRequest.FromString,
+                    response_serializer=crmsync_dot_v1_dot_session__service__pb2.StartSessionResponse.SerializeToString,
+            ),
+            'ValidateSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.ValidateSession,
+                    request_deserializer=crmsync_dot_v1_dot_session__service__pb2.ValidateSessionRequest.FromString,
+                    response_serializer=crmsync_dot_v1_dot_session__service__pb2.ValidateSessionResponse.SerializeToString,
+            ),
+            'PauseSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseSession,
+                    request_deserializer=crmsync_dot_v1_dot_session__service__pb2.PauseSessionRequest.FromString,
+                    response_serializer=crmsync_dot_v1_dot_session__service__pb2.PauseSessionResponse.SerializeToString,
+            ),
+            'ResumeSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeSession,
+                    request_deserializer=crmsync_dot_v1_dot_session__service__pb2.ResumeSessionRequest.FromString,
+                    response_serializer=crmsync_dot_v1_dot_session__service__pb2.ResumeSessionResponse.SerializeToString,
+            ),
+            'ListSessionItems': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSessionItems,
+                    request_deserializer=crmsync_dot_v1_dot_session__service__pb2.ListSessionItemsRequest.FromString,
+                    response_serializer=crmsync_dot_v1_dot_session__service__pb2.ListSessionItemsResponse.SerializeToString,
+            ),
             'GetSession': grpc.unary_unary_rpc_method_handler(
                     servicer.GetSession,
                     request_deserializer=crmsync_dot_v1_dot_session__service__pb2.GetSessionRequest.FromString,
@@ -128,9 +223,144 @@ def add_SessionServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SessionService:
-    """Follows and steers sessions. Reading and watching need the role `reader`, cancelling needs `writer`. Sessions of
-    other organizations look like NOT_FOUND.
+    """Starts, follows and steers sessions. Reading, watching and validating need the role `reader`, everything else needs
+    `writer`. Sessions of other organizations look like NOT_FOUND.
     """
+
+    @staticmethod
+    def StartSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/crmsync.v1.SessionService/StartSession',
+            crmsync_dot_v1_dot_session__service__pb2.StartSessionRequest.SerializeToString,
+            crmsync_dot_v1_dot_session__service__pb2.StartSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ValidateSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/crmsync.v1.SessionService/ValidateSession',
+            crmsync_dot_v1_dot_session__service__pb2.ValidateSessionRequest.SerializeToString,
+            crmsync_dot_v1_dot_session__service__pb2.ValidateSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PauseSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/crmsync.v1.SessionService/PauseSession',
+            crmsync_dot_v1_dot_session__service__pb2.PauseSessionRequest.SerializeToString,
+            crmsync_dot_v1_dot_session__service__pb2.PauseSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/crmsync.v1.SessionService/ResumeSession',
+            crmsync_dot_v1_dot_session__service__pb2.ResumeSessionRequest.SerializeToString,
+            crmsync_dot_v1_dot_session__service__pb2.ResumeSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSessionItems(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/crmsync.v1.SessionService/ListSessionItems',
+            crmsync_dot_v1_dot_session__service__pb2.ListSessionItemsRequest.SerializeToString,
+            crmsync_dot_v1_dot_session__service__pb2.ListSessionItemsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def GetSession(request,

@@ -13,19 +13,44 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class SessionServiceStub:
-    """Follows and steers sessions. Reading and watching need the role `reader`, cancelling needs `writer`. Sessions of
-    other organizations look like NOT_FOUND.
+    """Starts, follows and steers sessions. Reading, watching and validating need the role `reader`, everything else needs
+    `writer`. Sessions of other organizations look like NOT_FOUND.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
+    StartSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.StartSessionRequest, _session_service_pb2.StartSessionResponse]
+    """Starts a synchronization with a CRM and returns its session; it goes on whatever becomes of the caller or of this
+    server. While a session of the same kind is active at the CRM, another is FAILED_PRECONDITION (SESSION_ACTIVE, naming
+    it) unless `allow_parallel`. FAILED_PRECONDITION also where the CRM is switched off or has no credentials
+    (CRM_DISABLED), or cannot be read (NOT_SUPPORTED).
+    """
+    ValidateSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.ValidateSessionRequest, _session_service_pb2.ValidateSessionResponse]
+    """Looks for what would keep a synchronization from going well: credentials, permissions, fields, quota and mapping.
+    Each check has its finding; one that fails is an answer, not an error. Nothing is written anywhere, and a field that
+    does not exist at the CRM is found before a single delivery is spent.
+    """
+    PauseSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.PauseSessionRequest, _session_service_pb2.PauseSessionResponse]
+    """Pauses a session before its next page or batch: what is under way ends. Contacts that another session wants as well
+    are still delivered for that one. Pausing a paused session returns it; one that has ended is FAILED_PRECONDITION
+    (SESSION_ENDED).
+    """
+    ResumeSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.ResumeSessionRequest, _session_service_pb2.ResumeSessionResponse]
+    """Lets a paused session go on where it stood. Resuming one that runs returns it; one that has ended is
+    FAILED_PRECONDITION (SESSION_ENDED).
+    """
+    ListSessionItems: _aio.UnaryUnaryMultiCallable[_session_service_pb2.ListSessionItemsRequest, _session_service_pb2.ListSessionItemsResponse]
+    """Lists what became of each contact and record of a session, page by page: what was read first, by the CRM's ids, then
+    what is delivered, by the contacts' ids.
+    """
     GetSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.GetSessionRequest, _session_service_pb2.GetSessionResponse]
     """Returns a session as it stands now, or NOT_FOUND."""
     ListSessions: _aio.UnaryUnaryMultiCallable[_session_service_pb2.ListSessionsRequest, _session_service_pb2.ListSessionsResponse]
     """Lists sessions, newest first, page by page."""
     CancelSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.CancelSessionRequest, _session_service_pb2.CancelSessionResponse]
-    """Cancels a session: items still queued end as cancelled, unless another session wants the same delivery; deliveries
+    """Cancels a session: nothing more is read, items still queued end as cancelled, unless another session wants the same delivery; deliveries
     under way finish with their true outcome, and what was delivered stays delivered. Cancelling a session that is
-    cancelled already returns it; one that has SUCCEEDED is FAILED_PRECONDITION (SESSION_ENDED).
+    cancelled already returns it; one that has SUCCEEDED or FAILED is FAILED_PRECONDITION
+    (SESSION_ENDED).
     """
     WatchSession: _aio.UnaryStreamMultiCallable[_session_service_pb2.WatchSessionRequest, _session_service_pb2.WatchSessionResponse]
     """Watches a session until its end: first a snapshot, then a message for each change, at most ten a second, and a
@@ -35,9 +60,63 @@ class SessionServiceStub:
     """
 
 class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Follows and steers sessions. Reading and watching need the role `reader`, cancelling needs `writer`. Sessions of
-    other organizations look like NOT_FOUND.
+    """Starts, follows and steers sessions. Reading, watching and validating need the role `reader`, everything else needs
+    `writer`. Sessions of other organizations look like NOT_FOUND.
     """
+
+    @_abc_1.abstractmethod
+    def StartSession(
+        self,
+        request: _session_service_pb2.StartSessionRequest,
+        context: _aio.ServicerContext[_session_service_pb2.StartSessionRequest, _abc.Awaitable[_session_service_pb2.StartSessionResponse]],
+    ) -> _abc.Awaitable[_session_service_pb2.StartSessionResponse]:
+        """Starts a synchronization with a CRM and returns its session; it goes on whatever becomes of the caller or of this
+        server. While a session of the same kind is active at the CRM, another is FAILED_PRECONDITION (SESSION_ACTIVE, naming
+        it) unless `allow_parallel`. FAILED_PRECONDITION also where the CRM is switched off or has no credentials
+        (CRM_DISABLED), or cannot be read (NOT_SUPPORTED).
+        """
+
+    @_abc_1.abstractmethod
+    def ValidateSession(
+        self,
+        request: _session_service_pb2.ValidateSessionRequest,
+        context: _aio.ServicerContext[_session_service_pb2.ValidateSessionRequest, _abc.Awaitable[_session_service_pb2.ValidateSessionResponse]],
+    ) -> _abc.Awaitable[_session_service_pb2.ValidateSessionResponse]:
+        """Looks for what would keep a synchronization from going well: credentials, permissions, fields, quota and mapping.
+        Each check has its finding; one that fails is an answer, not an error. Nothing is written anywhere, and a field that
+        does not exist at the CRM is found before a single delivery is spent.
+        """
+
+    @_abc_1.abstractmethod
+    def PauseSession(
+        self,
+        request: _session_service_pb2.PauseSessionRequest,
+        context: _aio.ServicerContext[_session_service_pb2.PauseSessionRequest, _abc.Awaitable[_session_service_pb2.PauseSessionResponse]],
+    ) -> _abc.Awaitable[_session_service_pb2.PauseSessionResponse]:
+        """Pauses a session before its next page or batch: what is under way ends. Contacts that another session wants as well
+        are still delivered for that one. Pausing a paused session returns it; one that has ended is FAILED_PRECONDITION
+        (SESSION_ENDED).
+        """
+
+    @_abc_1.abstractmethod
+    def ResumeSession(
+        self,
+        request: _session_service_pb2.ResumeSessionRequest,
+        context: _aio.ServicerContext[_session_service_pb2.ResumeSessionRequest, _abc.Awaitable[_session_service_pb2.ResumeSessionResponse]],
+    ) -> _abc.Awaitable[_session_service_pb2.ResumeSessionResponse]:
+        """Lets a paused session go on where it stood. Resuming one that runs returns it; one that has ended is
+        FAILED_PRECONDITION (SESSION_ENDED).
+        """
+
+    @_abc_1.abstractmethod
+    def ListSessionItems(
+        self,
+        request: _session_service_pb2.ListSessionItemsRequest,
+        context: _aio.ServicerContext[_session_service_pb2.ListSessionItemsRequest, _abc.Awaitable[_session_service_pb2.ListSessionItemsResponse]],
+    ) -> _abc.Awaitable[_session_service_pb2.ListSessionItemsResponse]:
+        """Lists what became of each contact and record of a session, page by page: what was read first, by the CRM's ids, then
+        what is delivered, by the contacts' ids.
+        """
 
     @_abc_1.abstractmethod
     def GetSession(
@@ -61,9 +140,10 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _session_service_pb2.CancelSessionRequest,
         context: _aio.ServicerContext[_session_service_pb2.CancelSessionRequest, _abc.Awaitable[_session_service_pb2.CancelSessionResponse]],
     ) -> _abc.Awaitable[_session_service_pb2.CancelSessionResponse]:
-        """Cancels a session: items still queued end as cancelled, unless another session wants the same delivery; deliveries
+        """Cancels a session: nothing more is read, items still queued end as cancelled, unless another session wants the same delivery; deliveries
         under way finish with their true outcome, and what was delivered stays delivered. Cancelling a session that is
-        cancelled already returns it; one that has SUCCEEDED is FAILED_PRECONDITION (SESSION_ENDED).
+        cancelled already returns it; one that has SUCCEEDED or FAILED is FAILED_PRECONDITION
+        (SESSION_ENDED).
         """
 
     @_abc_1.abstractmethod

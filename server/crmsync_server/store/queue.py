@@ -30,6 +30,8 @@ class Selection:
     contact_ids: None means by filter.
     requires_email: leave out contacts without an email.
     condition: on the contacts, as `c`, where they are not given by their ids; None means any.
+    changed_only: leave out those whose content the CRM holds, unless they are given by ids.
+    salt: what the CRM gets besides a contact's content; see `Terms`.
     """
 
     contact_ids: Sequence[UUID] | None = None
@@ -38,6 +40,8 @@ class Selection:
     not_already_synced: bool = False
     domain_id: UUID | None = None
     condition: sa.ColumnElement[bool] | None = None
+    changed_only: bool = False
+    salt: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +129,8 @@ async def enqueue(
                 "has_email": selection.has_email,
                 "not_already_synced": selection.not_already_synced,
                 "domain_id": selection.domain_id,
+                "changed_only": selection.changed_only,
+                "salt": selection.salt,
             },
         )
     ).one()

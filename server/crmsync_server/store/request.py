@@ -51,6 +51,15 @@ async def begin(connection: AsyncConnection, org_id: str, request: Request) -> A
     return Answered(Request(request.request_id, row.method, row.fingerprint), row.response)
 
 
+async def find(connection: AsyncConnection, org_id: str, request_id: UUID) -> Answered | None:
+    """Return what an id was used for before; None when it is free. Takes nothing."""
+    parameters = {"org_id": org_id, "request_id": request_id}
+    row = (await connection.execute(statement("request/find"), parameters)).one_or_none()
+    if row is None:
+        return None
+    return Answered(Request(request_id, row.method, row.fingerprint), row.response)
+
+
 async def answer(
     connection: AsyncConnection, org_id: str, request_id: UUID, response: bytes
 ) -> None:

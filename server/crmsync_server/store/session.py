@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crmsync_server.errors import SessionNotFoundError
+from crmsync_server.store import run
 from crmsync_server.store.queue import slot
 from crmsync_server.store.statements import statement
 
@@ -76,8 +77,36 @@ async def cancel(connection: AsyncConnection, org_id: str, session_id: UUID) -> 
 
     Raises SessionNotFoundError.
     """
+    return await _end_early(connection, org_id, session_id)
+
+
+async def fail(
+    connection: AsyncConnection, org_id: str, session_id: UUID, *, code: str, message: str
+) -> sa.Row[Any]:
+    """Let a session fail and return it as it is then; one that has ended stays as it is.
+
+    Raises SessionNotFoundError.
+    """
+    return await _end_early(connection, org_id, session_id, code, message)
+
+
+async def _end_early(
+    connection: AsyncConnection,
+    org_id: str,
+    session_id: UUID,
+    code: str | None = None,
+    message: str | None = None,
+) -> sa.Row[Any]:
+    # The run first: who writes its pages locks it before anything else.
+    await run.drop(connection, org_id, session_id)
     await lock_items(connection, org_id, session_id)
-    parameters = {"org_id": org_id, "session_id": session_id, "slot": slot()}
+    parameters = {
+        "org_id": org_id,
+        "session_id": session_id,
+        "slot": slot(),
+        "error_code": code,
+        "error_message": message,
+    }
     row = (await connection.execute(statement("session/cancel"), parameters)).one_or_none()
     return row or await get(connection, org_id, session_id)
 

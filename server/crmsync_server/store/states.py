@@ -58,9 +58,11 @@ class SessionState(StrEnum):
     """Where a session stands."""
 
     RUNNING = "RUNNING"
+    PAUSED = "PAUSED"
     CANCELLING = "CANCELLING"
     SUCCEEDED = "SUCCEEDED"
     CANCELLED = "CANCELLED"
+    FAILED = "FAILED"
 
 
 class SessionKind(StrEnum):
@@ -72,6 +74,57 @@ class SessionKind(StrEnum):
     RETRY_CONTACT = "RETRY_CONTACT"
     RETRY_ALL_FAILURES = "RETRY_ALL_FAILURES"
     RUN_SCHEDULE = "RUN_SCHEDULE"
+    FULL_SYNC = "FULL_SYNC"
+    INCREMENTAL_SYNC = "INCREMENTAL_SYNC"
+    MANUAL_SYNC = "MANUAL_SYNC"
+    RESOLVE_CONFLICT = "RESOLVE_CONFLICT"
+
+
+class Direction(StrEnum):
+    """Which way a session carries contacts: to the CRM, from it, or both."""
+
+    PUSH = "PUSH"
+    PULL = "PULL"
+    BOTH = "BOTH"
+
+
+class Phase(StrEnum):
+    """What the run of a session does next."""
+
+    PREPARE = "PREPARE"
+    READ = "READ"
+    FETCH = "FETCH"
+    SWEEP = "SWEEP"
+    QUEUE = "QUEUE"
+    VERIFY = "VERIFY"
+    APPLY = "APPLY"
+
+
+class RecordAction(StrEnum):
+    """What became of a record that was read, or of a contact that a plan would push."""
+
+    CREATED = "CREATED"
+    UPDATED = "UPDATED"
+    UNCHANGED = "UNCHANGED"
+    CONFLICT = "CONFLICT"
+    DELETED = "DELETED"
+    SKIPPED = "SKIPPED"
+    ERROR = "ERROR"
+
+
+class ConflictState(StrEnum):
+    """Where a conflict stands: SETTLED is one that the two sides ended by themselves."""
+
+    OPEN = "OPEN"
+    RESOLVED = "RESOLVED"
+    SETTLED = "SETTLED"
+
+
+class NoticeKind(StrEnum):
+    """What a CRM told of a record."""
+
+    CHANGED = "CHANGED"
+    DELETED = "DELETED"
 
 
 class ItemOutcome(StrEnum):

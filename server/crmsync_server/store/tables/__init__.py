@@ -13,7 +13,9 @@ from crmsync_server.store.tables import (
     contacts,
     history,
     queue,
+    runs,
     sessions,
+    two_ways,
 )
 
 
@@ -36,5 +38,9 @@ def schema() -> sa.MetaData:
         connections.connection_secrets,
         connections.connection_tokens,
     ):
+        table(metadata)
+    for table in (runs.session_runs, runs.session_records, runs.watermarks):
+        table(metadata)
+    for table in (two_ways.sync_bases, two_ways.conflicts, two_ways.notices):
         table(metadata)
     return metadata

@@ -21,6 +21,8 @@ def crm_configs(metadata: sa.MetaData) -> None:
         sa.Column("version", sa.BigInteger, nullable=False, server_default="0"),
         time("create_time", default=True),
         time("update_time", default=True),
+        sa.Column("merging", pg.JSONB, nullable=False, server_default="{}"),
+        time("two_way_time", null=True),
         sa.PrimaryKeyConstraint("org_id", "crm", name="crm_configs_pkey"),
         *(
             sa.CheckConstraint(f"{name} >= {least}", name=f"crm_configs_{name}_check")

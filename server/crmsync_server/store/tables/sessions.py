@@ -1,15 +1,17 @@
 """What callers asked for: sessions, and the contacts that each is about."""
 
+from collections.abc import Sequence
+
 import sqlalchemy as sa
 
-from crmsync_server.store.states import ItemOutcome, SessionKind, SessionState
-from crmsync_server.store.tables.columns import count, one_of, text, time
+from crmsync_server.store.states import Direction, ItemOutcome, SessionKind, SessionState
+from crmsync_server.store.tables.columns import count, flag, one_of, text, time
+
+_ENDED = (SessionState.SUCCEEDED, SessionState.CANCELLED, SessionState.FAILED)
 
 
 def sessions(metadata: sa.MetaData) -> None:
     """Add the sessions, with their counts."""
-    ended = one_of("state", (SessionState.SUCCEEDED, SessionState.CANCELLED))
-    completed = "synced + skipped + errors + cancelled"
     sa.Table(
         "sessions",
         metadata,
@@ -28,16 +30,46 @@ def sessions(metadata: sa.MetaData) -> None:
         time("create_time", default=True),
         time("update_time", default=True),
         time("end_time", null=True),
-        sa.PrimaryKeyConstraint("org_id", "id", name="sessions_pkey"),
-        sa.CheckConstraint(one_of("kind", SessionKind), name="sessions_kind_check"),
-        sa.CheckConstraint(one_of("state", SessionState), name="sessions_state_check"),
-        sa.CheckConstraint(f"{completed} <= total", name="sessions_sum_check"),
-        sa.CheckConstraint(f"({ended}) = ({completed} = total)", name="sessions_ended_check"),
-        sa.CheckConstraint(f"({ended}) = (end_time IS NOT NULL)", name="sessions_end_time_check"),
+        text("direction", default=Direction.PUSH),
+        flag("dry_run"),
+        flag("exclusive"),
+        flag("pulling"),
+        sa.Column("expected", sa.BigInteger, nullable=True),
+        *(count(f"pulled_{name}") for name in ("created", "updated", "unchanged", "conflicts")),
+        *(count(f"pulled_{name}") for name in ("deleted", "skipped", "errors")),
+        text("error_code", null=True),
+        text("error_message", null=True),
+        *_constraints(),
         sa.Index(
             "sessions_open_idx",
             *("org_id", "crm", "id"),
             postgresql_where=sa.text("end_time IS NULL"),
+        ),
+        sa.Index(
+            "sessions_exclusive_key",
+            *("org_id", "crm", "kind"),
+            unique=True,
+            postgresql_where=sa.text("exclusive AND end_time IS NULL"),
+        ),
+    )
+
+
+def _constraints() -> Sequence[sa.Constraint]:
+    ended = one_of("state", _ENDED)
+    completed = "synced + skipped + errors + cancelled"
+    return (
+        sa.PrimaryKeyConstraint("org_id", "id", name="sessions_pkey"),
+        sa.CheckConstraint(one_of("kind", SessionKind), name="sessions_kind_check"),
+        sa.CheckConstraint(one_of("state", SessionState), name="sessions_state_check"),
+        sa.CheckConstraint(one_of("direction", Direction), name="sessions_direction_check"),
+        sa.CheckConstraint(f"{completed} <= total", name="sessions_sum_check"),
+        sa.CheckConstraint(
+            f"({ended}) = ({completed} = total AND NOT pulling)", name="sessions_ended_check"
+        ),
+        sa.CheckConstraint(f"({ended}) = (end_time IS NOT NULL)", name="sessions_end_time_check"),
+        sa.CheckConstraint(
+            f"(state = '{SessionState.FAILED}') <= (error_code IS NOT NULL)",
+            name="sessions_error_check",
         ),
     )
 

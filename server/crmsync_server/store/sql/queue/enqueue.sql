@@ -1,4 +1,5 @@
--- Queue contacts for one CRM, open the session that follows them and move the counts.
+-- Queue contacts for one CRM, open the session that follows them, or add them to the one that is open
+-- and has none of them yet, and move the counts.
 -- Either by id (:by_id) or everything that passes the filter; one branch of `eligible` never runs.
 -- previous_status is written by the conflict branch, so that a row which another transaction made
 -- or moved meanwhile is still counted from where it really was.
@@ -27,6 +28,16 @@ WITH eligible AS (
                     AND done.contact_id = c.id
                     AND done.crm = :crm
                     AND done.synced_time IS NOT NULL
+            )
+        )
+        AND (
+            NOT :changed_only
+            OR NOT EXISTS (
+                SELECT FROM contact_syncs AS held
+                WHERE held.org_id = :org_id
+                    AND held.contact_id = c.id
+                    AND held.crm = :crm
+                    AND held.synced_hash = c.content_hash || CAST(:salt AS bytea)
             )
         )
         AND TRUE /* narrowed */
@@ -69,14 +80,18 @@ queued AS (
 ),
 
 session AS (
-    INSERT INTO sessions (org_id, id, kind, crm, state, total, creator, end_time)
+    INSERT INTO sessions AS s (org_id, id, kind, crm, state, total, creator, end_time)
     SELECT
         :org_id, :session_id, :kind, :crm,
         CASE count(*) WHEN 0 THEN 'SUCCEEDED' ELSE 'RUNNING' END,
         count(*), :creator,
         CASE count(*) WHEN 0 THEN now() END
     FROM queued
-    RETURNING total
+    ON CONFLICT (org_id, id) DO UPDATE SET
+        total = s.total + excluded.total,
+        revision = s.revision + 1,
+        update_time = now()
+    RETURNING (SELECT count(*) FROM queued) AS total
 ),
 
 items AS (

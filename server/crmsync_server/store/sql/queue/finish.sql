@@ -205,12 +205,17 @@ moved AS (
         revision = s.revision + 1,
         update_time = now(),
         state = CASE
-            WHEN s.synced + s.skipped + s.errors + s.cancelled + t.settled < s.total THEN s.state
-            WHEN s.state = 'CANCELLING' THEN 'CANCELLED'
-            ELSE 'SUCCEEDED'
+            WHEN s.synced + s.skipped + s.errors + s.cancelled + t.settled < s.total OR s.pulling
+                THEN s.state
+            WHEN s.state <> 'CANCELLING' THEN 'SUCCEEDED'
+            WHEN s.error_code IS NULL THEN 'CANCELLED'
+            ELSE 'FAILED'
         END,
         end_time = CASE
-            WHEN s.synced + s.skipped + s.errors + s.cancelled + t.settled = s.total THEN now()
+            WHEN
+                s.synced + s.skipped + s.errors + s.cancelled + t.settled = s.total
+                AND NOT s.pulling
+                THEN now()
         END
     FROM tallies AS t
     INNER JOIN locked AS l ON t.session_id = l.id

@@ -1,5 +1,6 @@
--- Cancel a session whose pending standings are locked. What waits leaves the queue, unless another
--- session still wants it; a delivery under way keeps its item open and is told not to come back.
+-- End a session before its time, whose pending standings are locked: it is cancelled, or has failed
+-- where there is an :error_code. What waits leaves the queue, unless another session still wants it; a
+-- delivery under way keeps its item open and is told not to come back. Nothing more is read.
 WITH open_items AS MATERIALIZED (
     SELECT si.org_id, si.session_id, si.contact_id, si.crm, si.min_attempt
     FROM session_items AS si
@@ -28,7 +29,7 @@ pending AS MATERIALIZED (
             AND other.min_attempt > cs.settled_attempt
             AND other.outcome IS NULL
             AND other.session_id <> si.session_id
-            AND o.state = 'RUNNING'
+            AND o.state IN ('RUNNING', 'PAUSED')
     ) AS others
 ),
 
@@ -92,14 +93,22 @@ UPDATE sessions AS s SET
     cancelled = s.cancelled + t.cancelled,
     revision = s.revision + 1,
     update_time = now(),
+    pulling = FALSE,
+    error_code = coalesce(s.error_code, CAST(:error_code AS text)),
+    error_message = CASE
+        WHEN s.error_code IS NULL THEN CAST(:error_message AS text) ELSE s.error_message
+    END,
     state = CASE
-        WHEN s.synced + s.skipped + s.errors + s.cancelled + t.cancelled = s.total
-            THEN 'CANCELLED'
-        ELSE 'CANCELLING'
+        WHEN s.synced + s.skipped + s.errors + s.cancelled + t.cancelled < s.total
+            THEN 'CANCELLING'
+        WHEN coalesce(s.error_code, CAST(:error_code AS text)) IS NULL THEN 'CANCELLED'
+        ELSE 'FAILED'
     END,
     end_time = CASE
         WHEN s.synced + s.skipped + s.errors + s.cancelled + t.cancelled = s.total THEN now()
     END
 FROM tally AS t
-WHERE s.org_id = :org_id AND s.id = :session_id AND s.state IN ('RUNNING', 'CANCELLING')
+WHERE s.org_id = :org_id
+    AND s.id = :session_id
+    AND s.state IN ('RUNNING', 'PAUSED', 'CANCELLING')
 RETURNING s.*

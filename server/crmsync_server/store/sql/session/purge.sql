@@ -1,5 +1,5 @@
--- Delete ended sessions past their retention with their items, oldest first, a bounded number at a
--- time.
+-- Delete ended sessions past their retention with their items and records, oldest first, a bounded
+-- number at a time.
 WITH old AS MATERIALIZED (
     SELECT s.org_id, s.id
     FROM sessions AS s
@@ -13,6 +13,12 @@ items AS (
     DELETE FROM session_items AS si
     USING old AS o
     WHERE si.org_id = o.org_id AND si.session_id = o.id
+),
+
+records AS (
+    DELETE FROM session_records AS sr
+    USING old AS o
+    WHERE sr.org_id = o.org_id AND sr.session_id = o.id
 )
 
 DELETE FROM sessions AS s

@@ -76,12 +76,17 @@ moved AS (
         revision = s.revision + 1,
         update_time = now(),
         state = CASE
-            WHEN s.synced + s.skipped + s.errors + s.cancelled + 1 < s.total THEN s.state
-            WHEN s.state = 'CANCELLING' THEN 'CANCELLED'
-            ELSE 'SUCCEEDED'
+            WHEN s.synced + s.skipped + s.errors + s.cancelled + 1 < s.total OR s.pulling
+                THEN s.state
+            WHEN s.state <> 'CANCELLING' THEN 'SUCCEEDED'
+            WHEN s.error_code IS NULL THEN 'CANCELLED'
+            ELSE 'FAILED'
         END,
         end_time = CASE
-            WHEN s.synced + s.skipped + s.errors + s.cancelled + 1 = s.total THEN now()
+            WHEN
+                s.synced + s.skipped + s.errors + s.cancelled + 1 = s.total
+                AND NOT s.pulling
+                THEN now()
         END
     FROM locked AS l
     WHERE s.org_id = l.org_id AND s.id = l.id
