@@ -294,7 +294,9 @@ class AdapterConformance(Harness):
             return synced
 
         synced = await eventually(found)
-        assert await self.deliver(adapter, [again]) == [replace(synced, request_id=ANY)]
+        assert await self.deliver(adapter, [again]) == [
+            replace(synced, request_id=ANY, modified_time=ANY)
+        ]
 
     async def test_reading_back_finds_nothing_that_was_not_applied(self) -> None:
         """The connection was lost before the CRM did anything."""

@@ -44,7 +44,7 @@ def test_a_name_that_is_not_taken_is_refused_with_those_that_are() -> None:
     """Its value is not repeated."""
     account = Account("acme", "hubspot", "https://a.test", {"tokne": "canary"})
     with pytest.raises(
-        ValueError, match=r"the secret 'tokne' is none .* it takes token"
+        ValueError, match=r"the secret 'tokne' is none .* it takes client_id"
     ) as refused:
         check_names(account)
     assert "canary" not in str(refused.value)

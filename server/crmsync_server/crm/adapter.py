@@ -48,6 +48,8 @@ class Limit:
     resets: where the period is a day: whose midnight it begins anew at, None while that is not
         known. Until the CRM tells, any 24 hours count then.
     ceiling: never more calls than this, whatever the CRM tells of itself; None where it decides.
+    delivers: whether deliveries draw on it; one that only reading draws on delays no session of
+        deliveries.
     """
 
     bucket: str
@@ -55,6 +57,7 @@ class Limit:
     period: timedelta
     resets: tzinfo | None = None
     ceiling: int | None = None
+    delivers: bool = True
 
 
 @dataclass(frozen=True, slots=True)

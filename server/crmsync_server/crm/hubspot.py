@@ -5,10 +5,9 @@ may be all-or-nothing; record ids retire on merges; the day ends at the portal's
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
-from http import HTTPStatus
 
-from crmsync_server.crm import hubspot_limits as limits
 from crmsync_server.crm.adapter import (
     Account,
     Capabilities,
@@ -18,47 +17,81 @@ from crmsync_server.crm.adapter import (
     Tools,
 )
 from crmsync_server.crm.guard import Faulted, Guard
-from crmsync_server.crm.http import Fault, caller, checked, credential, gave_no_answer, number
-from crmsync_server.crm.hubspot_day import BUCKETS, BURST, DAILY, DETAILS
-from crmsync_server.crm.hubspot_errors import credentials_error
+from crmsync_server.crm.http import Caller, caller, checked, credential, number, patience
+from crmsync_server.crm.hubspot_access import Authorized, OAuth, application
+from crmsync_server.crm.hubspot_check import standing
+from crmsync_server.crm.hubspot_day import BURST, DAILY, SEARCH
+from crmsync_server.crm.hubspot_directory import HubSpotDirectory
 from crmsync_server.crm.hubspot_portal import Portal
 from crmsync_server.crm.hubspot_push import Push
 from crmsync_server.crm.hubspot_reads import found_back
-from crmsync_server.crm.hubspot_writes import CONTACTS, MAX_BATCH
+from crmsync_server.crm.hubspot_source import HubSpotSource
+from crmsync_server.crm.hubspot_webhooks import HubSpotWebhooks
+from crmsync_server.crm.hubspot_writes import MAX_BATCH
+from crmsync_server.crm.names import secret_ones
 from crmsync_server.crm.outcomes import Outcome, Synced, Unknown
-from crmsync_server.crm.replies import Reply, text
 
 # How long a push may start calls; the last one may take its whole time, and so may asking
 # for the time zone after it.
 _STARTING = timedelta(seconds=90)
 _PARTIAL, _ALL = "partial", "all"
+_OVERLAP_SECONDS = 300
+_LONGEST_OVERLAP = 86_400
 
 
 def build(account: Account, tools: Tools) -> "HubSpot":
     """Build the adapter of one portal.
 
-    Secret `token`; options `burst_calls` (per 10 s, default 190), `daily_calls` (default
-    625000), `portal_id` (check() refuses any other), `timeout_seconds` (default 30) and
+    Secret `token`, of a private app; or `client_id`, `client_secret` and `refresh_token` of an
+    application that was authorized by OAuth. `client_secret` beside a token verifies webhooks.
+
+    Options `burst_calls` (per 10 s, default 190), `daily_calls` (default 625000), `search_calls`
+    (per second, default 5), `search_overlap_seconds` (how long a search may miss a change, default
+    300), `portal_id` (check() refuses any other), `timeout_seconds` (default 30) and
     `look_up`: whether only contacts of which something is left out (`partial`, the default) or
     `all` that have no record id are looked up by address first, at one more call for a hundred.
     Raises ValueError naming what is wrong.
     """
-    headers = {"authorization": f"Bearer {credential(account, 'token')}"}
-    portal_calls = caller("HubSpot", account, tools, headers)
-    capabilities = Capabilities(
+    called = replace(account, secrets=secret_ones(account.secrets))
+    secrets = application(account)
+    oauth = OAuth(caller("HubSpot", called, tools, {}), secrets) if secrets else None
+    calls = _calls(called, tools, oauth)
+    portal = Portal(calls, looks_up_all=_looks_up_all(account))
+    overlap = number(account, "search_overlap_seconds", _OVERLAP_SECONDS, _LONGEST_OVERLAP)
+    return HubSpot(
+        portal,
+        _capabilities(account, calls, oauth),
+        oauth,
+        source=HubSpotSource(portal, timedelta(seconds=overlap)),
+        webhooks=HubSpotWebhooks(
+            account.secrets.get("client_secret", "").strip(), account.options.get("portal_id", "")
+        ),
+    )
+
+
+def _calls(account: Account, tools: Tools, oauth: OAuth | None) -> Caller:
+    if oauth is None:
+        headers = {"authorization": f"Bearer {credential(account, 'token')}"}
+        return caller("HubSpot", account, tools, headers)
+    return Authorized("HubSpot", account, tools, {}, patience(account), oauth=oauth)
+
+
+def _capabilities(account: Account, calls: Caller, oauth: OAuth | None) -> Capabilities:
+    # The last call, and the zone; for an application a new token, and the call again.
+    last_calls = 2 if oauth is None else 4
+    return Capabilities(
         max_batch=MAX_BATCH,
         concurrency=4,
         requires_email=True,
         idempotent=True,
-        push_timeout=_STARTING + 2 * portal_calls.total_timeout,
+        push_timeout=_STARTING + last_calls * calls.total_timeout,
         read_back=True,
         limits=(
             Limit(BURST, number(account, "burst_calls", 190), timedelta(seconds=10)),
             Limit(DAILY, number(account, "daily_calls", 625_000), timedelta(days=1)),
+            Limit(SEARCH, number(account, "search_calls", 5), timedelta(seconds=1), delivers=False),
         ),
     )
-    portal = Portal(portal_calls, looks_up_all=_looks_up_all(account))
-    return HubSpot(portal, capabilities)
 
 
 def _looks_up_all(account: Account) -> bool:
@@ -70,12 +103,27 @@ def _looks_up_all(account: Account) -> bool:
 
 
 class HubSpot:
-    """One portal."""
+    """One portal.
 
-    def __init__(self, portal: Portal, capabilities: Capabilities) -> None:
-        """Take the portal; nothing is called yet."""
+    source, directory, webhooks: what HubSpot offers besides being delivered to.
+    """
+
+    def __init__(
+        self,
+        portal: Portal,
+        capabilities: Capabilities,
+        oauth: OAuth | None,
+        *,
+        source: HubSpotSource,
+        webhooks: HubSpotWebhooks,
+    ) -> None:
+        """Take the portal, and the application that speaks to it; nothing is called yet."""
         self._portal = portal
         self._capabilities = capabilities
+        self._oauth = oauth
+        self.source = source
+        self.directory = HubSpotDirectory(portal, oauth)
+        self.webhooks = webhooks
 
     @property
     def capabilities(self) -> Capabilities:
@@ -102,34 +150,7 @@ class HubSpot:
 
     async def check(self) -> Standing:
         """Read the portal's details and one contact; the first alone proves no scope."""
-        return await checked(self._standing())
-
-    async def _standing(self) -> Standing:
-        caller = self._portal.caller
-        details = await caller.call("GET", DETAILS, buckets=BUCKETS)
-        if not isinstance(details, Reply) or details.status != HTTPStatus.OK:
-            return _not_standing(details)
-        portal_id = text(details.fields.get("portalId"))
-        self._portal.zone.learn(details)
-        expected = caller.account.options.get("portal_id", portal_id)
-        if not portal_id or portal_id != expected:
-            return Standing(valid=False, message=f"the token belongs to portal {portal_id or '?'}")
-        one = {"limit": "1"}
-        contacts = await caller.call("GET", CONTACTS, buckets=BUCKETS, params=one)
-        if not isinstance(contacts, Reply) or contacts.status != HTTPStatus.OK:
-            return _not_standing(contacts)
-        return Standing(valid=True, message=f"HubSpot portal {portal_id}", account_id=portal_id)
+        return await checked(standing(self._portal, self._oauth))
 
     def _guard(self) -> Guard:
         return Guard(self._portal.caller.tools.clock, _STARTING)
-
-
-def _not_standing(found: Reply | Fault) -> Standing:
-    if not isinstance(found, Reply):
-        return Standing(valid=False, message=found.message, reachable=False)
-    if found.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-        return Standing(valid=False, message=str(credentials_error(found)))
-    # One that migrates or is locked does not say anything about the token either.
-    waits = gave_no_answer(found) or found.status in limits.WAITING
-    message = f"HubSpot answered {found.status}: {found.text}"
-    return Standing(valid=False, message=message, reachable=not waits)

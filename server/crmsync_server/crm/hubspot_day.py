@@ -11,9 +11,10 @@ from crmsync_server.crm.hubspot_limits import is_daily, next_midnight, wait, zon
 from crmsync_server.crm.outcomes import Postponed
 from crmsync_server.crm.replies import Reply, count, text
 
-BURST, DAILY = "burst", "daily"
+BURST, DAILY, SEARCH = "burst", "daily", "search"
 # The day first: a call that the day forbids must not use up the burst.
 BUCKETS = (DAILY, BURST)
+SEARCH_BUCKETS = (DAILY, SEARCH)
 DETAILS = "/account-info/v3/details"
 
 _HEADER = "x-hubspot-ratelimit-"
@@ -73,9 +74,9 @@ class PortalLimits:
     async def refused(
         self, reply: Reply, buckets: Sequence[str], now: datetime
     ) -> tuple[str, datetime]:
-        """Return the day until the portal's midnight, or the ten seconds."""
-        del buckets
-        return DAILY if is_daily(reply) else BURST, (await self.postponed(reply, now)).until
+        """Return the day until the portal's midnight, the ten seconds, or the searches."""
+        short = SEARCH if SEARCH in buckets else BURST
+        return DAILY if is_daily(reply) else short, (await self.postponed(reply, now)).until
 
     async def postponed(self, reply: Reply, now: datetime) -> Postponed:
         """Read a reply with one of `hubspot_limits.WAITING`."""

@@ -56,6 +56,13 @@ class Portal:
         """Return the portal's property names; not asked for where no contact has its own."""
         if not any(custom(delivery) for delivery in batch):
             return Names()
+        return await self.names()
+
+    async def names(self) -> Names | Faulted[Outcome]:
+        """Return the portal's property names, kept for some minutes.
+
+        Raises CredentialsRefusedError.
+        """
         return await self._names.read()
 
     def must_look_up(self, write: Write) -> bool:

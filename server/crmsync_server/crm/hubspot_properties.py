@@ -21,9 +21,13 @@ class Names:
     """The names of the properties that can be written, in lower case as HubSpot keeps them.
 
     known: None where the token may not read them: then every name is taken for one.
+    readable: with those that HubSpot computes besides; None likewise.
+    custom: those that the organization made, as far as is known.
     """
 
     known: frozenset[str] | None = None
+    readable: frozenset[str] | None = None
+    custom: frozenset[str] = frozenset()
 
     def kept(self, properties: Mapping[str, str]) -> Mapping[str, str]:
         """Return the properties that the portal has, under its names for them."""
@@ -91,11 +95,20 @@ class PropertyNames:
 
 
 def _names(body: Mapping[str, object]) -> Names:
-    """Read GET /crm/v3/properties/contacts, without the properties that HubSpot computes."""
+    """Read GET /crm/v3/properties/contacts; what HubSpot computes can be read alone."""
+    entries = {text(one.get("name")).lower(): one for one in mappings(body["results"])}
     return Names(
-        frozenset(
-            text(entry.get("name")).lower()
-            for entry in mappings(body["results"])
-            if mapping(entry.get("modificationMetadata")).get("readOnlyValue") is not True
-        )
+        frozenset(name for name, entry in entries.items() if not is_read_only(entry)),
+        frozenset(entries),
+        frozenset(name for name, entry in entries.items() if is_custom(entry)),
     )
+
+
+def is_read_only(entry: Mapping[str, object]) -> bool:
+    """Tell whether HubSpot alone writes a property."""
+    return mapping(entry.get("modificationMetadata")).get("readOnlyValue") is True
+
+
+def is_custom(entry: Mapping[str, object]) -> bool:
+    """Tell whether the organization made a property."""
+    return entry.get("hubspotDefined") is not True

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from http import HTTPStatus
 
 from crmsync_server.crm.bisect import Refused
@@ -9,6 +10,7 @@ from crmsync_server.crm.guard import Faulted
 from crmsync_server.crm.http import Caller
 from crmsync_server.crm.hubspot_errors import credentials_error, is_not_found
 from crmsync_server.crm.hubspot_limits import WAITING
+from crmsync_server.crm.hubspot_times import instant
 from crmsync_server.crm.hubspot_writes import CONTACTS, Write, properties
 from crmsync_server.crm.outcomes import Outcome, Postponed, Retry, Synced
 from crmsync_server.crm.replies import Reply, brief, mapping, mappings, text
@@ -24,11 +26,13 @@ class Record:
     """A contact as HubSpot holds it.
 
     emails: its primary address and its further ones, in lower case.
+    modified_time: when it last changed; None where HubSpot does not tell.
     """
 
     id: str
     emails: frozenset[str]
     properties: Mapping[str, object]
+    modified_time: datetime | None = None
 
     def holds(self, write: Write) -> bool:
         """Tell whether every value of a write is there, cleared ones included.
@@ -112,7 +116,9 @@ def _live(reply: Reply) -> Iterable[Mapping[str, object]]:
 def _record(result: Mapping[str, object]) -> Record:
     held = mapping(result.get("properties"))
     emails = ";".join(text(held.get(name)) for name in _EMAILS).lower().split(";")
-    return Record(text(result.get("id")), frozenset(e.strip() for e in emails if e.strip()), held)
+    changed = instant(result.get("updatedAt"))
+    addresses = frozenset(e.strip() for e in emails if e.strip())
+    return Record(text(result.get("id")), addresses, held, changed)
 
 
 def holders(records: Iterable[Record]) -> dict[str, Record]:
@@ -139,5 +145,6 @@ async def found_back(records: Records, writes: Sequence[Write]) -> dict[int, Syn
     for write in writes:
         record = record_of.get(write.record_id) or holder_of.get(write.email)
         if record is not None and record.holds(write):
-            found[write.position] = Synced(record.id, note=write.note)
+            synced = Synced(record.id, note=write.note, modified_time=record.modified_time)
+            found[write.position] = synced
     return found

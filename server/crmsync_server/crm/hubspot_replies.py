@@ -13,6 +13,7 @@ from crmsync_server.crm.hubspot_errors import (
     is_not_found,
     judge,
 )
+from crmsync_server.crm.hubspot_times import instant
 from crmsync_server.crm.hubspot_writes import Write
 from crmsync_server.crm.outcomes import Outcome, Retry, Synced, Unknown
 from crmsync_server.crm.replies import Reply, brief, mappings, text
@@ -59,9 +60,9 @@ def _account(call: Sequence[Write], reply: Reply) -> list[Result]:
     for error in errors:
         blame(culprits.traced(error), error)
     for result in mappings(reply.fields.get("results")):
-        record_id = text(result.get("id"))
+        record_id, changed = text(result.get("id")), instant(result.get("updatedAt"))
         for at in culprits.returned(result) if record_id else ():
-            found.setdefault(at, Synced(record_id, correlation_id, call[at].note))
+            found.setdefault(at, Synced(record_id, correlation_id, call[at].note, changed))
     for error in errors:
         blame(culprits.named(error), error)
     missing = _unaccounted(reply, errors)

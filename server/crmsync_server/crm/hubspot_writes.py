@@ -8,13 +8,13 @@ from crmsync_server.crm.adapter import Delivery
 MAX_BATCH = 100
 CONTACTS = "/crm/v3/objects/contacts"
 # What a delivery's fields are called at HubSpot.
-_FIELDS = {
+FIELDS = {
     "first_name": "firstname",
     "last_name": "lastname",
     "phone": "phone",
     "company": "company",
 }
-_RESERVED = frozenset({*_FIELDS.values(), "email", "hs_object_id"})
+_RESERVED = frozenset({*FIELDS.values(), "email", "hs_object_id"})
 # An update may turn into an upsert (record gone) and back (address taken), no further.
 _MAX_TURNS = 2
 
@@ -94,14 +94,14 @@ def _input(write: Write) -> dict[str, object]:
 
 def custom(delivery: Delivery) -> Mapping[str, str]:
     """Return a delivery's own properties, with those to be cleared of which it has no value."""
-    given = {name.lower() for name in delivery.properties} | _RESERVED | _FIELDS.keys() | {"tags"}
+    given = {name.lower() for name in delivery.properties} | _RESERVED | FIELDS.keys() | {"tags"}
     cleared = {name: "" for name in sorted(delivery.blank) if name.lower() not in given}
     return {**delivery.properties, **cleared}
 
 
 def properties(write: Write) -> dict[str, str]:
     """Return what is sent, by HubSpot's names: values, and empty ones for what is to be cleared."""
-    blank = {_FIELDS.get(name, name).lower() for name in write.delivery.blank}
+    blank = {FIELDS.get(name, name).lower() for name in write.delivery.blank}
     wanted = _wanted(write)
     sent = {name: value for name, value in wanted.items() if value or name.lower() in blank}
     moved = write.record_id and not write.keep_email
@@ -115,7 +115,7 @@ def is_partial(write: Write) -> bool:
 
 def _wanted(write: Write) -> dict[str, str]:
     own = {n: value for n, value in write.properties.items() if n.lower() not in _RESERVED}
-    fields = {name: str(getattr(write.delivery, field)) for field, name in _FIELDS.items()}
+    fields = {name: str(getattr(write.delivery, field)) for field, name in FIELDS.items()}
     return {name: value if value.strip() else "" for name, value in {**own, **fields}.items()}
 
 

@@ -33,8 +33,18 @@ TAKES: Mapping[str, Takes] = {
         ),
     ),
     "hubspot": Takes(
-        frozenset({"token"}),
-        frozenset({"burst_calls", "daily_calls", "look_up", "portal_id", "timeout_seconds"}),
+        frozenset({"client_id", "client_secret", "refresh_token", "token"}),
+        frozenset(
+            {
+                "burst_calls",
+                "daily_calls",
+                "look_up",
+                "portal_id",
+                "search_calls",
+                "search_overlap_seconds",
+                "timeout_seconds",
+            }
+        ),
     ),
     "mautic": Takes(
         frozenset({"client_id", "client_secret", "password", "refresh_token", "username"}),

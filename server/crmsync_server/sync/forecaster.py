@@ -71,6 +71,7 @@ class Forecaster:
         buckets = [
             _bucket(limit, self._share, books.get((row.org_id, row.crm, limit.bucket)))
             for limit in by.adapter.capabilities.limits
+            if limit.delivers
         ]
         return forecast(_outlook(row, by.batch_size, buckets), datetime.now(UTC))
 
