@@ -6,17 +6,21 @@ Brevo's other identifiers need not be asked for.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from http import HTTPStatus
 
 from crmsync_server.crm import brevo_import, brevo_single
 from crmsync_server.crm.adapter import Account, Capabilities, Delivery, Limit, Standing, Tools
 from crmsync_server.crm.bisect import Answer, deliver
+from crmsync_server.crm.brevo_attributes import Attributes
 from crmsync_server.crm.brevo_back import found_back
-from crmsync_server.crm.brevo_calls import ACCOUNT_REFUSED, Brevo, judge, refused
+from crmsync_server.crm.brevo_calls import ACCOUNT_REFUSED, Brevo, refused
+from crmsync_server.crm.brevo_directory import BrevoDirectory
 from crmsync_server.crm.brevo_limits import CONTACTS, CONTACTS_HOURLY, OTHER, AccountLimits
-from crmsync_server.crm.brevo_rows import Row, attribute_types, row
+from crmsync_server.crm.brevo_rows import Row, row
 from crmsync_server.crm.brevo_settle import Settlement
+from crmsync_server.crm.brevo_source import BrevoSource
+from crmsync_server.crm.brevo_webhooks import BrevoWebhooks
 from crmsync_server.crm.emails import deliverable
 from crmsync_server.crm.fanout import fan_out
 from crmsync_server.crm.guard import Faulted, Guard
@@ -24,8 +28,6 @@ from crmsync_server.crm.http import caller, checked, credential, gave_no_answer,
 from crmsync_server.crm.outcomes import (
     Outcome,
     Postponed,
-    Rejected,
-    Retry,
     Skipped,
     SkipReason,
     Synced,
@@ -38,15 +40,15 @@ _SINGLE_BATCH = 100
 # How long a push may start calls; each may take its whole time, and reads attributes before.
 _STARTING = timedelta(seconds=90)
 _HOUR = timedelta(hours=1)
-_ATTRIBUTES_AGE = timedelta(minutes=10)
 _SAME_ADDRESS_WAIT = timedelta(minutes=1)
-_Types = Mapping[str, str]
 
 
 def build(account: Account, tools: Tools) -> "BrevoAdapter":
     """Build the adapter of one account.
 
-    Secret `api_key`. Options: `list_id`, the list that contacts join and imports need;
+    Secrets `api_key`, and `webhook_token`, by which webhooks are known as Brevo's.
+    Options: `webhook_header`, which has that token if it is not the bearer's;
+    `list_id`, the list that contacts join and imports need;
     `import_threshold` (default 50), from how many contacts on an import is used; `notify_url`,
     which Brevo calls after an import; `timeout_seconds` (default 30); `contacts_calls` (per
     second, default 10), `contacts_hourly_calls` (default 36000) and `other_calls` (per hour,
@@ -71,19 +73,31 @@ def build(account: Account, tools: Tools) -> "BrevoAdapter":
         limits=limits,
         read_back=True,
     )
-    return BrevoAdapter(calls, capabilities, number(account, "import_threshold", 50))
+    threshold = number(account, "import_threshold", 50)
+    return BrevoAdapter(calls, capabilities, threshold, BrevoWebhooks(account))
 
 
 class BrevoAdapter:
-    """One account."""
+    """One account.
 
-    def __init__(self, brevo: Brevo, capabilities: Capabilities, import_threshold: int) -> None:
+    source, directory and webhooks: what Brevo offers besides taking contacts.
+    """
+
+    def __init__(
+        self,
+        brevo: Brevo,
+        capabilities: Capabilities,
+        import_threshold: int,
+        webhooks: BrevoWebhooks,
+    ) -> None:
         """Take the account's calls; nothing is called yet."""
         self._brevo = brevo
         self._capabilities = capabilities
         self._import_threshold = import_threshold
-        self._types: _Types = {}
-        self._types_time: datetime | None = None
+        self._attributes = Attributes(brevo)
+        self.source = BrevoSource(brevo, self._attributes)
+        self.directory = BrevoDirectory(brevo, self._attributes)
+        self.webhooks = webhooks
 
     @property
     def capabilities(self) -> Capabilities:
@@ -96,7 +110,7 @@ class BrevoAdapter:
         sendable = [at for at, delivery in enumerate(batch) if deliverable(delivery.email)]
         outcomes: dict[int, Outcome] = {}
         if sendable:
-            types = await guard.call(self._attribute_types)
+            types = await guard.call(self._attributes.types)
             if isinstance(types, Faulted):
                 outcomes.update(dict.fromkeys(sendable, types.outcome))
             else:
@@ -116,7 +130,7 @@ class BrevoAdapter:
             settlement = Settlement(self._brevo, brevo_import.Ticket.decode(ticket), guard)
         except ValueError:
             return [Unknown("the import's ticket cannot be read")] * len(batch)
-        types = await guard.call(self._attribute_types)
+        types = await guard.call(self._attributes.types)
         guard.conclude(())
         if isinstance(types, Faulted):
             return settlement.later(types.outcome, len(batch))
@@ -131,7 +145,7 @@ class BrevoAdapter:
         guard = self._guard()
         found: Mapping[int, Synced] = {}
         if len(sendable) <= _SINGLE_BATCH:
-            types = await guard.call(self._attribute_types)
+            types = await guard.call(self._attributes.types)
             if not isinstance(types, Faulted):
                 rows = [row(at, batch[at], types) for at in sendable]
                 found = await found_back(self._brevo, guard, rows)
@@ -155,28 +169,6 @@ class BrevoAdapter:
 
     def _guard(self) -> Guard:
         return Guard(self._brevo.now, _STARTING)
-
-    async def _attribute_types(self) -> _Types | Faulted[Outcome]:
-        """Return the account's attributes, read again once they are old."""
-        now = self._brevo.now()
-        if self._types_time is not None and now - self._types_time < _ATTRIBUTES_AGE:
-            return self._types
-        reply = await self._brevo.contacts("GET", "/attributes")
-        if not isinstance(reply, Reply):
-            return _unread(reply)
-        if reply.status != HTTPStatus.OK or "attributes" not in reply.fields:
-            verdict = judge(reply, self._brevo)
-            return _unread(verdict.outcome if isinstance(verdict, Faulted) else verdict)
-        self._types, self._types_time = attribute_types(reply.fields), now
-        return self._types
-
-
-def _unread(why: Outcome) -> Faulted[Outcome]:
-    """Return what a push ends in that could not begin: whatever the fault, nothing was sent."""
-    if isinstance(why, Postponed):
-        return Faulted(why)
-    words = why.message if isinstance(why, Retry | Unknown | Rejected) else ""
-    return Faulted(Retry("ATTRIBUTES_UNKNOWN", f"Brevo's attributes are unknown: {words}"[:500]))
 
 
 class _Push:
@@ -216,7 +208,7 @@ class _Push:
         waiting = list(rows)
         while waiting:
             first, waiting = _apart(waiting)
-            outcomes = await fan_out(first, self._send_single)
+            outcomes: list[Outcome] = await fan_out(first, self._send_single)
             found.update({row.position: o for row, o in zip(first, outcomes, strict=True)})
         return found
 

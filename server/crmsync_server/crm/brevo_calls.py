@@ -15,6 +15,7 @@ from crmsync_server.crm.brevo_limits import CONTACTS_BUCKETS, OTHER, resets_at
 from crmsync_server.crm.guard import Faulted
 from crmsync_server.crm.http import Caller, Fault
 from crmsync_server.crm.outcomes import Outcome, Postponed, Rejected, Retry, Unknown
+from crmsync_server.crm.questions import Trouble, unanswered
 from crmsync_server.crm.replies import (
     Reply,
     brief,
@@ -71,6 +72,10 @@ class Brevo:
         """Ask once after an asynchronous process: one of the account's 100 calls an hour."""
         return await self.caller.call("GET", f"/processes/{process_id}", buckets=(OTHER,))
 
+    async def account(self) -> Reply | Fault:
+        """Ask whose account it is: one of its 100 calls an hour."""
+        return await self.caller.call("GET", "/account", buckets=(OTHER,))
+
     def now(self) -> datetime:
         """Return the present time."""
         return self.caller.tools.clock()
@@ -106,6 +111,12 @@ def _fault(reply: Reply) -> Outcome | Faulted[Outcome]:
     if reply.status < HTTPStatus(300):
         return Retry("UNACCOUNTED", message)
     return Faulted(Unknown(message) if reply.status in _GATEWAY else Retry("CRM_FAULT", message))
+
+
+def lacking(reply: Reply, brevo: Brevo) -> Trouble:
+    """Decide what a reply means to somebody who only asked; raises CredentialsRefusedError."""
+    verdict = judge(reply, brevo)
+    return unanswered(verdict.outcome if isinstance(verdict, Faulted) else verdict)
 
 
 def refused(reply: Reply) -> CredentialsRefusedError:

@@ -5,27 +5,27 @@ carries what the account has a place for, and notes what it leaves out.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from math import isfinite
 
 from crmsync_server.crm.adapter import Delivery
 from crmsync_server.crm.emails import deliverable
-from crmsync_server.crm.replies import mappings, text
+from crmsync_server.crm.replies import text
 
 # An identifier of the contact, not an attribute that an account may lack.
 PHONE = "SMS"
 _IDENTIFIERS = frozenset({"EMAIL", "EXT_ID", PHONE})
 # What a delivery's fields are called at Brevo, and those that have no attribute there.
-_FIELDS = {
+FIELDS = {
     "first_name": "FIRSTNAME",
     "last_name": "LASTNAME",
     "phone": PHONE,
     "company": "COMPANY",
 }
 _NOT_HERE = frozenset({"email", "tags"})
-_WRITABLE = frozenset({"", "normal", "category", "transactional"})
+WRITABLE = frozenset({"", "normal", "category", "transactional"})
 _INTERNATIONAL = re.compile(r"\+[1-9]\d{6,14}")
 _PHONE_PUNCTUATION = re.compile(r"[\s().\-/]")
 _TRUE = frozenset({"true", "yes", "1"})
@@ -59,12 +59,12 @@ class Row:
         return "" in self.attributes.values()
 
 
-def attribute_types(body: Mapping[str, object]) -> Mapping[str, str]:
-    """Read GET /contacts/attributes: the type of each attribute that can be written."""
+def attribute_types(definitions: Iterable[Mapping[str, object]]) -> Mapping[str, str]:
+    """Read the attributes of an account: the type of each one that can be written."""
     return {
-        text(entry.get("name")).upper(): text(entry.get("type"))
-        for entry in mappings(body.get("attributes"))
-        if text(entry.get("category")) in _WRITABLE
+        text(one.get("name")).upper(): text(one.get("type"))
+        for one in definitions
+        if text(one.get("category")) in WRITABLE
     }
 
 
@@ -97,7 +97,7 @@ def _wanted(delivery: Delivery) -> dict[str, str]:
     # Consent is Brevo's to keep (emailBlacklisted, smsBlacklisted): no row ever carries it.
     custom = {name.upper(): value for name, value in delivery.properties.items()}
     usable = {name: value for name, value in custom.items() if name not in _IDENTIFIERS}
-    owned = {name: str(getattr(delivery, field)) for field, name in _FIELDS.items()}
+    owned = {name: str(getattr(delivery, field)) for field, name in FIELDS.items()}
     wanted = {**dict.fromkeys(sorted(_blank(delivery)), ""), **usable, **owned}
     blank = _blank(delivery)
     return {
@@ -108,7 +108,7 @@ def _wanted(delivery: Delivery) -> dict[str, str]:
 
 
 def _blank(delivery: Delivery) -> set[str]:
-    names = {_FIELDS.get(name, name).upper() for name in delivery.blank - _NOT_HERE}
+    names = {FIELDS.get(name, name).upper() for name in delivery.blank - _NOT_HERE}
     return names - (_IDENTIFIERS - {PHONE})
 
 

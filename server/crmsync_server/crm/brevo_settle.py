@@ -89,7 +89,7 @@ class Settlement:
                 unanswered[row.position] = answer.outcome
             return answer
 
-        outcomes = await fan_out(rows, ask)
+        outcomes: list[Outcome] = await fan_out(rows, ask)
         found = {row.position: o for row, o in zip(rows, outcomes, strict=True)}
         if unanswered:
             self._guard.conclude(())

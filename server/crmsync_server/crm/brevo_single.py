@@ -30,7 +30,9 @@ async def _change_address(brevo: Brevo, row: Row) -> Outcome | Faulted[Outcome] 
     """
     attributes = {**row.attributes, "EMAIL": row.email}
     body = _content(brevo, row, attributes)
-    for identifier, kind in ((row.ext_id, "ext_id"), (row.former_email, "email_id")):
+    # One that had no address when it was read is known by its number.
+    former = "contact_id" if row.former_email.isdecimal() else "email_id"
+    for identifier, kind in ((row.ext_id, "ext_id"), (row.former_email, former)):
         path = f"/{quote(identifier, safe='')}"
         reply = await brevo.contacts("PUT", path, json=body, params={"identifierType": kind})
         if not isinstance(reply, Reply) or reply.status != HTTPStatus.NOT_FOUND:

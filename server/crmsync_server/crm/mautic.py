@@ -6,7 +6,8 @@ lost answer leaves some records applied, and delivering again by email is safe.
 
 Secrets: `username` and `password`, or for OAuth2 `client_id` and `client_secret`, with
 `refresh_token` where a user authorized the application instead of the application itself. The
-refresh token rotates: the one given is only the first.
+refresh token rotates: the one given is only the first. `webhook_secret`: what Mautic signs its
+webhooks with.
 
 The base URL is the instance's own (`https://mautic.example.com`), with or without `/api`.
 
@@ -37,9 +38,12 @@ from crmsync_server.crm.http import Caller, checked, number, patience
 from crmsync_server.crm.mautic_access import access
 from crmsync_server.crm.mautic_calls import Mautic
 from crmsync_server.crm.mautic_check import standing
+from crmsync_server.crm.mautic_directory import MauticDirectory
 from crmsync_server.crm.mautic_limits import HOURLY, MauticLimits
 from crmsync_server.crm.mautic_push import STARTING, Push
 from crmsync_server.crm.mautic_rows import Row, email_of, holds, note, row
+from crmsync_server.crm.mautic_source import MauticSource
+from crmsync_server.crm.mautic_webhooks import MauticWebhooks
 from crmsync_server.crm.names import secret_ones
 from crmsync_server.crm.outcomes import Outcome, Synced, Unknown
 from crmsync_server.crm.replies import text
@@ -68,16 +72,25 @@ def build(account: Account, tools: Tools) -> "MauticAdapter":
         limits=(Limit(HOURLY, number(account, "hourly_calls", _HOURLY_CALLS), timedelta(hours=1)),),
         read_back=True,
     )
-    return MauticAdapter(Mautic(caller, access(account, caller), batch), capabilities)
+    mautic = Mautic(caller, access(account, caller), batch)
+    return MauticAdapter(mautic, capabilities, MauticWebhooks(account))
 
 
 class MauticAdapter:
-    """One instance."""
+    """One instance.
 
-    def __init__(self, mautic: Mautic, capabilities: Capabilities) -> None:
+    source, directory and webhooks: what Mautic offers besides taking contacts.
+    """
+
+    def __init__(
+        self, mautic: Mautic, capabilities: Capabilities, webhooks: MauticWebhooks
+    ) -> None:
         """Take the instance's calls; nothing is called yet."""
         self._mautic = mautic
         self._capabilities = capabilities
+        self.source = MauticSource(mautic)
+        self.directory = MauticDirectory(mautic)
+        self.webhooks = webhooks
 
     @property
     def capabilities(self) -> Capabilities:

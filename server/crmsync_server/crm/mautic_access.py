@@ -2,8 +2,8 @@
 
 import base64
 import re
-from collections.abc import Mapping
-from datetime import timedelta
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Protocol
 
@@ -12,7 +12,8 @@ from crmsync_server.crm.guard import Faulted
 from crmsync_server.crm.http import Caller, Fault
 from crmsync_server.crm.mautic_errors import is_refusal, oauth_code, refused, verdict, words
 from crmsync_server.crm.mautic_limits import HOURLY
-from crmsync_server.crm.outcomes import Outcome, Postponed, Retry, Unknown
+from crmsync_server.crm.outcomes import Outcome, Postponed, Rejected, Retry, Unknown
+from crmsync_server.crm.questions import Trouble, unanswered
 from crmsync_server.crm.replies import Reply, seconds, text
 
 _TOKEN_PATH = "/oauth/v2/token"  # noqa: S105 - a path
@@ -36,6 +37,12 @@ class Access(Protocol):
         """Return an Authorization header, or why there is none at the moment.
 
         spent: the header that Mautic has just refused; another one is returned, if there can be.
+        Raises CredentialsRefusedError.
+        """
+
+    async def renew(self) -> datetime | Trouble | None:
+        """Renew the token now, and return until when it holds; None where there is none.
+
         Raises CredentialsRefusedError.
         """
 
@@ -80,6 +87,10 @@ class Basic:
         """Ask nothing: a password is not used up."""
         return None
 
+    async def renew(self) -> datetime | Trouble | None:
+        """Return None: a password does not expire."""
+        return None
+
 
 class _NotRenewedError(Exception):
     """No token could be had, for a reason that has nothing to do with the credentials."""
@@ -107,16 +118,37 @@ class OAuth:
 
     async def authorize(self, spent: str = "") -> str | Fault:
         """Return a bearer token, renewed when it has expired or was refused."""
-        value = spent.removeprefix("Bearer ")
+        token = await self._current(self._renew, spent.removeprefix("Bearer "))
+        return f"Bearer {token.value}" if isinstance(token, Token) else token
+
+    async def renew(self) -> datetime | Trouble | None:
+        """Renew the token, unless it would be lost with this adapter."""
+        if self._seed and not self._caller.tools.tokens.lasting:
+            told = "the refresh token works but once, and what it gives would not be kept"
+            return Rejected("NOT_KEPT", told)
+        renewals = 0
+
+        async def renewed(refresh_token: str) -> Token:
+            nonlocal renewals
+            renewals += 1
+            return await self._renew(refresh_token)
+
+        token = await self._current(renewed)
+        if isinstance(token, Token) and not renewals:
+            token = await self._current(renewed, token.value)
+        return token.expire_time if isinstance(token, Token) else unanswered(token)
+
+    async def _current(
+        self, renew: Callable[[str], Awaitable[Token]], refused: str = ""
+    ) -> Token | Fault:
         try:
-            token = await self._caller.tools.tokens.current(self._renew, refused=value)
+            return await self._caller.tools.tokens.current(renew, refused=refused)
         except _NotRenewedError as not_renewed:
             return not_renewed.fault
         except CredentialsRefusedError:
             raise
         except Exception as fault:  # noqa: BLE001 - whatever kept it away, nothing was sent
             return Retry("NO_TOKEN", f"no access token for Mautic ({type(fault).__name__})")
-        return f"Bearer {token.value}"
 
     async def _renew(self, refresh_token: str) -> Token:
         if not self._seed:

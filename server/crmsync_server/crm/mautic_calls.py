@@ -10,10 +10,11 @@ from http import HTTPStatus
 from crmsync_server.crm.guard import Faulted
 from crmsync_server.crm.http import Caller, Fault
 from crmsync_server.crm.mautic_access import Access
-from crmsync_server.crm.mautic_errors import verdict
+from crmsync_server.crm.mautic_errors import is_refusal, refused, verdict
 from crmsync_server.crm.mautic_limits import HOURLY
 from crmsync_server.crm.mautic_replies import indexed
 from crmsync_server.crm.outcomes import Outcome, Postponed, Rejected, Retry, Unknown
+from crmsync_server.crm.questions import Trouble, unanswered
 from crmsync_server.crm.replies import Reply
 
 CONTACTS = "/api/contacts"
@@ -89,6 +90,26 @@ class Mautic:
                 return page
             found.update(page)
         return dict(sorted(found.items(), reverse=True))
+
+    async def ask(self, path: str, params: Mapping[str, str] | None = None) -> Reply | Trouble:
+        """Ask something; a reply that is none of JSON and 200 is a fault, whatever it shows.
+
+        Raises CredentialsRefusedError where the credentials are refused; what only their user may
+        not is Rejected, since everything else may be open to it.
+        """
+        reply = await self.call("GET", path, params=params)
+        if not isinstance(reply, Reply):
+            return unanswered(reply)
+        if reply.status == HTTPStatus.OK and isinstance(reply.body, dict | list):
+            return reply
+        return self.lacking(reply)
+
+    def lacking(self, reply: Reply) -> Trouble:
+        """Decide what a reply means to somebody who only asked; raises CredentialsRefusedError."""
+        if reply.status == HTTPStatus.FORBIDDEN and is_refusal(reply):
+            return Rejected("FORBIDDEN", str(refused(reply)))
+        found = verdict(reply, self.now())
+        return unanswered(found.outcome if isinstance(found, Faulted) else found.alone)
 
     async def _page(self, column: str, values: Sequence[str]) -> Contacts | Faulted[Outcome]:
         params = {

@@ -12,14 +12,14 @@ from crmsync_server.crm.emails import deliverable
 from crmsync_server.crm.replies import mapping, mappings, text, texts
 
 EMAIL = "email"
-_FIELDS = {
+FIELDS = {
     "first_name": "firstname",
     "last_name": "lastname",
     "phone": "phone",
     "company": "company",
 }
 # They identify or steer a write, so that no property may set them.
-_RESERVED = frozenset(
+RESERVED = frozenset(
     {
         "id",
         EMAIL,
@@ -56,8 +56,8 @@ def row(position: int, delivery: Delivery) -> Row:
     """Return the row of a delivery; empty values are left out, unless they are to clear."""
     # Aliases are in lower case in every Mautic.
     custom = {name.lower(): value for name, value in delivery.properties.items()}
-    owned = {alias: str(getattr(delivery, field)) for field, alias in _FIELDS.items()}
-    blank = {_FIELDS.get(name, name.lower()) for name in delivery.blank}
+    owned = {alias: str(getattr(delivery, field)) for field, alias in FIELDS.items()}
+    blank = {FIELDS.get(name, name.lower()) for name in delivery.blank}
     wanted = {**dict.fromkeys(sorted(blank), ""), **custom, **owned}
     # A dash before a tag would take it away.
     tags = tuple(tag.strip() for tag in delivery.tags)
@@ -68,11 +68,11 @@ def row(position: int, delivery: Delivery) -> Row:
         {
             alias: value if value.strip() else ""
             for alias, value in wanted.items()
-            if alias not in _RESERVED and (value.strip() or alias in blank)
+            if alias not in RESERVED and (value.strip() or alias in blank)
         },
         tuple(dict.fromkeys(tag for tag in tags if tag and not tag.startswith("-"))),
         record_id if record_id.isascii() and record_id.isdecimal() else "",
-        tuple(name for name in custom if name in _RESERVED)
+        tuple(name for name in custom if name in RESERVED)
         + tuple(tag for tag in tags if tag.startswith("-")),
     )
 
@@ -154,7 +154,7 @@ def _is_zero(value: str) -> bool:
 def holds(row: Row, contact: Mapping[str, object]) -> bool:
     """Tell whether a contact has the row's address and tags, and each value it has a field for."""
     held = shown(contact)
-    tags = {tag.lower() for tag in _tags(contact)}
+    tags = {tag.lower() for tag in tags_of(contact)}
     return (
         email_of(contact) == row.email
         and tags.issuperset(tag.lower() for tag in row.tags)
@@ -164,7 +164,8 @@ def holds(row: Row, contact: Mapping[str, object]) -> bool:
     )
 
 
-def _tags(contact: Mapping[str, object]) -> Sequence[str]:
+def tags_of(contact: Mapping[str, object]) -> Sequence[str]:
+    """Return the tags of a contact."""
     tags = contact.get("tags")
     return [text(tag.get("tag")) for tag in mappings(tags)] or texts(tags)
 

@@ -19,7 +19,7 @@ class Takes:
 
 TAKES: Mapping[str, Takes] = {
     "brevo": Takes(
-        frozenset({"api_key"}),
+        frozenset({"api_key", "webhook_token"}),
         frozenset(
             {
                 "contacts_calls",
@@ -29,6 +29,7 @@ TAKES: Mapping[str, Takes] = {
                 "notify_url",
                 "other_calls",
                 "timeout_seconds",
+                "webhook_header",
             }
         ),
     ),
@@ -47,7 +48,16 @@ TAKES: Mapping[str, Takes] = {
         ),
     ),
     "mautic": Takes(
-        frozenset({"client_id", "client_secret", "password", "refresh_token", "username"}),
+        frozenset(
+            {
+                "client_id",
+                "client_secret",
+                "password",
+                "refresh_token",
+                "username",
+                "webhook_secret",
+            }
+        ),
         frozenset({"batch_size", "hourly_calls", "timeout_seconds"}),
     ),
     "n8n": Takes(

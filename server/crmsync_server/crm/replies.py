@@ -122,6 +122,15 @@ def http_date(value: str | None) -> datetime | None:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
+def iso_time(value: object) -> datetime | None:
+    """Return an ISO 8601 text as a moment in UTC, which it is in where it names no zone."""
+    try:
+        found = datetime.fromisoformat(text(value).strip())
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
 def retry_after(headers: httpx.Headers, now: datetime) -> datetime | None:
     """Read Retry-After, in seconds or as a date; None when absent, at most a day from now."""
     value = headers.get("retry-after")
