@@ -11,6 +11,7 @@ CrmsyncError
 ├── NotFoundError
 │   ├── ContactNotFoundError
 │   ├── SessionNotFoundError
+│   ├── ConflictNotFoundError
 │   ├── ConnectionNotFoundError
 │   └── ScheduleNotFoundError
 ├── EmailTakenError
@@ -20,15 +21,24 @@ CrmsyncError
 │   ├── CrmDisabledError
 │   ├── SessionEndedError
 │   ├── NotInErrorError
-│   └── NotQueuedError
+│   ├── NotQueuedError
+│   ├── SessionActiveError
+│   ├── PlanNotReadyError
+│   ├── ConflictClosedError
+│   ├── NotSupportedError
+│   ├── RefusedCredentialsError
+│   ├── ConnectionMisconfiguredError
+│   └── CrmRefusedError
 ├── VersionMismatchError
 ├── ResumeTokenExpiredError
 ├── UnauthenticatedError
 ├── RoleRequiredError
 ├── TooManyItemsError
+├── CrmBusyError
 ├── UnavailableError
 │   ├── DrainingError
-│   └── DatabaseUnavailableError
+│   ├── DatabaseUnavailableError
+│   └── CrmUnavailableError
 ├── InternalError
 └── ImportInterruptedError      with the code of its cause
 
@@ -61,6 +71,14 @@ from crmsync_server.errors.connection import (
     ConnectionNotFoundError,
     UrlNotAllowedError,
 )
+from crmsync_server.errors.crm import (
+    ConnectionMisconfiguredError,
+    CrmBusyError,
+    CrmRefusedError,
+    CrmUnavailableError,
+    NotSupportedError,
+    RefusedCredentialsError,
+)
 from crmsync_server.errors.details import Violation
 from crmsync_server.errors.queue import (
     InvalidFilterError,
@@ -76,13 +94,25 @@ from crmsync_server.errors.server import (
     InternalError,
     UnavailableError,
 )
+from crmsync_server.errors.session import (
+    ConflictClosedError,
+    ConflictNotFoundError,
+    PlanNotReadyError,
+    SessionActiveError,
+)
 from crmsync_server.errors.status import to_status
 
 __all__ = [
+    "ConflictClosedError",
+    "ConflictNotFoundError",
     "ConnectionExistsError",
+    "ConnectionMisconfiguredError",
     "ConnectionNotFoundError",
     "ContactNotFoundError",
+    "CrmBusyError",
     "CrmDisabledError",
+    "CrmRefusedError",
+    "CrmUnavailableError",
     "CrmsyncError",
     "DatabaseUnavailableError",
     "DrainingError",
@@ -98,10 +128,14 @@ __all__ = [
     "NotFoundError",
     "NotInErrorError",
     "NotQueuedError",
+    "NotSupportedError",
+    "PlanNotReadyError",
+    "RefusedCredentialsError",
     "RequestIdReusedError",
     "ResumeTokenExpiredError",
     "RoleRequiredError",
     "ScheduleNotFoundError",
+    "SessionActiveError",
     "SessionEndedError",
     "SessionNotFoundError",
     "TooManyItemsError",

@@ -128,3 +128,15 @@ async def pause(
         "pauser": pauser,
     }
     await connection.execute(statement("config/pause"), parameters)
+
+
+async def go_two_ways(connection: AsyncConnection, org_id: str, crm: str) -> bool:
+    """Note that a CRM is read from now on; True when servers may not know of it yet."""
+    parameters = {"org_id": org_id, "crm": crm}
+    return bool(await connection.scalar(statement("config/go_two_ways"), parameters))
+
+
+async def links(connection: AsyncConnection, org_id: str, crm: str) -> None:
+    """Link what was delivered before the CRM was read with its records there."""
+    parameters = {"org_id": org_id, "crm": crm}
+    await connection.execute(statement("config/links"), parameters)

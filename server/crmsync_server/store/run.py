@@ -27,14 +27,14 @@ class Step:
 
     phase, cursor: what comes next. pages: how many were stored by this step.
     expected: how many records the CRM says will come; None leaves what is known.
-    ready_time: not before then.
+    rest: how long until the next page is there.
     """
 
     phase: Phase
     cursor: Document
     pages: int = 1
     expected: int | None = None
-    ready_time: datetime | None = None
+    rest: timedelta = timedelta(0)
     since: datetime | None = None
     until_time: datetime | None = None
 
@@ -86,7 +86,7 @@ async def advance(connection: AsyncConnection, hold: Hold, step: Step, *, lease:
         "phase": step.phase,
         "cursor": json.dumps(step.cursor),
         "pages": step.pages,
-        "due_time": step.ready_time,
+        "rest": step.rest,
         "since": step.since,
         "until_time": step.until_time,
         "expected": step.expected,
@@ -105,18 +105,18 @@ async def wait(
     connection: AsyncConnection,
     hold: Hold,
     *,
-    until: datetime,
+    rest: timedelta,
     code: str | None = None,
     message: str | None = None,
     failed: bool = False,
 ) -> bool:
-    """Let a run rest until a time, and let go of it; False when it was not held any more.
+    """Let a run rest for a while, and let go of it; False when it was not held any more.
 
     failed: whether a fault is the reason; it is counted until the next page.
     """
     parameters = {
         **_held(hold),
-        "until": until,
+        "rest": rest,
         "code": code,
         "message": message,
         "failed": failed,
@@ -133,6 +133,12 @@ async def drop(connection: AsyncConnection, org_id: str, session_id: UUID) -> No
     """Remove a session's run, whoever holds it; its page under way ends first."""
     parameters = {"org_id": org_id, "session_id": session_id}
     await connection.execute(statement("run/drop"), parameters)
+
+
+async def suspend(connection: AsyncConnection, org_id: str, session_id: UUID) -> None:
+    """Take a session's run from whoever holds it, for what follows in this transaction."""
+    parameters = {"org_id": org_id, "session_id": session_id}
+    await connection.execute(statement("run/suspend"), parameters)
 
 
 async def get(

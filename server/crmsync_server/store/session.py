@@ -2,17 +2,18 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from crmsync_server.errors import SessionNotFoundError
+from crmsync_server.errors import SessionActiveError, SessionNotFoundError
 from crmsync_server.store import run
 from crmsync_server.store.queue import slot
 from crmsync_server.store.statements import statement
+from crmsync_server.store.states import Direction, SessionKind
 
 _REVISION = re.compile("[0-9a-f]{1,15}")
 
@@ -109,6 +110,86 @@ async def _end_early(
     }
     row = (await connection.execute(statement("session/cancel"), parameters)).one_or_none()
     return row or await get(connection, org_id, session_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A session to open, and to be filled afterwards.
+
+    exclusive: whether no other exclusive one of its kind may be active at the CRM.
+    """
+
+    session_id: UUID
+    kind: SessionKind
+    crm: str
+    creator: str
+    direction: Direction
+    dry_run: bool = False
+    exclusive: bool = True
+
+
+async def open(  # noqa: A001 - named like its statement; nobody imports it bare
+    connection: AsyncConnection, org_id: str, opening: Opening
+) -> None:
+    """Open a session; it goes on until `filled`.
+
+    Raises:
+        SessionActiveError: another of its kind is active, and this one is exclusive.
+    """
+    parameters = {"org_id": org_id, **asdict(opening)}
+    while await connection.scalar(statement("session/open"), parameters) is None:
+        active = {"org_id": org_id, "crm": opening.crm, "kind": opening.kind}
+        found = await connection.scalar(statement("session/active"), active)
+        # Without one it has ended in between.
+        if found is not None:
+            raise SessionActiveError(str(found), opening.crm, opening.kind)
+
+
+async def filled(connection: AsyncConnection, org_id: str, session_id: UUID) -> sa.Row[Any]:
+    """Say that nothing more will come to a session, and return it as it is then."""
+    parameters = {"org_id": org_id, "session_id": session_id}
+    row = (await connection.execute(statement("session/filled"), parameters)).one_or_none()
+    return row or await get(connection, org_id, session_id)
+
+
+async def pause(connection: AsyncConnection, org_id: str, session_id: UUID) -> sa.Row[Any]:
+    """Pause a session and return it as it is then; one that does not run stays as it is.
+
+    Raises SessionNotFoundError.
+    """
+    await run.suspend(connection, org_id, session_id)
+    await lock_items(connection, org_id, session_id)
+    parameters = {"org_id": org_id, "session_id": session_id}
+    row = (await connection.execute(statement("session/pause"), parameters)).one_or_none()
+    if row is not None:
+        await connection.execute(statement("session/hold"), parameters)
+    return row or await get(connection, org_id, session_id)
+
+
+async def hold(connection: AsyncConnection, org_id: str, session_id: UUID) -> int:
+    """Hold again what came back to the queue for a paused session; return what is under way."""
+    await lock_items(connection, org_id, session_id)
+    parameters = {"org_id": org_id, "session_id": session_id}
+    return int(await connection.scalar(statement("session/hold"), parameters) or 0)
+
+
+async def resume(connection: AsyncConnection, org_id: str, session_id: UUID) -> sa.Row[Any]:
+    """Let a paused session go on and return it as it is then; any other stays as it is.
+
+    Raises SessionNotFoundError.
+    """
+    await run.suspend(connection, org_id, session_id)
+    await lock_items(connection, org_id, session_id)
+    parameters = {"org_id": org_id, "session_id": session_id}
+    row = (await connection.execute(statement("session/resume"), parameters)).one_or_none()
+    if row is not None:
+        await connection.execute(statement("session/release"), parameters)
+    return row or await get(connection, org_id, session_id)
+
+
+async def paused(connection: AsyncConnection) -> Sequence[sa.Row[Any]]:
+    """Return the paused sessions (org_id, id), of any organization, with something pending."""
+    return (await connection.execute(statement("session/paused"))).all()
 
 
 async def purge(connection: AsyncConnection, *, days: int, size: int) -> int:

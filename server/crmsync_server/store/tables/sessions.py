@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
 
 from crmsync_server.store.states import Direction, ItemOutcome, SessionKind, SessionState
 from crmsync_server.store.tables.columns import count, flag, one_of, text, time
@@ -39,6 +40,7 @@ def sessions(metadata: sa.MetaData) -> None:
         *(count(f"pulled_{name}") for name in ("deleted", "skipped", "errors")),
         text("error_code", null=True),
         text("error_message", null=True),
+        sa.Column("plan", pg.JSONB, nullable=True),
         *_constraints(),
         sa.Index(
             "sessions_open_idx",

@@ -15,6 +15,7 @@ ALTER TABLE sessions
   ADD COLUMN pulled_errors bigint NOT NULL DEFAULT 0,
   ADD COLUMN error_code text,
   ADD COLUMN error_message text,
+  ADD COLUMN plan jsonb,
   DROP CONSTRAINT sessions_kind_check,
   ADD CONSTRAINT sessions_kind_check CHECK (
     kind IN ('QUEUE_CONTACT', 'BULK_QUEUE_CONTACTS', 'QUEUE_ALL_CONTACTS', 'RETRY_CONTACT',

@@ -5,7 +5,7 @@ WITH moved AS (
         phase = :phase,
         cursor = CAST(:cursor AS jsonb),
         pages = r.pages + :pages,
-        due_time = coalesce(CAST(:due_time AS timestamptz), now()),
+        due_time = now() + CAST(:rest AS interval),
         since = coalesce(CAST(:since AS timestamptz), r.since),
         until_time = coalesce(CAST(:until_time AS timestamptz), r.until_time),
         retry_count = 0,

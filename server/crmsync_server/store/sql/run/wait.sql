@@ -1,7 +1,7 @@
--- Let go of a run until a time, and tell watchers why.
+-- Let go of a run for a while, and tell watchers why.
 WITH moved AS (
     UPDATE session_runs AS r SET
-        due_time = :until,
+        due_time = now() + CAST(:rest AS interval),
         wait_code = CAST(:code AS text),
         wait_message = CAST(:message AS text),
         retry_count = CASE WHEN :failed THEN r.retry_count + 1 ELSE r.retry_count END,
