@@ -2,35 +2,42 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from http import HTTPStatus
 from zoneinfo import ZoneInfo
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from crmsync_server.sandbox.calls import CallLog
 from crmsync_server.sandbox.clock import Clock
 from crmsync_server.sandbox.faults import Fault, FaultDial, FaultSettings
-from crmsync_server.sandbox.hubspot_contacts import ContactPaths
+from crmsync_server.sandbox.hubspot_account import INTROSPECT_PATH, SCOPES, AccountPaths, Grant
+from crmsync_server.sandbox.hubspot_contacts import ContactPaths, MergeRules
 from crmsync_server.sandbox.hubspot_errors import (
     HubSpotError,
     answer_error,
     answer_routing_error,
     rate_limited,
-    read_body,
 )
+from crmsync_server.sandbox.hubspot_index import SearchIndex
 from crmsync_server.sandbox.hubspot_portal import Portal
-from crmsync_server.sandbox.hubspot_properties import PropertyDefinition
+from crmsync_server.sandbox.hubspot_property_paths import PropertyPaths
+from crmsync_server.sandbox.hubspot_search import SEARCH_PATH, FilterLimits, Search
+from crmsync_server.sandbox.hubspot_user import HubSpotUser
+from crmsync_server.sandbox.hubspot_webhooks import Announcer, App
 from crmsync_server.sandbox.hubspot_writes import Writer
 from crmsync_server.sandbox.limits import DailyQuota, RollingWindow
 from crmsync_server.sandbox.simulator import Admission
+from crmsync_server.sandbox.webhooks import Sender, WebhookSettings
 from crmsync_server.sandbox.wire import JsonObject
 
-_PROPERTIES = "/crm/v3/properties/contacts"
+_READS = ("/batch/read", "/search", "/introspect")
 _BURST = "TEN_SECONDLY_ROLLING"
+_SEARCH_BURST = "SECONDLY"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,12 +45,30 @@ class HubSpotSettings:
     """A portal's account: limits as of the Professional edition."""
 
     token: str = "sandbox-hubspot-token"  # noqa: S105 - opens nothing but the simulator
+    scopes: tuple[str, ...] = SCOPES
+    """What the token may do."""
     portal_id: int = 4242
+    app_id: int = 77
+    client_secret: str = "sandbox-hubspot-client-secret"  # noqa: S105 - likewise
+    """What webhooks are signed with."""
     time_zone: str = "America/New_York"
     """The daily limit starts anew at midnight here."""
     burst_limit: int = 190
     burst_seconds: float = 10
     daily_limit: int = 625_000
+    search_limit: int = 5
+    """How many searches a second are let in; they are counted apart, and no header tells."""
+    filters_each_group: int = 6
+    filters_in_all: int = 18
+    index_lag_seconds: float = 0
+    """How long a change takes, by the clock, until search knows of it."""
+    merge_makes_id: bool = True
+    """Whether a merge retires both ids in favour of a new one, or the winner keeps its own."""
+    merged_ids_lead_on: bool = True
+    """Whether the id of a contact that was merged away leads to the one that is left."""
+    webhook_url: str | None = None
+    """Where events are sent; `subscribe` says so later."""
+    webhooks: WebhookSettings = field(default_factory=WebhookSettings)
     upsert_clears_omitted: bool = False
     """Whether an upsert erases what it does not mention; HubSpot does not say that it keeps it."""
     faults: FaultSettings = field(default_factory=FaultSettings)
@@ -67,21 +92,40 @@ class HubSpot:
             self.calls,
             upsert_clears_omitted=settings.upsert_clears_omitted,
         )
-        self._contact_paths = ContactPaths(self.portal, writer, clock)
+        merging = MergeRules(settings.merge_makes_id, settings.merged_ids_lead_on)
+        self._contact_paths = ContactPaths(self.portal, writer, merging, clock)
+        self._property_paths = PropertyPaths(self.portal, clock)
+        self._account_paths = AccountPaths(_grant(settings), clock)
+        self.index = SearchIndex(self.portal, clock, timedelta(seconds=settings.index_lag_seconds))
+        limits = FilterLimits(settings.filters_each_group, settings.filters_in_all)
+        self.search = Search(self.portal, self.index, limits)
+        self.webhooks = Sender(settings.webhooks)
+        app = App(settings.app_id, settings.client_secret, settings.portal_id)
+        self._announcer = Announcer(self.portal, app, clock, self.webhooks)
+        self.user = HubSpotUser(self.portal, merging, clock)
         self._clock = clock
         self.reset()
 
     def reset(self) -> None:
-        """Forget all contacts, properties added and limits taken."""
+        """Forget all contacts, properties added, limits taken and events not yet sent."""
         self.portal.clear()
+        self.webhooks.clear()
+        self.subscribe(self.settings.webhook_url)
+        self._searches = RollingWindow(self.settings.search_limit, 1)
         self._burst = RollingWindow(self.settings.burst_limit, self.settings.burst_seconds)
         self._daily = DailyQuota(self.settings.daily_limit, ZoneInfo(self.settings.time_zone))
 
     async def start(self) -> None:
-        """Do nothing: a portal has no background work."""
+        """Begin to send webhooks."""
+        await self.webhooks.start()
 
     async def stop(self) -> None:
-        """Do nothing: a portal has no background work."""
+        """Stop sending webhooks."""
+        await self.webhooks.stop()
+
+    def subscribe(self, url: str | None) -> None:
+        """Send webhooks to this URL from now on, until a reset; None sends none."""
+        self._announcer.subscribe(url)
 
     def contacts(self) -> Iterator[JsonObject]:
         """Yield `{id, email, properties, archived, times_created, times_updated}` of each."""
@@ -95,28 +139,36 @@ class HubSpot:
     def routes(self) -> Sequence[Route]:
         """Return HubSpot's paths, and the one that merges two contacts."""
         return [
-            Route("/account-info/v3/details", self.read_account, methods=["GET"]),
-            Route(_PROPERTIES, self.list_properties, methods=["GET"]),
-            Route(_PROPERTIES, self.create_property, methods=["POST"]),
+            *self._account_paths.routes(),
+            *self._property_paths.routes(),
+            *self.search.routes(),
             *self._contact_paths.routes(),
         ]
 
     def is_write(self, method: str, path: str) -> bool:
         """Say whether a request changes contacts or properties."""
-        return method != "GET" and not path.endswith("/batch/read")
+        return method != "GET" and not path.endswith(_READS)
 
     def authenticate(self, request: Request) -> Response | None:
-        """Refuse a wrong or expired bearer token with 401."""
+        """Refuse a wrong or expired bearer token with 401, one that lacks a scope with 403.
+
+        A token that is asked about is in the body, and needs no other.
+        """
+        path = request.url.path
+        if path == INTROSPECT_PATH:
+            return None
         if self.faults.settings.token_expired:
             message = "The OAuth token used to make this call expired 1 second(s) ago."
             return HubSpotError(401, message, category="EXPIRED_AUTHENTICATION").as_response()
         if request.headers.get("authorization") == f"Bearer {self.settings.token}":
-            return None
+            return self._account_paths.lacks_scope(request.method, path)
         message = "Authentication credentials not found."
         return HubSpotError(401, message).as_response()
 
-    def admit(self, _: Request) -> Admission:
-        """Count a request against the ten-second and the daily limit."""
+    def admit(self, request: Request) -> Admission:
+        """Count a request against the ten-second limit, or that of searches, and the daily one."""
+        if request.url.path == SEARCH_PATH:
+            return self._admit_search()
         now = self._clock()
         if not self._daily.has_room(now):
             return Admission(self._limit_headers(), rate_limited("DAILY"))
@@ -125,6 +177,16 @@ class HubSpot:
         self._daily.take(now)
         self._burst.take(now)
         return Admission(self._limit_headers())
+
+    def _admit_search(self) -> Admission:
+        now = self._clock()
+        if not self._daily.has_room(now):
+            return Admission(refusal=rate_limited("DAILY"))
+        if not self._searches.has_room(now):
+            return Admission(refusal=rate_limited(_SEARCH_BURST))
+        self._daily.take(now)
+        self._searches.take(now)
+        return Admission()
 
     def failure(self, fault: Fault) -> Response:
         """Return HubSpot's answer for a `status` fault."""
@@ -135,32 +197,6 @@ class HubSpot:
             return rate_limited(fault.policy or _BURST, headers)
         return HubSpotError(fault.status, "The request could not be served").as_response(headers)
 
-    async def read_account(self, _: Request) -> Response:
-        """Return which portal the token belongs to."""
-        offset = self._clock().astimezone(ZoneInfo(self.settings.time_zone)).strftime("%z")
-        return JSONResponse(
-            {
-                "portalId": self.settings.portal_id,
-                "accountType": "STANDARD",
-                "timeZone": self.settings.time_zone,
-                "utcOffset": f"{offset[:3]}:{offset[3:]}",
-                "dataHostingLocation": "na1",
-            }
-        )
-
-    async def list_properties(self, _: Request) -> Response:
-        """Return every property's definition."""
-        definitions = self.portal.definitions.values()
-        return JSONResponse({"results": [definition.as_json() for definition in definitions]})
-
-    async def create_property(self, request: Request) -> Response:
-        """Add a property."""
-        definition = PropertyDefinition.parse(await read_body(request))
-        if definition.name in self.portal.definitions:
-            raise HubSpotError(409, f"Property {definition.name} already exists")
-        self.portal.definitions[definition.name] = definition
-        return JSONResponse(definition.as_json(), status_code=201)
-
     def _limit_headers(self) -> dict[str, str]:
         now = self._clock()
         return {
@@ -170,3 +206,13 @@ class HubSpot:
             "X-HubSpot-RateLimit-Daily": str(self._daily.limit),
             "X-HubSpot-RateLimit-Daily-Remaining": str(self._daily.remaining(now)),
         }
+
+
+def _grant(settings: HubSpotSettings) -> Grant:
+    return Grant(
+        settings.token,
+        settings.portal_id,
+        settings.app_id,
+        settings.time_zone,
+        settings.scopes,
+    )

@@ -1,5 +1,7 @@
 """HubSpot's contact paths: one record, a page of them, and batches; and merging two of them."""
 
+from dataclasses import dataclass
+
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -8,28 +10,37 @@ from crmsync_server.sandbox.clock import Clock, isoformat
 from crmsync_server.sandbox.hubspot_errors import HubSpotError, read_body
 from crmsync_server.sandbox.hubspot_portal import Portal, PortalContact
 from crmsync_server.sandbox.hubspot_writes import (
+    ALWAYS_SHOWN,
+    SHOWN,
     Input,
     Verb,
     Writer,
     parse_inputs,
     record_json,
+    strings,
 )
 from crmsync_server.sandbox.wire import JsonObject
 
 _CONTACTS = "/crm/v3/objects/contacts"
-_SHOWN = frozenset(
-    {"createdate", "email", "firstname", "hs_object_id", "lastmodifieddate", "lastname"}
-)
 _MAX_PAGE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class MergeRules:
+    """What a merge does to ids: see `Portal.merge`."""
+
+    new_id: bool
+    leads_on: bool
 
 
 class ContactPaths:
     """The handlers under /crm/v3/objects/contacts."""
 
-    def __init__(self, portal: Portal, writer: Writer, clock: Clock) -> None:
+    def __init__(self, portal: Portal, writer: Writer, merging: MergeRules, clock: Clock) -> None:
         """Serve this portal."""
         self._portal = portal
         self._writer = writer
+        self._merging = merging
         self._clock = clock
 
     def routes(self) -> list[Route]:
@@ -41,10 +52,12 @@ class ContactPaths:
             Route(f"{_CONTACTS}/batch/create", self.create_batch, methods=["POST"]),
             Route(f"{_CONTACTS}/batch/update", self.update_batch, methods=["POST"]),
             Route(f"{_CONTACTS}/batch/upsert", self.upsert_batch, methods=["POST"]),
+            Route(f"{_CONTACTS}/batch/archive", self.archive_batch, methods=["POST"]),
+            Route(f"{_CONTACTS}/merge", self.merge, methods=["POST"]),
             Route(f"{_CONTACTS}/{{id}}", self.read_contact, methods=["GET"]),
             Route(f"{_CONTACTS}/{{id}}", self.update_contact, methods=["PATCH"]),
             Route(f"{_CONTACTS}/{{id}}", self.delete_contact, methods=["DELETE"]),
-            Route("/_sandbox/merge", self.merge, methods=["POST"]),
+            Route("/_sandbox/merge", self.merge_for_good, methods=["POST"]),
         ]
 
     async def list_contacts(self, request: Request) -> Response:
@@ -54,15 +67,13 @@ class ContactPaths:
             raise HubSpotError(400, f"Page size must be between 1 and {_MAX_PAGE}")
         after = _integer(request, "after", 0)
         archived = request.query_params.get("archived") == "true"
-        held = [
-            contact
-            for contact in self._portal.contacts.values()
-            if contact.archived == archived and int(contact.id) > after
-        ]
-        page = held[:limit]
-        results = [record_json(contact, _shown(request)) for contact in page]
+        ids = self._portal.deleted if archived else self._portal.live
+        found = ids.after(after, limit + 1)
+        page = [self._portal.contacts[str(number)] for number in found[:limit]]
+        shown, blanks = _shown(request), _named(request) & self._portal.definitions.keys()
+        results = [record_json(contact, shown, blanks) for contact in page]
         body: JsonObject = {"results": results}
-        if len(held) > limit:
+        if len(found) > limit:
             following = request.url.include_query_params(after=page[-1].id)
             body["paging"] = {"next": {"after": page[-1].id, "link": str(following)}}
         return JSONResponse(body)
@@ -92,7 +103,7 @@ class ContactPaths:
         """Return the contacts asked for that exist, and one error for those that do not."""
         started = self._clock()
         body = await read_body(request)
-        shown = set(_strings(body, "properties")) or set(_SHOWN)
+        shown = set(strings(body, "properties")) or set(SHOWN)
         id_property = str(body["idProperty"]) if "idProperty" in body else None
         found: dict[str, PortalContact] = {}
         missing: list[str] = []
@@ -119,15 +130,35 @@ class ContactPaths:
         """Add or change up to 100 contacts, by email or another unique property."""
         return await self._write_batch("upsert", request)
 
+    async def archive_batch(self, request: Request) -> Response:
+        """Archive up to 100 contacts; those that are none are passed over."""
+        for item in parse_inputs(await read_body(request)):
+            contact = self._portal.find(str(item.get("id")) if isinstance(item, dict) else "")
+            if contact is not None:
+                self._portal.archive(contact)
+        return Response(status_code=204)
+
     async def merge(self, request: Request) -> Response:
-        """Merge `{primary, secondary}`, two record ids, into a new contact; both are retired."""
-        body = await read_body(request)
-        primary = self._portal.find(str(body.get("primary")))
-        secondary = self._portal.find(str(body.get("secondary")))
-        if primary is None or secondary is None or primary is secondary:
-            raise HubSpotError(404, "primary and secondary must be two contacts that exist")
-        merged = self._portal.merge(primary, secondary)
+        """Merge the contact `objectIdToMerge` into `primaryObjectId`."""
+        primary, other = await self._pair(request, "primaryObjectId", "objectIdToMerge")
+        rules = self._merging
+        survivor = self._portal.merge(primary, other, new_id=rules.new_id, leads_on=rules.leads_on)
+        return JSONResponse(record_json(survivor, set(SHOWN)))
+
+    async def merge_for_good(self, request: Request) -> Response:
+        """Merge `{primary, secondary}`, two record ids, into a new contact; both lead nowhere."""
+        primary, other = await self._pair(request, "primary", "secondary")
+        merged = self._portal.merge(primary, other)
         return JSONResponse(record_json(merged, set(merged.all_properties())))
+
+    async def _pair(
+        self, request: Request, first: str, second: str
+    ) -> tuple[PortalContact, PortalContact]:
+        body = await read_body(request)
+        one, other = (self._portal.find(str(body.get(name))) for name in (first, second))
+        if one is None or other is None or one is other:
+            raise HubSpotError(404, f"{first} and {second} must be two contacts that exist")
+        return one, other
 
     async def _write_batch(self, verb: Verb, request: Request) -> Response:
         started = isoformat(self._clock())
@@ -165,20 +196,13 @@ def _integer(request: Request, name: str, default: int) -> int:
     return int(value)
 
 
+def _named(request: Request) -> set[str]:
+    return set(",".join(request.query_params.getlist("properties")).split(",")) - {""}
+
+
 def _shown(request: Request) -> set[str]:
-    named = ",".join(request.query_params.getlist("properties"))
-    return (
-        {*named.split(","), "createdate", "hs_object_id", "lastmodifieddate"}
-        if named
-        else set(_SHOWN)
-    )
-
-
-def _strings(body: JsonObject, key: str) -> list[str]:
-    values = body.get(key) or []
-    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-        raise HubSpotError(400, f"Invalid input JSON: {key} must be a list of strings")
-    return values
+    named = _named(request)
+    return named | ALWAYS_SHOWN if named else set(SHOWN)
 
 
 def _not_found(ids: list[str]) -> JsonObject:

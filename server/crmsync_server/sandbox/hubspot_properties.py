@@ -31,7 +31,12 @@ _TEXT = (
     "website",
     "zip",
 )
-_COMPUTED = ("createdate", "hs_object_id", "lastmodifieddate")
+_COMPUTED = {
+    "createdate": ("datetime", "date"),
+    "hs_object_id": ("number", "number"),
+    "lastmodifieddate": ("datetime", "date"),
+}
+_GROUPS = {"contactinformation": "Contact Information", "emailinformation": "Email Information"}
 _LIFECYCLE = (
     "subscriber",
     "lead",
@@ -120,8 +125,8 @@ def default_properties() -> dict[str, PropertyDefinition]:
     """Return the properties that a new portal has, by name."""
     text = [PropertyDefinition(name, name.title()) for name in _TEXT]
     computed = [
-        PropertyDefinition(name, name.title(), "datetime", "date", read_only=True)
-        for name in _COMPUTED
+        PropertyDefinition(name, name.title(), kind, field_type, read_only=True)
+        for name, (kind, field_type) in _COMPUTED.items()
     ]
     others = [
         PropertyDefinition(EMAIL, "Email", has_unique_value=True),
@@ -133,6 +138,16 @@ def default_properties() -> dict[str, PropertyDefinition]:
         ),
     ]
     return {definition.name: definition for definition in [*text, *computed, *others]}
+
+
+def default_groups() -> dict[str, JsonObject]:
+    """Return the groups of properties that a new portal has, as HubSpot prints them, by name."""
+    return {name: group_json(name, label) for name, label in _GROUPS.items()}
+
+
+def group_json(name: str, label: str) -> JsonObject:
+    """Return a group of properties as HubSpot prints it."""
+    return {"name": name, "label": label, "displayOrder": -1, "archived": False}
 
 
 def check_values(

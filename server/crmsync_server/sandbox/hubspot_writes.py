@@ -6,7 +6,7 @@ are listed in a 207.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -18,6 +18,10 @@ from crmsync_server.sandbox.hubspot_properties import EMAIL, check_values
 from crmsync_server.sandbox.wire import JsonObject
 
 MAX_INPUTS = 100
+ALWAYS_SHOWN = frozenset({"createdate", "hs_object_id", "lastmodifieddate"})
+"""Properties that an answer has whichever were asked for."""
+SHOWN = ALWAYS_SHOWN | {"email", "firstname", "lastname"}
+"""Properties that an answer has where none were asked for."""
 Verb: TypeAlias = Literal["create", "update", "upsert"]
 
 
@@ -164,7 +168,7 @@ class Writer:
         else:
             self._portal.update(contact, plan.properties)
             self._calls.records_updated += 1
-        shown = {EMAIL, *plan.input.properties, "createdate", "hs_object_id", "lastmodifieddate"}
+        shown = {EMAIL, *plan.input.properties, *ALWAYS_SHOWN}
         record = record_json(contact, shown)
         if verb == "upsert":
             record["new"] = plan.target is None
@@ -189,16 +193,37 @@ def parse_inputs(body: JsonObject) -> list[object]:
     return inputs
 
 
-def record_json(contact: PortalContact, properties: set[str]) -> JsonObject:
-    """Return a contact as HubSpot prints it, with those of these properties that it has."""
+def strings(body: JsonObject, key: str) -> list[str]:
+    """Return the list of strings under a key of a body; none if it is absent.
+
+    Raises:
+        HubSpotError: 400, it is not one.
+    """
+    values = body.get(key) or []
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise HubSpotError(400, f"Invalid input JSON: {key} must be a list of strings")
+    return values
+
+
+def record_json(
+    contact: PortalContact, properties: set[str], blanks: Collection[str] = ()
+) -> JsonObject:
+    """Return a contact as HubSpot prints it, with those of these properties that it has.
+
+    Those of `blanks` that it does not have are null.
+    """
     held = contact.all_properties()
-    return {
+    shown = {name: held[name] for name in sorted(properties) if name in held}
+    record: JsonObject = {
         "id": contact.id,
-        "properties": {name: held[name] for name in sorted(properties) if name in held},
+        "properties": dict.fromkeys(blanks) | shown,
         "createdAt": contact.created_at,
         "updatedAt": contact.updated_at,
         "archived": contact.archived,
     }
+    if contact.archived:
+        record["archivedAt"] = contact.updated_at
+    return record
 
 
 def _check_batch(inputs: Sequence[Input]) -> None:
