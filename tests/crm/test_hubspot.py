@@ -35,6 +35,15 @@ async def test_a_result_without_trace_id_is_matched_by_the_returned_email() -> N
     assert second == Synced("9")
 
 
+@pytest.mark.parametrize("told", ["2026-11-21T13:00:00.250+01:00", "2026-11-21T12:00:00.250Z"])
+async def test_a_result_tells_when_the_record_changed(told: str) -> None:
+    """By HubSpot's clock: a later reading knows our own change by it."""
+    result = {"id": "9", "properties": {"email": "person1@example.com"}, "updatedAt": told}
+    crm = ScriptedCrm(lambda _: httpx.Response(200, json={"results": [result]}))
+    (outcome,) = await push(crm, delivery(1))
+    assert outcome == Synced("9", modified_time=NOW + timedelta(milliseconds=250))
+
+
 @pytest.mark.parametrize(
     "body",
     [b'{"status":"COMPLETE","results":[]}', b"{}", b"[]", b"null", b"", b"<html>ok</html>"],

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import httpx
 import pytest
@@ -21,6 +22,7 @@ HELD = {
     "company": "Company 1",
     "hs_additional_emails": None,
 }
+LATELY = datetime(2026, 11, 21, 11, 59, 58, 500_000, tzinfo=UTC)
 
 
 def record(record_id: str = "77", **changes: object) -> dict[str, object]:
@@ -67,6 +69,14 @@ async def test_a_record_that_holds_all_is_found_whatever_the_case_of_its_address
     """HubSpot compares addresses in lower case."""
     adapter = hubspot(holding(record()).tools())
     assert await adapter.read_back(deliveries(2)) == [Synced("77"), None]
+
+
+async def test_a_record_that_is_found_tells_when_it_changed() -> None:
+    """By HubSpot's clock; a time that cannot be read is none."""
+    for told, when in (("2026-11-21T11:59:58.5Z", LATELY), ("soon", None)):
+        held = {**record(), "updatedAt": told}
+        (found,) = await hubspot(holding(held).tools()).read_back([delivery(1)])
+        assert found == Synced("77", modified_time=when)
 
 
 async def test_a_further_address_of_a_record_counts() -> None:

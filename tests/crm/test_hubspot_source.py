@@ -219,7 +219,9 @@ async def test_changes_are_searched_for_by_ascending_id_and_never_by_place() -> 
         return listing(*left[:200], total=len(left))
 
     crm = portal(shows=shows)
-    scope, cursor, ids = Scope(SINCE, NONE), {}, []
+    scope = Scope(SINCE, NONE)
+    cursor: Cursor = {}
+    ids: list[str] = []
     while True:
         found = await page(crm, scope, cursor)
         ids += [one.crm_contact_id for one in found.records]
@@ -227,7 +229,7 @@ async def test_changes_are_searched_for_by_ascending_id_and_never_by_place() -> 
             break
         assert found.total == 450
         assert json.loads(json.dumps(found.cursor)) == found.cursor
-        cursor = dict(found.cursor)
+        cursor = found.cursor
     assert ids == [str(number) for number in range(1, 451)]
     searches = [request for request in crm.requests if request.url.path == SEARCH]
     since = str(int(SINCE.timestamp() * 1000))
