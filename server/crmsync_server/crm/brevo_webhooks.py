@@ -94,7 +94,8 @@ def _emails(event: Mapping[str, object]) -> Sequence[str]:
         if name.lower() == "email"
     ]
     given = [*texts(event.get("email")), *(found for one in changes for found in texts(one))]
-    return list(dict.fromkeys(filter(None, (deliverable(keepable(one)) for one in given))))
+    addresses = (deliverable(keepable(one)) for one in given)
+    return list(dict.fromkeys(address for address in addresses if "@" in address))
 
 
 def _digest(email: str) -> str:
