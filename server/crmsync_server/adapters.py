@@ -257,14 +257,15 @@ class Adapters:
         if account is None:
             return None
         owned = Account(org_id, crm, account.base_url, account.secrets, account.options)
-        return Stored(self._owned(owned, AccountTokens(self._shop.clock)), None)
+        tokens = AccountTokens(self._shop.clock)
+        return Stored(self._owned(owned, tokens), None, tokens.expire_time)
 
     def _of_connection(self, row: sa.Row[Any], sealed: Mapping[str, bytes]) -> Stored:
         owner = vaults.Account(row.org_id, row.id)
         secrets = self._shop.keeper.vault.open_all(owner, row.key_id, sealed)
         account = Account(row.org_id, row.crm, row.base_url, secrets, row.options)
         tokens = self._shop.keeper.of(Bearer(row.org_id, row.id, row.credentials_version))
-        return Stored(self._owned(account, tokens), row.credentials_version)
+        return Stored(self._owned(account, tokens), row.credentials_version, tokens.expire_time)
 
     def _owned(self, account: Account, tokens: Tokens) -> Adapter:
         key = (account.org_id, account.crm)

@@ -126,6 +126,7 @@ async def connecting(
             (),
             on_changed=on_changed,
             on_queued=lambda *lane: queued.append(lane),
+            clock=lambda: datetime.now(UTC),
         )
         register = partial(add_ConnectionServiceServicer_to_server, service)
         async with serving(register=register) as running:

@@ -17,7 +17,11 @@ READING = {
     "AdminService/GetCrmConfig",
     "AdminService/ListSchedules",
     "ConnectionService/GetConnection",
+    "ConnectionService/GetOrganization",
+    "ConnectionService/GetPermissions",
     "ConnectionService/ListConnections",
+    "ConnectionService/ListFields",
+    "ConnectionService/ListModules",
     "ContactService/GetContact",
     "ContactService/ListContacts",
     "SessionService/GetSession",
@@ -51,9 +55,13 @@ ADMINISTERING = {
     "AdminService/UpdateCrmConfig",
     "AdminService/UpdateSchedule",
     "ConnectionService/CreateConnection",
+    "ConnectionService/CreateFields",
     "ConnectionService/DeleteConnection",
+    "ConnectionService/RefreshToken",
     "ConnectionService/TestCredentials",
     "ConnectionService/UpdateConnection",
+    "ConnectionService/ValidateConnection",
+    "ConnectionService/ValidateFields",
 }
 
 

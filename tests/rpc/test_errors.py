@@ -1,7 +1,7 @@
 """Every error reaches a caller with its code, its reason and all of its details."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import grpc
 import pytest
@@ -252,6 +252,48 @@ CASES: list[tuple[CrmsyncError, Code, str, dict[str, str], list[Message]]] = [
                 ]
             )
         ],
+    ),
+    (
+        errors.NotSupportedError("n8n", "ListFields"),
+        Code.FAILED_PRECONDITION,
+        "NOT_SUPPORTED",
+        {"crm": "n8n", "feature": "ListFields"},
+        [],
+    ),
+    (
+        errors.RefusedCredentialsError("zoho"),
+        Code.FAILED_PRECONDITION,
+        "CREDENTIALS_REFUSED",
+        {"crm": "zoho"},
+        [],
+    ),
+    (
+        errors.CrmBusyError("zoho", "RATE_LIMIT", wait=timedelta(seconds=2)),
+        Code.RESOURCE_EXHAUSTED,
+        "CRM_BUSY",
+        {"crm": "zoho", "crm_code": "RATE_LIMIT"},
+        [RETRY],
+    ),
+    (
+        errors.CrmUnavailableError("zoho", "HTTP_503", wait=timedelta(seconds=2)),
+        Code.UNAVAILABLE,
+        "CRM_UNAVAILABLE",
+        {"crm": "zoho", "crm_code": "HTTP_503"},
+        [RETRY],
+    ),
+    (
+        errors.CrmRefusedError("zoho", "NO_SCOPE", request_id="r-1"),
+        Code.FAILED_PRECONDITION,
+        "CRM_REFUSED",
+        {"crm": "zoho", "crm_code": "NO_SCOPE", "crm_request_id": "r-1"},
+        [],
+    ),
+    (
+        errors.ConnectionMisconfiguredError("zoho"),
+        Code.FAILED_PRECONDITION,
+        "CONNECTION_MISCONFIGURED",
+        {"crm": "zoho"},
+        [],
     ),
 ]
 

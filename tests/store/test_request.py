@@ -54,6 +54,18 @@ async def test_of_two_at_once_one_is_done(database: Database) -> None:
     assert answers.count(Answered(one, b"done")) == 3
 
 
+async def test_looking_for_a_request_takes_nothing(database: Database) -> None:
+    """It tells what was answered, and leaves a free id free."""
+    one = asked()
+    async with database.org(ORG) as connection:
+        assert await request.find(connection, ORG, one.request_id) is None
+    assert await do(database, one) is None
+    async with database.org(ORG) as connection:
+        assert await request.find(connection, ORG, one.request_id) == Answered(one, b"done")
+    async with database.org("other") as connection:
+        assert await request.find(connection, "other", one.request_id) is None
+
+
 async def test_what_failed_was_never_asked(database: Database) -> None:
     """The id goes with the transaction."""
 

@@ -296,5 +296,26 @@ async def test_an_account_of_the_settings_renews_once_in_its_process(endpoint: E
     assert endpoint.renewals == 2
 
 
+async def test_when_a_token_ends_is_told_without_renewing_it(
+    database_url: str, bearer: Bearer, endpoint: Endpoint
+) -> None:
+    """By any replica, whoever had it; nothing before there is one."""
+    async with replicas(database_url, 2) as keepers:
+        assert await keepers[0].of(bearer).expire_time() is None
+        token = await keepers[0].of(bearer).current(endpoint.renew)
+        assert await keepers[1].of(bearer).expire_time() == token.expire_time
+        later = replace(bearer, credentials_version=bearer.credentials_version + 1)
+        assert await keepers[1].of(later).expire_time() is None
+    assert endpoint.renewals == 1
+
+
+async def test_an_account_of_the_settings_tells_when_its_token_ends(endpoint: Endpoint) -> None:
+    """As one of a connection does."""
+    tokens = AccountTokens(now)
+    assert await tokens.expire_time() is None
+    token = await tokens.current(endpoint.renew)
+    assert await tokens.expire_time() == token.expire_time
+
+
 def _asked(endpoint: Endpoint, count: int) -> None:
     assert len(endpoint.asked) == count

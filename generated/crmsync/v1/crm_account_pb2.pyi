@@ -153,7 +153,7 @@ class _ConnectionVerdictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Con
     CONNECTION_VERDICT_UNSPECIFIED: _ConnectionVerdict.ValueType  # 0
     """Never sent."""
     CONNECTION_VERDICT_READY: _ConnectionVerdict.ValueType  # 1
-    """Nothing stands in the way of syncing."""
+    """Nothing that was found stands in the way of syncing. A finding that is UNKNOWN says what could not be found out."""
     CONNECTION_VERDICT_DEGRADED: _ConnectionVerdict.ValueType  # 2
     """Syncing works; a finding is a WARNING."""
     CONNECTION_VERDICT_UNUSABLE: _ConnectionVerdict.ValueType  # 3
@@ -167,7 +167,7 @@ class ConnectionVerdict(_ConnectionVerdict, metaclass=_ConnectionVerdictEnumType
 CONNECTION_VERDICT_UNSPECIFIED: ConnectionVerdict.ValueType  # 0
 """Never sent."""
 CONNECTION_VERDICT_READY: ConnectionVerdict.ValueType  # 1
-"""Nothing stands in the way of syncing."""
+"""Nothing that was found stands in the way of syncing. A finding that is UNKNOWN says what could not be found out."""
 CONNECTION_VERDICT_DEGRADED: ConnectionVerdict.ValueType  # 2
 """Syncing works; a finding is a WARNING."""
 CONNECTION_VERDICT_UNUSABLE: ConnectionVerdict.ValueType  # 3
@@ -393,8 +393,9 @@ class ConnectionFinding(_message.Message):
     code: _builtins.str
     """Why, for programs: `CREDENTIALS_REFUSED`, `MISCONFIGURED` (no adapter can be built for the connection),
     `API_DISABLED`, `TIMEOUT`, `UNREACHABLE`, `TOKEN_EXPIRED`, `PERMISSION_DENIED` (the message names those that are
-    needed), `PERMISSION_MISSING` (those that are not), `NOT_SUPPORTED` (the CRM cannot tell), `NOT_CHECKED` (another
-    finding kept it from being looked at), or the CRM's own code. Unset when PASSED.
+    needed), `PERMISSION_MISSING` (those that are not), `NOT_SUPPORTED` or `NOT_TOLD` (the CRM tells of none, or not of
+    all that are needed), `NOT_CHECKED` (another finding kept it from being looked at), `INTERNAL` (the adapter failed;
+    the server's log says how), or the CRM's own code. Unset when PASSED.
     """
     message: _builtins.str
     """The same in words, the CRM's own where it gave any; at most 500 characters, never a secret."""

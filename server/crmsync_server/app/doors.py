@@ -88,4 +88,5 @@ def _connections(house: House, crms: Crms) -> ConnectionService:
         house.settings.allowed_networks,
         on_changed=house.on_connection,
         on_queued=house.hints.queued,
+        clock=now,
     )

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
 
@@ -16,9 +17,12 @@ from crmsync_server.crm.addresses import Networks
 from crmsync_server.errors import CrmDisabledError, InvalidRequestError, Violation
 from crmsync_server.rpc import connection_fields as fields
 from crmsync_server.rpc.auth import current_caller
+from crmsync_server.rpc.connection_standing import Examiner
 from crmsync_server.rpc.context import Context
 from crmsync_server.rpc.credentials import Accounts, Stored, Verdict, ask, unfit
 from crmsync_server.rpc.crms import Crms
+from crmsync_server.rpc.directory import AccountDirectory
+from crmsync_server.rpc.inquiries import Inquiries
 from crmsync_server.rpc.once import once
 from crmsync_server.rpc.paging import cursor_of, page_size, page_token
 from crmsync_server.store import connection as connections
@@ -42,6 +46,7 @@ class ConnectionService(connection_service_pb2_grpc.ConnectionServiceServicer):
     networks: those that CRMs may be called in besides public ones.
     on_changed: told of (org_id, crm) after a commit that changed a connection.
     on_queued: told of (org_id, crm) after a commit that may have set a lane going.
+    clock: tells the time.
     """
 
     database: Database
@@ -51,6 +56,7 @@ class ConnectionService(connection_service_pb2_grpc.ConnectionServiceServicer):
     networks: Networks
     on_changed: Callable[[str, str], None]
     on_queued: Callable[[str, str], None]
+    clock: Callable[[], datetime]
 
     @override
     async def CreateConnection(
@@ -158,19 +164,67 @@ class ConnectionService(connection_service_pb2_grpc.ConnectionServiceServicer):
         """Ask a CRM whether credentials are good; see the contract."""
         if request.WhichOneof("subject") == "given":
             return await self._test_given(request.given)
-        self.crms.find(request.crm)
-        org_id = current_caller().org_id
-        try:
-            stored = await self.accounts.stored(org_id, request.crm, fresh=True)
-        except (vaults.VaultError, KeyFileError):
-            raise  # the operator's to mend, and nothing that the caller could
-        except ValueError as why:
-            return unfit(why).response(request.crm)
-        if stored is None:
-            raise CrmDisabledError(request.crm)
-        verdict = await ask(stored.adapter)
-        await self._keep(request.crm, stored, verdict)
+        _, verdict = await self._tested(request.crm)
         return verdict.response(request.crm)
+
+    @override
+    async def ValidateConnection(
+        self, request: pb.ValidateConnectionRequest, context: Context
+    ) -> pb.ValidateConnectionResponse:
+        """Look at an account as a whole; see the contract."""
+        stored, verdict = await self._tested(request.crm)
+        examiner = Examiner(self._inquiries)
+        standing = await examiner.standing(request.crm, stored, verdict)
+        return pb.ValidateConnectionResponse(standing=standing)
+
+    @override
+    async def RefreshToken(
+        self, request: pb.RefreshTokenRequest, context: Context
+    ) -> pb.RefreshTokenResponse:
+        """Renew an access token; see the contract."""
+        return await self._directory.refresh_token(request)
+
+    @override
+    async def GetPermissions(
+        self, request: pb.GetPermissionsRequest, context: Context
+    ) -> pb.GetPermissionsResponse:
+        """Tell what credentials allow; see the contract."""
+        return await self._directory.permissions(request)
+
+    @override
+    async def GetOrganization(
+        self, request: pb.GetOrganizationRequest, context: Context
+    ) -> pb.GetOrganizationResponse:
+        """Tell whose account it is; see the contract."""
+        return await self._directory.organization(request)
+
+    @override
+    async def ListModules(
+        self, request: pb.ListModulesRequest, context: Context
+    ) -> pb.ListModulesResponse:
+        """List the kinds of records that a CRM keeps; see the contract."""
+        return await self._directory.modules(request)
+
+    @override
+    async def ListFields(
+        self, request: pb.ListFieldsRequest, context: Context
+    ) -> pb.ListFieldsResponse:
+        """List the fields of a CRM's contacts; see the contract."""
+        return await self._directory.fields(request)
+
+    @override
+    async def CreateFields(
+        self, request: pb.CreateFieldsRequest, context: Context
+    ) -> pb.CreateFieldsResponse:
+        """Make fields at a CRM; see the contract."""
+        return await self._directory.create_fields(request)
+
+    @override
+    async def ValidateFields(
+        self, request: pb.ValidateFieldsRequest, context: Context
+    ) -> pb.ValidateFieldsResponse:
+        """Compare the fields of a CRM with those expected; see the contract."""
+        return await self._directory.validate_fields(request)
 
     async def _test_given(self, given: pb.GivenCredentials) -> pb.TestCredentialsResponse:
         self.crms.find(given.crm)
@@ -182,6 +236,21 @@ class ConnectionService(connection_service_pb2_grpc.ConnectionServiceServicer):
         except ValueError as why:
             raise fields.misfit(why, fields.GIVEN, secrets) from None
         return (await ask(adapter)).response(given.crm)
+
+    async def _tested(self, crm: str) -> tuple[Stored | None, Verdict]:
+        """Test stored credentials and keep what was found; None where no adapter can be built."""
+        self.crms.find(crm)
+        try:
+            stored = await self.accounts.stored(current_caller().org_id, crm, fresh=True)
+        except (vaults.VaultError, KeyFileError):
+            raise  # the operator's to mend, and nothing that the caller could
+        except ValueError as why:
+            return None, unfit(why)
+        if stored is None:
+            raise CrmDisabledError(crm)
+        verdict = await ask(stored.adapter)
+        await self._keep(crm, stored, verdict)
+        return stored, verdict
 
     async def _keep(self, crm: str, stored: Stored, verdict: Verdict) -> None:
         """Keep what a test of stored credentials found; good ones set their lane going."""
@@ -198,6 +267,14 @@ class ConnectionService(connection_service_pb2_grpc.ConnectionServiceServicer):
                 await lane.resume(connection, org_id, crm, codes=_CURABLE)
         if verdict.health is ConnectionHealth.HEALTHY:
             self.on_queued(org_id, crm)
+
+    @property
+    def _inquiries(self) -> Inquiries:
+        return Inquiries(self.accounts, self.crms, self.clock)
+
+    @property
+    def _directory(self) -> AccountDirectory:
+        return AccountDirectory(self.database, self._inquiries)
 
     def _fit(self, crm: str, draft: Draft, secrets: Mapping[str, str]) -> None:
         """Refuse what no adapter can be built for."""

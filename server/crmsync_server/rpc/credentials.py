@@ -1,8 +1,9 @@
 """Testing credentials, given or stored: what a CRM says of them, in the contract's words."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 import structlog
@@ -31,10 +32,12 @@ class Stored:
     """The adapter of an organization's account.
 
     credentials_version: of its connection; None for an account of the server's settings.
+    token_expiry: tells until when its access token holds; None where it has none.
     """
 
     adapter: Adapter
     credentials_version: int | None
+    token_expiry: Callable[[], Awaitable[datetime | None]]
 
 
 class Accounts(Protocol):

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from crmsync_server.errors import RequestIdReusedError
 from crmsync_server.rpc.auth import current_caller
 from crmsync_server.store import request as requests
+from crmsync_server.store.db import Database
 
 Response = TypeVar("Response", bound=Message)
 
@@ -45,12 +46,46 @@ async def once(
         return await work(connection)
     org_id, named = current_caller().org_id, _named(request, kind)
     before = await requests.begin(connection, org_id, named)
-    if before is None:
-        response = await work(connection)
-        answer = response.SerializeToString()
-        await requests.answer(connection, org_id, named.request_id, answer)
+    if before is not None:
+        return _answered(request, kind, before)
+    response = await work(connection)
+    answer = response.SerializeToString()
+    await requests.answer(connection, org_id, named.request_id, answer)
+    return response
+
+
+async def once_elsewhere(
+    database: Database,
+    request: NamedRequest,
+    kind: type[Response],
+    work: Callable[[], Awaitable[Response]],
+) -> Response:
+    """Do, as `once` does, work that is done elsewhere: no transaction is held meanwhile.
+
+    It must be safe to do twice: two at once both do it, and both return what ended first. What was
+    done and could not be remembered is done again by a repeat.
+
+    Raises:
+        RequestIdReusedError: the id came with another request before, within 24 hours.
+    """
+    if not request.request_id:
+        return await work()
+    org_id = current_caller().org_id
+    async with database.org(org_id) as connection:
+        before = await requests.find(connection, org_id, UUID(request.request_id))
+    if before is not None:
+        return _answered(request, kind, before)
+    response = await work()
+
+    async def done(_: AsyncConnection) -> Response:
         return response
-    if before.request != named:
+
+    async with database.org(org_id) as connection:
+        return await once(connection, request, kind, done)
+
+
+def _answered(request: NamedRequest, kind: type[Response], before: requests.Answered) -> Response:
+    if before.request != _named(request, kind):
         raise RequestIdReusedError(request.request_id, before.request.method)
     return kind.FromString(before.response)
 

@@ -61,6 +61,10 @@ class AccountTokens:
                 self._token = held = await renew(held.refresh_token if held else "")
             return held
 
+    async def expire_time(self) -> datetime | None:
+        """Return until when the token holds; None where there is none yet."""
+        return None if self._token is None else self._token.expire_time
+
 
 class TokenKeeper:
     """The tokens of connections, as one process uses them."""
@@ -140,6 +144,13 @@ class ConnectionTokens:
             if not others or self._held.value != refused:
                 break
         return self._held
+
+    async def expire_time(self) -> datetime | None:
+        """Return until when the token holds; None where there is none yet."""
+        async with self._keeper.database.org(self._bearer.org_id) as connection:
+            row = await connection_token.get(connection, self._bearer)
+        found: datetime | None = None if row is None else row.expire_time
+        return found
 
     async def _fetch(self, renew: Renew, refused: str) -> Token:
         pause = _FIRST_PAUSE
