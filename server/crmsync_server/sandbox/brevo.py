@@ -1,6 +1,6 @@
 """A simulated Brevo: contacts, their attributes and imports, with Brevo's rate limits."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from starlette.applications import Starlette
@@ -19,11 +19,15 @@ from crmsync_server.sandbox.brevo_errors import (
 from crmsync_server.sandbox.brevo_imports import Imports
 from crmsync_server.sandbox.brevo_limits import LimitClass
 from crmsync_server.sandbox.brevo_processes import REPORTS_PREFIX, ProcessPaths
+from crmsync_server.sandbox.brevo_user import BrevoUser
+from crmsync_server.sandbox.brevo_webhook_paths import WebhookPaths
+from crmsync_server.sandbox.brevo_webhooks import CONTACT_EVENTS, Announcer
 from crmsync_server.sandbox.calls import CallLog
 from crmsync_server.sandbox.clock import Clock
 from crmsync_server.sandbox.faults import Fault, FaultDial, FaultSettings
 from crmsync_server.sandbox.limits import FixedWindow
 from crmsync_server.sandbox.simulator import Admission
+from crmsync_server.sandbox.webhooks import Sender, WebhookSettings
 from crmsync_server.sandbox.wire import JsonObject
 
 _HOUR_SECONDS = 3600
@@ -42,6 +46,7 @@ class BrevoSettings:
     import_seconds_per_row: float = 0.0002
     batch_index_base: int = 0
     """What the first contact of a batch is called in "No contact found for indexes"."""
+    webhooks: WebhookSettings = field(default_factory=WebhookSettings)
     faults: FaultSettings = field(default_factory=FaultSettings)
 
 
@@ -67,13 +72,19 @@ class Brevo:
             self.account, self.faults, self.calls, batch_index_base=settings.batch_index_base
         )
         self._process_paths = ProcessPaths(self.account, self.imports)
+        self.webhooks = Sender(settings.webhooks)
+        self._announcer = Announcer(self.account, clock, self.webhooks)
+        self._webhook_paths = WebhookPaths(self._announcer)
+        self.user = BrevoUser(self.account, clock)
         self._clock = clock
         self.reset()
 
     def reset(self) -> None:
-        """Forget all contacts, attributes added, imports and limits taken."""
+        """Forget all contacts, attributes added, imports, webhooks and limits taken."""
         settings = self.settings
         self.account.clear()
+        self.webhooks.clear()
+        self._announcer.clear()
         self.imports.clear()
         self._contacts_limits = LimitClass(
             [
@@ -84,12 +95,32 @@ class Brevo:
         self._other_limits = LimitClass([FixedWindow(settings.others_per_hour, _HOUR_SECONDS)])
 
     async def start(self) -> None:
-        """Begin to apply imports."""
+        """Begin to apply imports and to send webhooks."""
         await self.imports.start()
+        await self.webhooks.start()
 
     async def stop(self) -> None:
-        """Stop applying imports."""
+        """Stop applying imports and sending webhooks."""
         await self.imports.stop()
+        await self.webhooks.stop()
+
+    def subscribe(
+        self,
+        url: str,
+        *,
+        events: Collection[str] = tuple(CONTACT_EVENTS),
+        token: str | None = None,
+        batched: bool = False,
+    ) -> int:
+        """Add a webhook, kept until a reset, as POST /v3/webhooks does; return its id.
+
+        Args:
+            url: where events are posted, one at a time.
+            events: what to tell of: contactUpdated, contactDeleted, listAddition.
+            token: sent as a bearer token with each post.
+            batched: whether events are posted in arrays.
+        """
+        return self._announcer.subscribe(url, events, token=token, batched=batched).id
 
     def contacts(self) -> Iterator[JsonObject]:
         """Yield each contact as Brevo prints it, with `times_created` and `times_updated`."""
@@ -105,6 +136,7 @@ class Brevo:
         return [
             Route("/v3/account", self.read_account, methods=["GET"]),
             *self._process_paths.routes(),
+            *self._webhook_paths.routes(),
             *self._contact_paths.routes(),
         ]
 

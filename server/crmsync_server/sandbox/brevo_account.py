@@ -1,9 +1,8 @@
 """The contacts of a simulated Brevo account, and the identifiers that lead to them."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any, Protocol
 
 from crmsync_server.sandbox.brevo_attributes import (
     PHONES,
@@ -12,62 +11,26 @@ from crmsync_server.sandbox.brevo_attributes import (
     parse_phone,
 )
 from crmsync_server.sandbox.brevo_errors import INVALID, MISSING, BrevoError, duplicate_error
-from crmsync_server.sandbox.clock import Clock, isoformat
+from crmsync_server.sandbox.brevo_records import EMAIL, EXT_ID, AccountContact, Change, Identifier
+from crmsync_server.sandbox.clock import Clock
+from crmsync_server.sandbox.timeline import SortedIds, Timeline, milliseconds
 from crmsync_server.sandbox.wire import JsonObject, is_email, normalize_email
 
-EMAIL = "email"
-EXT_ID = "ext_id"
-Identifier: TypeAlias = tuple[str, str]
-"""A kind of identifier and its value."""
 
+class AccountWatcher(Protocol):
+    """Is told of what webhooks tell of, after it happened; of a new contact they do not."""
 
-@dataclass(slots=True)
-class AccountContact:
-    """One contact; `times_*` count the writes applied to it."""
+    def updated(self, contact: AccountContact) -> None:
+        """Learn of a change."""
+        ...
 
-    id: int
-    created_at: datetime
-    modified_at: datetime
-    identifiers: dict[str, str] = field(default_factory=dict)
-    """By kind: email, ext_id, SMS, WHATSAPP, LANDLINE_NUMBER."""
-    attributes: dict[str, Any] = field(default_factory=dict)
-    list_ids: set[int] = field(default_factory=set)
-    email_blacklisted: bool = False
-    sms_blacklisted: bool = False
-    times_created: int = 1
-    times_updated: int = 0
+    def deleted(self, contact: AccountContact) -> None:
+        """Learn of a deletion."""
+        ...
 
-    def as_json(self) -> JsonObject:
-        """Return the contact as Brevo prints it; one without an email gets one made of its SMS."""
-        email = self.identifiers.get(EMAIL) or f"{self.identifiers.get('SMS', '')}@mailin-sms.com"
-        body: JsonObject = {
-            "email": email,
-            "id": self.id,
-            "emailBlacklisted": self.email_blacklisted,
-            "smsBlacklisted": self.sms_blacklisted,
-            "createdAt": isoformat(self.created_at),
-            "modifiedAt": isoformat(self.modified_at),
-            "listIds": sorted(self.list_ids),
-            "attributes": self.attributes,
-        }
-        if EXT_ID in self.identifiers:
-            body["ext_id"] = self.identifiers[EXT_ID]
-        return body
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What a write says about a contact; None and absent mean that it says nothing."""
-
-    sought: dict[str, str]
-    """Identifiers that say which contact is meant, by kind."""
-    identifiers: dict[str, str]
-    """Identifiers that the contact is to have."""
-    attributes: dict[str, Any]
-    list_ids: frozenset[int] = frozenset()
-    unlink_list_ids: frozenset[int] = frozenset()
-    email_blacklisted: bool | None = None
-    sms_blacklisted: bool | None = None
+    def listed(self, contact: AccountContact, list_ids: list[int]) -> None:
+        """Learn that a contact was added to lists."""
+        ...
 
 
 class Account:
@@ -76,14 +39,22 @@ class Account:
     def __init__(self, clock: Clock) -> None:
         """Start with no contacts and Brevo's own attributes."""
         self._clock = clock
+        self.watchers: list[AccountWatcher] = []
+        self.by_api = True
+        """Whether the changes that are made now come through the API."""
         self.clear()
 
     def clear(self) -> None:
         """Forget all contacts and the attributes added."""
         self.contacts: dict[int, AccountContact] = {}
+        self.ids = SortedIds()
+        self.created = Timeline()
+        """By creation, in milliseconds since 1970."""
+        self.modified = Timeline()
+        """By the last change, likewise."""
         self.attributes = default_attributes()
         self._holders: dict[Identifier, int] = {}
-        self._next_id = 1
+        self.next_id = 1
 
     def parse(self, body: Mapping[str, Any]) -> Change:
         """Read what a write says about a contact.
@@ -156,24 +127,42 @@ class Account:
 
     def create(self, change: Change) -> AccountContact:
         """Add a contact whose identifiers were checked."""
-        now = self._clock()
-        contact = AccountContact(self._next_id, now, now)
-        self._next_id += 1
-        self.contacts[contact.id] = contact
-        self._change(contact, change)
+        contact = self._add(change, self._clock())
+        self.ids.add(contact.id)
+        self.created.put(contact.id, milliseconds(contact.created_at))
+        self.modified.put(contact.id, milliseconds(contact.modified_at))
+        self._tell_lists(contact, sorted(contact.list_ids))
         return contact
+
+    def seed(self, changes: Iterable[tuple[Change, datetime]]) -> list[AccountContact]:
+        """Add many contacts, each with when it was made; no webhook tells of them."""
+        seeded = [self._add(change, instant) for change, instant in changes]
+        self.ids.ids += [contact.id for contact in seeded]
+        self.created.fill((one.id, milliseconds(one.created_at)) for one in seeded)
+        self.modified.fill((one.id, milliseconds(one.modified_at)) for one in seeded)
+        return seeded
 
     def update(self, contact: AccountContact, change: Change) -> None:
         """Change a contact; identifiers were checked."""
+        before = contact.list_ids
         contact.modified_at = self._clock()
         contact.times_updated += 1
         self._change(contact, change)
+        self.modified.put(contact.id, milliseconds(contact.modified_at))
+        for watcher in self.watchers:
+            watcher.updated(contact)
+        self._tell_lists(contact, sorted(contact.list_ids - before))
 
     def delete(self, contact: AccountContact) -> None:
         """Remove a contact; its identifiers are free again."""
         for item in contact.identifiers.items():
             self._holders.pop(item, None)
         del self.contacts[contact.id]
+        self.ids.discard(contact.id)
+        self.created.discard(contact.id)
+        self.modified.discard(contact.id)
+        for watcher in self.watchers:
+            watcher.deleted(contact)
 
     def as_json(self) -> Iterator[JsonObject]:
         """Yield every contact in the order of creation."""
@@ -182,6 +171,17 @@ class Account:
                 "times_created": contact.times_created,
                 "times_updated": contact.times_updated,
             }
+
+    def _add(self, change: Change, instant: datetime) -> AccountContact:
+        contact = AccountContact(self.next_id, instant, instant)
+        self.next_id += 1
+        self.contacts[contact.id] = contact
+        self._change(contact, change)
+        return contact
+
+    def _tell_lists(self, contact: AccountContact, list_ids: list[int]) -> None:
+        for watcher in self.watchers if list_ids else ():
+            watcher.listed(contact, list_ids)
 
     def _change(self, contact: AccountContact, change: Change) -> None:
         for kind, value in change.identifiers.items():

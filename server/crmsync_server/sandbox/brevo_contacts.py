@@ -6,13 +6,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from crmsync_server.sandbox.brevo_account import (
-    EMAIL,
-    EXT_ID,
-    Account,
-    AccountContact,
-    Identifier,
-)
+from crmsync_server.sandbox.brevo_account import Account
 from crmsync_server.sandbox.brevo_attributes import TYPES
 from crmsync_server.sandbox.brevo_errors import (
     INVALID,
@@ -21,8 +15,10 @@ from crmsync_server.sandbox.brevo_errors import (
     duplicate_error,
     read_body,
 )
+from crmsync_server.sandbox.brevo_records import EMAIL, EXT_ID, AccountContact, Identifier
 from crmsync_server.sandbox.calls import CallLog
 from crmsync_server.sandbox.faults import FaultDial
+from crmsync_server.sandbox.timeline import milliseconds
 from crmsync_server.sandbox.wire import JsonObject
 
 _MAX_PAGE = 1000
@@ -70,15 +66,10 @@ class ContactPaths:
         if not 1 <= limit <= _MAX_PAGE:
             raise BrevoError(400, f"limit must be at most {_MAX_PAGE}", code="out_of_range")
         offset = _integer(request, "offset", 0)
-        since = _instant(request, "modifiedSince")
-        found = [
-            contact
-            for contact in self._account.contacts.values()
-            if since is None or contact.modified_at >= since
-        ]
+        found = self._since(_instant(request, "createdSince"), _instant(request, "modifiedSince"))
         if request.query_params.get("sort", "desc") != "asc":
-            found.reverse()
-        page = [contact.as_json() for contact in found[offset : offset + limit]]
+            found = found[::-1]
+        page = [self._account.contacts[one].as_json() for one in found[offset : offset + limit]]
         return JSONResponse({"contacts": page, "count": len(found)})
 
     async def create_contact(self, request: Request) -> Response:
@@ -143,6 +134,18 @@ class ContactPaths:
         kept = {key: body[key] for key in ("type", "enumeration") if key in body}
         self._account.attributes[name] = kept | {"name": name, "category": category}
         return JSONResponse({}, status_code=201)
+
+    def _since(self, created: datetime | None, modified: datetime | None) -> list[int]:
+        """Return the ids of the contacts made and changed since then, in the order of creation."""
+        account = self._account
+        if modified is None:
+            if created is None:
+                return account.ids.ids
+            return account.created.window(milliseconds(created))
+        found = account.modified.window(milliseconds(modified))
+        if created is None:
+            return found
+        return [one for one in found if account.contacts[one].created_at >= created]
 
     def _update(self, contact: AccountContact, body: JsonObject) -> None:
         self._check_update(contact, body)

@@ -14,14 +14,9 @@ from typing import Any
 
 import httpx
 
-from crmsync_server.sandbox.brevo_account import (
-    EMAIL,
-    EXT_ID,
-    Account,
-    Change,
-    parse_list_ids,
-)
+from crmsync_server.sandbox.brevo_account import Account, parse_list_ids
 from crmsync_server.sandbox.brevo_errors import INVALID, MISSING, BrevoError
+from crmsync_server.sandbox.brevo_records import EMAIL, EXT_ID, Change
 from crmsync_server.sandbox.calls import CallLog
 from crmsync_server.sandbox.faults import FaultDial
 from crmsync_server.sandbox.wire import JsonObject

@@ -7,7 +7,10 @@ question that was asked before.
 from bisect import bisect_left, bisect_right, insort
 from collections import OrderedDict
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 _SPAN = 1 << 40
 _ALWAYS = 1 << 60
 _KEPT_WINDOWS = 8
@@ -109,3 +112,8 @@ class Timeline:
     def _between(self, low: int, high: int) -> Iterable[int]:
         entries = between(self._entries.ids, low * _SPAN, (high + 1) * _SPAN - 1)
         return [entry % _SPAN for entry in entries]
+
+
+def milliseconds(instant: datetime) -> int:
+    """Return the whole milliseconds since 1970, rounded down as CRMs print them."""
+    return (instant - _EPOCH) // _MILLISECOND

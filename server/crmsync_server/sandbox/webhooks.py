@@ -57,8 +57,11 @@ class Hook(Protocol):
     """Somebody who subscribed."""
 
     url: str
-    max_events: int
-    """How many events go into one post."""
+
+    @property
+    def max_events(self) -> int:
+        """How many events go into one post."""
+        ...
 
     def compose(self, events: list[JsonObject], attempt: int) -> Message:
         """Write a post; `attempt` counts from 0."""
