@@ -200,10 +200,10 @@ def _field(definition: Mapping[str, object]) -> CrmField:
 def _choices(definition: Mapping[str, object]) -> Sequence[Choice]:
     numbered = mappings(definition.get("enumeration"))
     named = texts(definition.get("multiCategoryOptions"))
-    return [
+    return (
         *(Choice(text(one.get("value")), text(one.get("label"))) for one in numbered),
         *(Choice(label, label) for label in named),
-    ]
+    )
 
 
 def _wrong_name(field: NewField) -> tuple[str, str] | None:

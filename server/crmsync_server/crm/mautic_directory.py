@@ -1,6 +1,6 @@
 """What a Mautic is: its contact fields, whose instance it is, and what its user may."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from http import HTTPStatus
 
@@ -40,8 +40,7 @@ class MauticDirectory:
         """Return the published fields; less of each where the user may not administer them."""
         found = await self._definitions()
         if isinstance(found, Rejected) and found.code == "FORBIDDEN":
-            reply = await self._mautic.ask(_FIELDS_IN_BRIEF)
-            found = self._read(reply) if isinstance(reply, Reply) else reply
+            found = await self._in_brief()
         if not isinstance(found, list):
             return found
         return [field_of(one) for one in found if is_on(one.get("isPublished", True))]
@@ -148,30 +147,38 @@ class MauticDirectory:
             return self._mautic.lacking(reply)
         return reply
 
+    async def _in_brief(self) -> list[Mapping[str, object]] | Trouble:
+        reply = await self._mautic.ask(_FIELDS_IN_BRIEF)
+        if not isinstance(reply, Reply):
+            return reply
+        return _of_contacts(_listed(reply)) or self._mautic.lacking(reply)
+
     async def _definitions(self) -> list[Mapping[str, object]] | Trouble:
         found: dict[str, Mapping[str, object]] = {}
         for _ in range(_PAGES):
             params = {"start": str(len(found)), "limit": str(_PAGE), "orderBy": "id"}
             reply = await self._mautic.ask(_FIELDS, params)
-            page = self._read(reply) if isinstance(reply, Reply) else reply
-            if not isinstance(page, list) or not isinstance(reply, Reply):
-                return page
+            if not isinstance(reply, Reply):
+                return reply
             before = len(found)
-            found.update({text(one.get("alias")): one for one in page})
+            found.update({text(one.get("alias")): one for one in _listed(reply)})
+            if not found:
+                # Every Mautic has fields of its own: none is no answer.
+                return self._mautic.lacking(reply)
             total = count(text(reply.fields.get("total"))) or 0
             if len(found) >= total or len(found) == before:
                 break
-        return list(found.values())
+        return _of_contacts(found.values())
 
-    def _read(self, reply: Reply) -> list[Mapping[str, object]] | Trouble:
-        """Return the fields of a reply, which has them by number or in a list, or so under a name.
 
-        Every Mautic has fields of its own: none is no answer.
-        """
-        listed = reply.fields.get("fields", reply.body)
-        found = [one for one in indexed(listed).values() if text(one.get("alias"))]
-        of_contacts = [one for one in found if text(one.get("object")) in {"", "lead"}]
-        return of_contacts or self._mautic.lacking(reply)
+def _listed(reply: Reply) -> list[Mapping[str, object]]:
+    """Return the fields of a reply, which has them by number or in a list, or so under a name."""
+    listed = reply.fields.get("fields", reply.body)
+    return [one for one in indexed(listed).values() if text(one.get("alias"))]
+
+
+def _of_contacts(fields: Iterable[Mapping[str, object]]) -> list[Mapping[str, object]]:
+    return [one for one in fields if text(one.get("object")) in {"", "lead"}]
 
 
 class _Role:

@@ -91,8 +91,8 @@ def _choices(properties: Mapping[str, object]) -> Sequence[Choice]:
     """Return the choices of a field: objects, or in fields from older versions a text."""
     listed = properties.get("list")
     if isinstance(listed, str):
-        return [Choice(one.strip(), one.strip()) for one in listed.split("|") if one.strip()]
-    return [Choice(text(one.get("value")), text(one.get("label"))) for one in mappings(listed)]
+        return tuple(Choice(one.strip(), one.strip()) for one in listed.split("|") if one.strip())
+    return tuple(Choice(text(one.get("value")), text(one.get("label"))) for one in mappings(listed))
 
 
 def wrong(field: NewField) -> tuple[str, str] | None:
