@@ -5,12 +5,13 @@ between what was surely not sent (nothing applied) and what may have arrived (un
 """
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
-from contextlib import aclosing
+import io
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from http import HTTPStatus
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import aiohttp
 import httpx
@@ -27,6 +28,8 @@ _LARGEST_NUMBER = 1_000_000_000
 _REFUSED_WAIT = timedelta(seconds=10)
 # Bytes, unpacked; a reply to a thousand records has a tenth of it. A tenant's host may send more.
 _LONGEST_REPLY = 16 * 1024 * 1024
+# A file may take so many times as long as another reply.
+_FILE_TIMES = 10
 _OF_THE_WIRE = {"content-encoding", "content-length", "transfer-encoding"}
 
 Fault = Postponed | Retry | Unknown
@@ -112,11 +115,8 @@ class Caller:
 
         Raises CredentialsRefusedError when the account's address may not be called.
         """
-        try:
-            for bucket in buckets:
-                await self.tools.quota.take(bucket)
-        except QuotaExhaustedError as exhausted:
-            return Postponed(exhausted.until, "QUOTA_EXHAUSTED", str(exhausted))
+        if (exhausted := await self._take(buckets)) is not None:
+            return exhausted
         request = self.tools.client.build_request(
             method,
             self.account.base_url + path,
@@ -126,7 +126,40 @@ class Caller:
             headers=dict(self.headers),
             timeout=timeouts(self.read_timeout),
         )
-        reply = await self._send(request)
+        return await self._learned(await self._send(request, self._whole), buckets)
+
+    async def download(
+        self, path: str, into: BinaryIO, *, buckets: Sequence[str], longest: int
+    ) -> Reply | Fault:
+        """Take one call from each bucket, then GET a file; it is written as it comes.
+
+        into: holds the body of a reply with status 200, which the reply itself is without.
+        longest: how many bytes a file has at most; a longer one is a fault.
+        Raises CredentialsRefusedError as `call` does, and what writing raises.
+        """
+        if (exhausted := await self._take(buckets)) is not None:
+            return exhausted
+        request = self.tools.client.build_request(
+            "GET",
+            self.account.base_url + path,
+            headers=dict(self.headers),
+            timeout=timeouts(self.read_timeout),
+        )
+
+        async def received(request: httpx.Request) -> httpx.Response:
+            return await self._written(request, into, longest)
+
+        return await self._learned(await self._send(request, received, _FILE_TIMES), buckets)
+
+    async def _take(self, buckets: Sequence[str]) -> Postponed | None:
+        try:
+            for bucket in buckets:
+                await self.tools.quota.take(bucket)
+        except QuotaExhaustedError as exhausted:
+            return Postponed(exhausted.until, "QUOTA_EXHAUSTED", str(exhausted))
+        return None
+
+    async def _learned(self, reply: Reply | Fault, buckets: Sequence[str]) -> Reply | Fault:
         if isinstance(reply, Reply) and buckets and self.limits is not None:
             await self._learn(self.limits, reply, buckets)
         return reply
@@ -138,10 +171,15 @@ class Caller:
         if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
             quota.refused(*await limits.refused(reply, buckets, now))
 
-    async def _send(self, request: httpx.Request) -> Reply | Fault:
+    async def _send(
+        self,
+        request: httpx.Request,
+        receive: Callable[[httpx.Request], Awaitable[httpx.Response]],
+        times: int = 1,
+    ) -> Reply | Fault:
         try:
-            async with asyncio.timeout(self.total_timeout.total_seconds()):
-                response = await self._whole(request)
+            async with asyncio.timeout(times * self.total_timeout.total_seconds()):
+                response = await receive(request)
         except (httpx.RequestError, *_UNMAPPED) as fault:
             return self._fault(fault)
         secrets = (*self.account.secrets.values(), *self.hidden)
@@ -149,19 +187,30 @@ class Caller:
 
     async def _whole(self, request: httpx.Request) -> httpx.Response:
         """Return the response with its body; raises httpx.DecodingError when that is too long."""
+        async with self._answered(request) as response:
+            body = io.BytesIO()
+            await _copy(response, body, _LONGEST_REPLY)
+            return _kept(response, body.getvalue())
+
+    async def _written(
+        self, request: httpx.Request, into: BinaryIO, longest: int
+    ) -> httpx.Response:
+        async with self._answered(request) as response:
+            if response.status_code == HTTPStatus.OK:
+                await _copy(response, into, longest)
+                return _kept(response, b"")
+            body = io.BytesIO()
+            await _copy(response, body, _LONGEST_REPLY)
+            return _kept(response, body.getvalue())
+
+    @asynccontextmanager
+    async def _answered(self, request: httpx.Request) -> AsyncIterator[httpx.Response]:
         # A redirect is never followed: it could carry the credentials elsewhere.
         client = self.tools.client
         async with aclosing(
             await client.send(request, stream=True, follow_redirects=False)
         ) as response:
-            body = bytearray()
-            async for part in response.aiter_bytes():
-                body += part
-                if len(body) > _LONGEST_REPLY:
-                    message = f"more than {_LONGEST_REPLY} bytes"
-                    raise httpx.DecodingError(message, request=request)
-        headers = [pair for pair in response.headers.multi_items() if pair[0] not in _OF_THE_WIRE]
-        return httpx.Response(response.status_code, headers=headers, content=bytes(body))
+            yield response
 
     def _fault(self, fault: Exception) -> Fault:
         # Only the kind of the fault is told: its text may repeat a header or an address.
@@ -169,6 +218,22 @@ class Caller:
         if was_not_sent(fault):
             return Retry("UNREACHABLE", f"{self.vendor} could not be reached ({kind})")
         return Unknown(f"{self.vendor} gave no answer after the request was sent ({kind})")
+
+
+async def _copy(response: httpx.Response, into: BinaryIO, longest: int) -> None:
+    """Write a body as it comes; raises httpx.DecodingError when it is too long."""
+    length = 0
+    async for part in response.aiter_bytes():
+        length += len(part)
+        if length > longest:
+            message = f"more than {longest} bytes"
+            raise httpx.DecodingError(message, request=response.request)
+        into.write(part)
+
+
+def _kept(response: httpx.Response, body: bytes) -> httpx.Response:
+    headers = [pair for pair in response.headers.multi_items() if pair[0] not in _OF_THE_WIRE]
+    return httpx.Response(response.status_code, headers=headers, content=body)
 
 
 def timeouts(read: timedelta) -> httpx.Timeout:

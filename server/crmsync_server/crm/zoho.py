@@ -43,11 +43,12 @@ from crmsync_server.crm.adapter import (
     Standing,
     Tools,
 )
-from crmsync_server.crm.http import Caller, checked, patience
+from crmsync_server.crm.http import Caller, checked, number, patience
 from crmsync_server.crm.names import secret_ones
 from crmsync_server.crm.outcomes import Outcome, Synced, Unknown
 from crmsync_server.crm.replies import text
 from crmsync_server.crm.zoho_access import Access
+from crmsync_server.crm.zoho_bulk import Bulk
 from crmsync_server.crm.zoho_calls import Zoho
 from crmsync_server.crm.zoho_check import standing
 from crmsync_server.crm.zoho_companies import Companies
@@ -58,7 +59,9 @@ from crmsync_server.crm.zoho_push import STARTING, Office, Push
 from crmsync_server.crm.zoho_reads import Reads
 from crmsync_server.crm.zoho_replies import moment
 from crmsync_server.crm.zoho_rows import EMAIL, LAST_NAME, Row, holds, row
+from crmsync_server.crm.zoho_source import ZohoSource
 
+_BULK_THRESHOLD = 20_000
 _SHOWN = (EMAIL, LAST_NAME, "Modified_Time")
 
 
@@ -78,16 +81,23 @@ def build(account: Account, tools: Tools) -> "ZohoAdapter":
         limits=limits(account),
         read_back=True,
     )
-    office = Office(zoho, how, FieldBook(zoho), Companies(zoho, how.trigger), Reads(zoho))
-    return ZohoAdapter(office, capabilities)
+    reads, fields = Reads(zoho), FieldBook(zoho)
+    office = Office(zoho, how, fields, Companies(zoho, how.trigger), reads)
+    threshold = number(account, "bulk_read_threshold", _BULK_THRESHOLD)
+    source = ZohoSource(reads, fields, how.company_field, threshold, Bulk(zoho))
+    return ZohoAdapter(office, capabilities, source)
 
 
 class ZohoAdapter:
-    """One organization's Zoho CRM."""
+    """One organization's Zoho CRM.
 
-    def __init__(self, office: Office, capabilities: Capabilities) -> None:
+    source: reads its contacts.
+    """
+
+    def __init__(self, office: Office, capabilities: Capabilities, source: ZohoSource) -> None:
         """Take what it works with; nothing is called yet."""
         self._office = office
+        self.source = source
         self._capabilities = capabilities
 
     @property

@@ -58,7 +58,9 @@ class Fields:
     def find(self, name: str) -> Field | None:
         """Return a field by its API name, whose capitals need not be right."""
         if self.known is None:
-            return Field(name, "", writable=True, about={})
+            # As it is in every new Zoho.
+            kind = "lookup" if name == "Account_Name" else ""
+            return Field(name, kind, writable=True, about={})
         found = self.known.get(name)
         if found is not None:
             return found

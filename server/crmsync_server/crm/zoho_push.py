@@ -87,8 +87,7 @@ class Push:
             return list(rows)
         if place is None or not place.writable:
             return [_left_out(one, f"{name}, for there is no such field") for one in rows]
-        # Where fields may not be read, it is what it is in every new Zoho.
-        if not place.is_reference and (place.kind or name != "Account_Name"):
+        if not place.is_reference:
             return [_with(one, place.name, one.company or None) for one in rows]
         companies = self.office.companies
         fault = await self.guard.call(lambda: companies.find(one.company or "" for one in named))
