@@ -307,6 +307,45 @@ async def test_what_was_pushed_is_read_back_from_the_simulated_account() -> None
         assert fetched["gone@example.com"] is None
 
 
+async def test_a_user_at_work_while_it_is_read_hides_nobody_who_stays() -> None:
+    """In the simulated account: the oldest are deleted, and a few in the middle changed."""
+    async with loopback() as crms:
+        user, source = crms.sandbox.brevo.user, crms.brevo.source
+        numbers = user.seed(2_200)
+        found: set[str] = set()
+        cursor: Cursor | None = {}
+        while cursor is not None:
+            page = await source.page(Scope(), cursor)
+            assert isinstance(page, Page)
+            found |= ids([page])
+            for number in numbers[:120]:
+                user.remove(number)
+            del numbers[:120]
+            user.edit_many(numbers[500:510], {"FIRSTNAME": "Changed"})
+            cursor = page.cursor
+        assert found >= {f"seed{number}@example.com" for number in numbers}
+
+
+async def test_an_address_that_a_user_changed_is_found_under_the_new_one() -> None:
+    """The former one is gone; so it is with a contact that was merged away."""
+    async with loopback() as crms:
+        user, source = crms.sandbox.brevo.user, crms.brevo.source
+        one, two = (user.add({"email": f"{name}@example.com"}) for name in ("ann", "eve"))
+        phone = user.add({"SMS": "33199990001"})
+        user.edit(one, {"EMAIL": "new@example.com"})
+        found = await source.fetch(["ann@example.com", "new@example.com", phone], None)
+        assert isinstance(found, dict)
+        assert found["ann@example.com"] is None
+        changed = found["new@example.com"]
+        assert changed is not None
+        by_phone = found[phone]
+        assert by_phone is not None
+        assert (by_phone.crm_contact_id, by_phone.email) == (phone, "")
+        user.merge(two, one)
+        gone = await source.find(["eve@example.com"], None)
+        assert gone == {"eve@example.com": None}
+
+
 def found_by(page: object) -> Record:
     """Return the second person of a page."""
     assert isinstance(page, Page)

@@ -9,7 +9,9 @@ from crmsync_server.crm.adapter import Account
 from crmsync_server.crm.brevo_webhooks import BrevoWebhooks
 from crmsync_server.crm.webhook import Inbound, Notice, NoticeKind, UnreadableError, webhooks_of
 from tests.crm.brevo_script import adapter, brevo_crm
+from tests.crm.loopback import loopback
 from tests.crm.support import NOW
+from tests.sandbox.receiver import receiving
 
 TOKEN = "a-token-that-nobody-guesses"
 UPDATED = {
@@ -137,3 +139,26 @@ def test_a_body_without_events_is_unreadable_and_not_quoted(body: object) -> Non
     """Nothing of what came is told."""
     with pytest.raises(UnreadableError, match=r"^the body (is no JSON|holds no event)$"):
         read(body)
+
+
+@pytest.mark.parametrize("batched", [False, True])
+async def test_what_the_simulated_account_sends_is_genuine_and_read(*, batched: bool) -> None:
+    """One by one or in arrays; a changed address is told by the new one."""
+    async with loopback() as crms, receiving() as receiver:
+        simulator = crms.sandbox.brevo
+        simulator.subscribe(receiver.url, token=TOKEN, batched=batched)
+        ann = simulator.user.add({"email": "ann@example.com", "listIds": [7]})
+        simulator.user.edit(ann, {"FIRSTNAME": "Ann"})
+        simulator.user.remove(ann)
+        await simulator.webhooks.flushed()
+        found: list[Notice] = []
+        for post in receiver.posts:
+            sent = Inbound("POST", receiver.url, post.headers, post.body, NOW)
+            assert webhooks().genuine(sent)
+            assert not webhooks("another").genuine(sent)
+            found += webhooks().read(sent)
+        assert {(one.kind, one.email) for one in found} == {
+            (NoticeKind.CHANGED, "ann@example.com"),
+            (NoticeKind.DELETED, "ann@example.com"),
+        }
+        assert len({one.key for one in found}) == len(found)
