@@ -446,6 +446,17 @@ async def test_contacts_are_fetched_by_id_whatever_became_of_them() -> None:
     ]
 
 
+async def test_a_contact_that_does_not_say_of_whom_it_consists_is_asked_for_alone() -> None:
+    """So that one that was merged away is never taken for one that is gone."""
+    crm = held_by_id({"1": contact(1), "2": contact(7)})
+    found = await source(crm).fetch(["1", "2", "3"], NONE)
+    assert isinstance(found, dict)
+    ids = {asked: one.crm_contact_id if one else None for asked, one in found.items()}
+    assert ids == {"1": "1", "2": "7", "3": None}
+    asked = [[one["id"] for one in inputs_of(request)] for request in crm.requests]
+    assert asked == [["1", "2", "3"], ["2"], ["3"], ["3"]]
+
+
 async def test_contacts_are_found_by_any_of_their_addresses() -> None:
     """In whatever case they were asked for."""
     further = contact(8, email="other@example.com", hs_additional_emails="x@y.com;a@b.com")

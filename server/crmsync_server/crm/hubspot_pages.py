@@ -9,22 +9,13 @@ from datetime import datetime
 from http import HTTPStatus
 from urllib.parse import urlencode
 
-from crmsync_server.crm.bisect import Refused
+from crmsync_server.crm.hubspot_lookup import BATCH, living, read_ids
 from crmsync_server.crm.hubspot_portal import Portal
 from crmsync_server.crm.hubspot_questions import Trouble, ask, unreadable
-from crmsync_server.crm.hubspot_records import (
-    BATCH,
-    MERGED,
-    Result,
-    Shown,
-    by_id,
-    gone,
-    read_batch,
-)
+from crmsync_server.crm.hubspot_records import MERGED, Result, Shown, gone
 from crmsync_server.crm.hubspot_search import Search, find_page
 from crmsync_server.crm.hubspot_times import milliseconds
 from crmsync_server.crm.hubspot_writes import CONTACTS
-from crmsync_server.crm.outcomes import Retry
 from crmsync_server.crm.replies import Reply, count, mapping, mappings, text
 from crmsync_server.crm.source import Cursor, Page, Record
 
@@ -125,9 +116,7 @@ class Pages:
         filled: list[Result] = []
         for start in range(0, len(ids), BATCH):
             portion = ids[start : start + BATCH]
-            found = await read_batch(self.portal, portion, self.shown.properties)
-            if isinstance(found, Refused):
-                return _UNTAKEN
+            found = await read_ids(self.portal, portion, self.shown.properties)
             if not isinstance(found, list):
                 return found
             filled += found
@@ -136,12 +125,10 @@ class Pages:
     async def _departed(self, results: Sequence[Result]) -> list[Record] | Trouble:
         """Return contacts that were archived; one that was merged lives on in another."""
         ids = list(filter(None, (text(one.get("id")) for one in results)))
-        living = await read_batch(self.portal, ids, (MERGED,))
-        if isinstance(living, Refused):
-            return _UNTAKEN
-        if not isinstance(living, list):
-            return living
-        heir = {merged: text(one.get("id")) for merged, one in by_id(living).items()}
+        found = await living(self.portal, ids, (MERGED,))
+        if not isinstance(found, dict):
+            return found
+        heir = {merged: text(one.get("id")) for merged, one in found.items()}
         records = [gone(one, heir.get(text(one.get("id")), "")) for one in results]
         # One that is back again is told of where it is, not here.
         return [one for one in records if one.merged_into != one.crm_contact_id]
@@ -151,9 +138,6 @@ class Pages:
         return bool(text(result.get("id"))) and (
             self.since is None or when is None or when >= self.since
         )
-
-
-_UNTAKEN = Retry("UNACCOUNTED", "HubSpot does not take the ids that it has told")
 
 
 def _results(reply: Reply) -> list[Result]:

@@ -3,19 +3,12 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from http import HTTPStatus
 
-from crmsync_server.crm.bisect import Refused
-from crmsync_server.crm.hubspot_errors import is_not_found
-from crmsync_server.crm.hubspot_portal import Portal
 from crmsync_server.crm.hubspot_properties import Names
-from crmsync_server.crm.hubspot_questions import Trouble, ask, unreadable
-from crmsync_server.crm.hubspot_reads import READ
 from crmsync_server.crm.hubspot_times import instant
-from crmsync_server.crm.replies import Reply, mapping, mappings, text
+from crmsync_server.crm.replies import mapping, text
 from crmsync_server.crm.source import Record
 
-BATCH = 100
 MERGED = "hs_merged_object_ids"
 _MODIFIED = "lastmodifieddate"
 _EMAILS = ("email", "hs_additional_emails")
@@ -107,43 +100,6 @@ def by_id(results: Iterable[Result]) -> dict[str, Result]:
         found.update(dict.fromkeys(merged_ids(result), result))
     # A contact that is there under its own id is meant by it, whatever another one says.
     return {**found, **{text(result.get("id")): result for result in results}}
-
-
-async def read_batch(
-    portal: Portal,
-    keys: Sequence[str],
-    properties: Sequence[str],
-    *,
-    by_email: bool = False,
-    archived: bool = False,
-) -> list[Result] | Refused[None] | Trouble:
-    """Return those that exist of a hundred ids or addresses, in any order; one call at most.
-
-    Refused where HubSpot takes one of the keys for none. Raises CredentialsRefusedError.
-    """
-    if not keys:
-        return []
-    body = {
-        "inputs": [{"id": key} for key in keys],
-        "properties": list(properties),
-        **({"idProperty": "email"} if by_email else {}),
-    }
-    reply = await ask(
-        portal,
-        "POST",
-        READ,
-        json=body,
-        params={"archived": "true"} if archived else None,
-        besides=(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND),
-    )
-    if not isinstance(reply, Reply):
-        return reply
-    if "results" in reply.fields:
-        return mappings(reply.fields["results"])
-    if reply.status == HTTPStatus.NOT_FOUND and is_not_found(reply.fields):
-        return []
-    refused = reply.status == HTTPStatus.BAD_REQUEST and reply.fields
-    return Refused(None) if refused else unreadable(reply, "results")
 
 
 def _merged(merged_id: str, into: str, when: datetime | None) -> Record:

@@ -5,19 +5,11 @@ from datetime import timedelta
 
 from crmsync_server.crm.bisect import Answer, Refused, deliver
 from crmsync_server.crm.guard import Faulted
+from crmsync_server.crm.hubspot_lookup import BATCH, living, read_batch, read_ids
 from crmsync_server.crm.hubspot_pages import Pages
 from crmsync_server.crm.hubspot_portal import Portal
 from crmsync_server.crm.hubspot_questions import Trouble
-from crmsync_server.crm.hubspot_records import (
-    BATCH,
-    Result,
-    Shown,
-    addresses,
-    by_id,
-    gone,
-    read_batch,
-    shown,
-)
+from crmsync_server.crm.hubspot_records import Shown, addresses, gone, shown
 from crmsync_server.crm.outcomes import Outcome, Postponed, Retry
 from crmsync_server.crm.replies import count
 from crmsync_server.crm.source import Cursor, Page, Record, Scope, SourceTraits
@@ -90,27 +82,16 @@ class HubSpotSource:
         return why if isinstance(why, Postponed | Retry) else unknown
 
     async def _fetch(self, ids: Sequence[str], asked: Shown) -> dict[str, Record | None] | Trouble:
-        living = await self._read(ids, asked, archived=False)
-        if not isinstance(living, dict):
-            return living
-        missing = [one for one in ids if one not in living]
-        archived = await self._read(missing, asked, archived=True)
-        if not isinstance(archived, dict):
-            return archived
-        found: dict[str, Record | None] = {}
-        found |= {one: gone(archived[one]) for one in missing if one in archived}
-        return found | {one: asked.record(living[one]) for one in ids if one in living}
-
-    async def _read(
-        self, ids: Sequence[str], asked: Shown, *, archived: bool
-    ) -> dict[str, Result] | Trouble:
-        found = await read_batch(self._portal, ids, asked.properties, archived=archived)
-        if isinstance(found, Refused):
-            return {}
-        if not isinstance(found, list):
+        found = await living(self._portal, ids, asked.properties)
+        if not isinstance(found, dict):
             return found
-        kept = [one for one in found if (one.get("archived") is True) is archived]
-        return by_id(kept)
+        missing = [one for one in ids if one not in found]
+        archived = await read_ids(self._portal, missing, asked.properties, archived=True)
+        if not isinstance(archived, list):
+            return archived
+        deleted = map(gone, archived)
+        records: dict[str, Record | None] = {one.crm_contact_id: one for one in deleted}
+        return records | {one: asked.record(result) for one, result in found.items()}
 
     async def _look(self, emails: Sequence[str], asked: Shown) -> Answer[Record | Outcome | None]:
         sought = sorted({email.strip().lower() for email in emails})
@@ -119,6 +100,5 @@ class HubSpotSource:
             return Refused(None)
         if not isinstance(found, list):
             return Faulted(found)
-        living = [one for one in found if one.get("archived") is not True]
-        holder = {email: asked.record(one) for one in living for email in addresses(one)}
+        holder = {email: asked.record(one) for one in found for email in addresses(one)}
         return [holder.get(email.strip().lower()) for email in emails]

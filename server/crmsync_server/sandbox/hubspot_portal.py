@@ -9,6 +9,7 @@ from crmsync_server.sandbox.hubspot_errors import HubSpotError
 from crmsync_server.sandbox.hubspot_properties import (
     ADDITIONAL_EMAILS,
     EMAIL,
+    MERGED_IDS,
     default_groups,
     default_properties,
 )
@@ -192,7 +193,7 @@ class Portal:
             leads_on: whether ids that are retired lead to the contact that is left.
         """
         before = replace(primary), replace(other)
-        properties = _merged_properties(primary, other)
+        properties = _merged_properties(primary, other, new_id=new_id)
         survivor_id = str(_FIRST_ID + len(self.contacts)) if new_id else primary.id
         for retired in (primary, other) if new_id else (other,):
             self._retire(retired, survivor_id if leads_on else None)
@@ -250,14 +251,19 @@ class Portal:
         return isoformat(self._clock())
 
 
-def _merged_properties(primary: PortalContact, other: PortalContact) -> dict[str, str]:
+def _merged_properties(
+    primary: PortalContact, other: PortalContact, *, new_id: bool
+) -> dict[str, str]:
     emails = [
         *_additional_emails(primary.properties),
         other.properties.get(EMAIL, ""),
         *_additional_emails(other.properties),
     ]
     additional = ";".join(email for email in emails if email)
-    properties = other.properties | primary.properties
+    retired = [primary, other] if new_id else [other]
+    earlier = [one.properties.get(MERGED_IDS, "") for one in (primary, other)]
+    merged = ";".join(filter(None, [*earlier, *(one.id for one in retired)]))
+    properties = other.properties | primary.properties | {MERGED_IDS: merged}
     return properties | ({ADDITIONAL_EMAILS: additional} if additional else {})
 
 

@@ -9,6 +9,7 @@ from crmsync_server.sandbox.wire import JsonObject, is_email
 
 EMAIL = "email"
 ADDITIONAL_EMAILS = "hs_additional_emails"
+MERGED_IDS = "hs_merged_object_ids"
 TYPES = ("bool", "date", "datetime", "enumeration", "number", "phone_number", "string")
 _TEXT = (
     "address",
@@ -33,6 +34,7 @@ _TEXT = (
 )
 _COMPUTED = {
     "createdate": ("datetime", "date"),
+    MERGED_IDS: ("string", "text"),
     "hs_object_id": ("number", "number"),
     "lastmodifieddate": ("datetime", "date"),
 }
@@ -71,6 +73,7 @@ class PropertyDefinition:
     options: tuple[str, ...] = ()
     has_unique_value: bool = False
     read_only: bool = False
+    hubspot_defined: bool = True
 
     def as_json(self) -> JsonObject:
         """Return the definition as HubSpot prints it."""
@@ -82,6 +85,7 @@ class PropertyDefinition:
             "groupName": self.group_name,
             "options": [{"label": value.title(), "value": value} for value in self.options],
             "hasUniqueValue": self.has_unique_value,
+            "hubspotDefined": self.hubspot_defined,
             "modificationMetadata": {"readOnlyValue": self.read_only},
         }
 
@@ -109,6 +113,7 @@ class PropertyDefinition:
             group_name=body["groupName"],
             options=tuple(_option_values(body)),
             has_unique_value=bool(body.get("hasUniqueValue", False)),
+            hubspot_defined=False,
         )
 
 
