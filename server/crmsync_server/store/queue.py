@@ -17,9 +17,11 @@ from crmsync_server.store.states import AttemptOutcome, SessionKind, SyncStatus
 
 _SLOTS = 16
 
-_COLUMNS = (  # of finish.sql's parameters, in the order of the fields of Finished
-    *("contact_ids", "attempts", "statuses", "outcomes", "retry_counts", "due_times"),
-    *("crm_contact_ids", "error_codes", "error_messages", "request_ids", "skip_reasons"),
+# finish.sql's parameters, in the order of the fields of Finished.
+_ALWAYS = ("attempts", "statuses", "outcomes", "retry_counts")
+_SOMETIMES = (
+    *("due_times", "crm_contact_ids", "error_codes", "error_messages", "request_ids"),
+    "skip_reasons",
 )
 
 
@@ -174,13 +176,16 @@ async def finish(
     batch = sorted(batch, key=_place)
     if any(one.status == SyncStatus.QUEUED for one in batch):
         await lock(connection, org_id, crm, [one.contact_id for one in batch])
-    columns = map(_unless_empty, zip(*batch, strict=True))
+    contact_ids, *columns = zip(*batch, strict=True)
+    always, sometimes = columns[: len(_ALWAYS)], columns[len(_ALWAYS) :]
     parameters = {
         "org_id": org_id,
         "crm": crm,
         "slot": slot(),
         "clock": datetime.now(UTC),
-        **dict(zip(_COLUMNS, columns, strict=True)),
+        "contact_ids": contact_ids,
+        **dict(zip(_ALWAYS, map(_once_if_alike, always), strict=True)),
+        **dict(zip(_SOMETIMES, map(_unless_empty, sometimes), strict=True)),
     }
     row = (await connection.execute(statement("queue/finish"), parameters)).one()
     return Receipt(row.finished, row.requeued, row.session_ids or (), row.ended_ids or ())
@@ -238,6 +243,11 @@ async def due_lanes(connection: AsyncConnection) -> Sequence[sa.Row[Any]]:
 def _place(one: Finished) -> bytes:
     """Return where a standing comes in the order in which all statements lock them."""
     return one.contact_id.bytes
+
+
+def _once_if_alike(column: Sequence[object]) -> Sequence[object]:
+    """Return a column for unnest, or only its first value when all are alike; see finish.sql."""
+    return column[:1] if column.count(column[0]) == len(column) else column
 
 
 def _unless_empty(column: Sequence[object]) -> Sequence[object] | None:

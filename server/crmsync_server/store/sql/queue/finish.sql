@@ -11,6 +11,9 @@
 -- would rather read a small table as a whole: therefore the transaction goes by_index (db.py), and the
 -- contacts are read for the input, not joined (OFFSET 0).
 --
+-- Attempts, statuses, outcomes and retry counts may come as one value each that all have in common:
+-- they mostly do, and a value costs the driver 0.3 us to encode.
+--
 -- Items are settled by min_attempt: whoever queued before this attempt was claimed committed before,
 -- so its item is visible here; up to settled_before none is open any more. An attempt that goes back
 -- to the queue ends the items of cancelled sessions, shared or not, and all of a cancelled standing;
@@ -27,9 +30,13 @@
 WITH input AS MATERIALIZED (
     SELECT
         :org_id AS org_id, :crm AS crm,
-        i.contact_id, i.attempt, i.status, i.outcome, i.crm_contact_id, i.error_code,
-        i.error_message, i.request_id, i.skip_reason, i.retry_count,
-        i.status <> 'QUEUED' AS final,
+        i.contact_id,
+        coalesce(i.attempt, f.attempt) AS attempt,
+        coalesce(i.status, f.status) AS status,
+        coalesce(i.outcome, f.outcome) AS outcome,
+        coalesce(i.retry_count, f.retry_count) AS retry_count,
+        i.crm_contact_id, i.error_code, i.error_message, i.request_id, i.skip_reason,
+        coalesce(i.status, f.status) <> 'QUEUED' AS final,
         greatest(now() + (i.due_time - CAST(:clock AS timestamptz)), now()) AS due_time,
         c.version
     FROM unnest(
@@ -48,6 +55,13 @@ WITH input AS MATERIALIZED (
         contact_id, attempt, status, outcome, crm_contact_id, error_code, error_message,
         request_id, skip_reason, retry_count, due_time
     )
+    CROSS JOIN (
+        SELECT
+            (CAST(:attempts AS integer [])) [1] AS attempt,
+            (CAST(:statuses AS text [])) [1] AS status,
+            (CAST(:outcomes AS text [])) [1] AS outcome,
+            (CAST(:retry_counts AS integer [])) [1] AS retry_count
+    ) AS f
     CROSS JOIN LATERAL (
         SELECT k.version
         FROM contacts AS k
