@@ -52,6 +52,7 @@ from crmsync_server.crm.zoho_bulk import Bulk
 from crmsync_server.crm.zoho_calls import Zoho
 from crmsync_server.crm.zoho_check import standing
 from crmsync_server.crm.zoho_companies import Companies
+from crmsync_server.crm.zoho_directory import ZohoDirectory
 from crmsync_server.crm.zoho_fields import FieldBook, Fields
 from crmsync_server.crm.zoho_limits import ZohoLimits
 from crmsync_server.crm.zoho_options import MAX_BATCH, edition, hosts, limits, writing
@@ -60,6 +61,7 @@ from crmsync_server.crm.zoho_reads import Reads
 from crmsync_server.crm.zoho_replies import moment
 from crmsync_server.crm.zoho_rows import EMAIL, LAST_NAME, Row, holds, row
 from crmsync_server.crm.zoho_source import ZohoSource
+from crmsync_server.crm.zoho_webhooks import ZohoWebhooks
 
 _BULK_THRESHOLD = 20_000
 _SHOWN = (EMAIL, LAST_NAME, "Modified_Time")
@@ -85,19 +87,28 @@ def build(account: Account, tools: Tools) -> "ZohoAdapter":
     office = Office(zoho, how, fields, Companies(zoho, how.trigger), reads)
     threshold = number(account, "bulk_read_threshold", _BULK_THRESHOLD)
     source = ZohoSource(reads, fields, how.company_field, threshold, Bulk(zoho))
-    return ZohoAdapter(office, capabilities, source)
+    webhooks = ZohoWebhooks(account.secrets.get("webhook_token", ""))
+    return ZohoAdapter(office, capabilities, source, webhooks)
 
 
 class ZohoAdapter:
     """One organization's Zoho CRM.
 
-    source: reads its contacts.
+    source: reads its contacts. webhooks: reads its notifications. directory: what it is.
     """
 
-    def __init__(self, office: Office, capabilities: Capabilities, source: ZohoSource) -> None:
+    def __init__(
+        self,
+        office: Office,
+        capabilities: Capabilities,
+        source: ZohoSource,
+        webhooks: ZohoWebhooks,
+    ) -> None:
         """Take what it works with; nothing is called yet."""
         self._office = office
         self.source = source
+        self.webhooks = webhooks
+        self.directory = ZohoDirectory(office.zoho, office.fields, office.writing.company_field)
         self._capabilities = capabilities
 
     @property

@@ -5,6 +5,7 @@ token is for (`api_domain`); it is kept together with the token, after a blank.
 """
 
 import re
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from http import HTTPStatus
@@ -65,8 +66,24 @@ class Access:
         spent: what was kept of the token that Zoho has just refused; another one is returned.
         Raises CredentialsRefusedError.
         """
+        return await self._granted(self._renew, spent)
+
+    async def renew(self) -> Grant | Fault:
+        """Return a new token, although the one at hand may still be good."""
+        renewed: list[Token] = []
+
+        async def renewing(refresh_token: str) -> Token:
+            renewed.append(await self._renew(refresh_token))
+            return renewed[-1]
+
+        held = await self._granted(renewing, "")
+        if isinstance(held, Grant) and not renewed:
+            return await self._granted(renewing, held.kept)
+        return held
+
+    async def _granted(self, renew: Callable[[str], Awaitable[Token]], spent: str) -> Grant | Fault:
         try:
-            token = await self._caller.tools.tokens.current(self._renew, refused=spent)
+            token = await self._caller.tools.tokens.current(renew, refused=spent)
         except _NotRenewedError as not_renewed:
             return not_renewed.fault
         except CredentialsRefusedError:
@@ -75,11 +92,6 @@ class Access:
             return Retry("NO_TOKEN", f"no access token for Zoho ({type(fault).__name__})")
         value, _, told = token.value.partition(" ")
         return Grant(token.value, value, self._hosts.api(told), token.expire_time)
-
-    async def renew(self) -> Grant | Fault:
-        """Return a new token, although the one at hand may still be good."""
-        held = await self.authorize()
-        return await self.authorize(spent=held.kept) if isinstance(held, Grant) else held
 
     async def _renew(self, refresh_token: str) -> Token:
         held = refresh_token or self._seed
