@@ -83,6 +83,41 @@ async def test_a_hint_makes_the_next_look_a_fresh_one(world: World, hint: str | 
     assert await world.of() is not first
 
 
+async def test_what_an_adapter_knows_of_its_account_is_given_up_on_a_hint(world: World) -> None:
+    """Such as its fields, when somebody made new ones: once, also where the connection is the same.
+
+    That anything may have changed is no reason to build everything anew.
+    """
+    await accounts.create(world.database, "brevo", draft=DRAFT)
+    first = await world.of()
+    world.now = 1.0
+    world.adapters.on_connection(None)
+    world.now = 1.1
+    assert await world.of() is first
+    world.adapters.on_connection(f"{ORG}/brevo")
+    world.now = 1.2
+    second = await world.of()
+    assert second is not first
+    world.now = 60.0
+    assert await world.of() is second
+
+
+async def test_an_account_of_the_settings_keeps_its_token_for_the_next_adapter(
+    database: Database,
+) -> None:
+    """A refresh token that rotates is nowhere else."""
+    async with httpx.AsyncClient() as client:
+        world = World(database, client, brevo=SHARED)
+        first = await world.adapters.stored(ORG, "brevo")
+        world.adapters.renew(ORG, "brevo")
+        world.now = 0.1
+        second = await world.adapters.stored(ORG, "brevo")
+    assert first is not None
+    assert second is not None
+    assert first.adapter is not second.adapter
+    assert first.token_expiry == second.token_expiry
+
+
 async def test_a_hint_about_another_connection_changes_nothing(world: World) -> None:
     """Nothing is read for it."""
     row = await accounts.create(world.database, "brevo", draft=DRAFT)

@@ -153,9 +153,12 @@ class Adapters:
         self._monotonic = monotonic
         self._held: dict[tuple[str, str], _Held] = {}
         self._changed: dict[tuple[str, str], float] = {}
+        self._outdated: dict[tuple[str, str], float] = {}
         self._all_changed = float("-inf")
         self._building: dict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
         self._quotas: dict[tuple[str, str], AccountQuota] = {}
+        # They outlive their adapters: a refresh token that rotates is nowhere else.
+        self._tokens: dict[tuple[str, str], AccountTokens] = {}
 
     async def of(self, org_id: str, crm: str) -> Adapter | None:
         """Return the adapter of an organization's account, None without credentials.
@@ -225,11 +228,18 @@ class Adapters:
         """Look at a connection again before its adapter is handed out the next time."""
         self._changed[org_id, crm] = self._monotonic()
 
+    def renew(self, org_id: str, crm: str) -> None:
+        """Build an adapter anew before it is handed out the next time.
+
+        Also where its connection is the same: what it knows of its account may have changed.
+        """
+        self._outdated[org_id, crm] = self._changed[org_id, crm] = self._monotonic()
+
     def on_connection(self, hint: str | None) -> None:
-        """Forget what a hint names, `organization/crm`; None means everything."""
+        """Renew what a hint names, `organization/crm`; None means to look at everything again."""
         org_id, _, crm = (hint or "").rpartition("/")
         if org_id:
-            self.forget(org_id, crm)
+            self.renew(org_id, crm)
         else:
             self._all_changed = self._monotonic()
 
@@ -245,7 +255,8 @@ class Adapters:
         async with self._shop.database.org(org_id) as connection:
             row = await connections.find(connection, org_id, crm)
             found = (row.id, row.version) if row else (None, 0)
-            if held is not None and found == (held.connection_id, held.version):
+            outdated = held is None or held.seen <= self._outdated.get((org_id, crm), float("-inf"))
+            if held and not outdated and found == (held.connection_id, held.version):
                 return _Held(held.stored, held.connection_id, held.version, seen)
             sealed = await connections.secrets(connection, org_id, row.id) if row else {}
         if row is None:
@@ -257,7 +268,7 @@ class Adapters:
         if account is None:
             return None
         owned = Account(org_id, crm, account.base_url, account.secrets, account.options)
-        tokens = AccountTokens(self._shop.clock)
+        tokens = self._tokens.setdefault((org_id, crm), AccountTokens(self._shop.clock))
         return Stored(self._owned(owned, tokens), None, tokens.expire_time)
 
     def _of_connection(self, row: sa.Row[Any], sealed: Mapping[str, bytes]) -> Stored:

@@ -115,10 +115,11 @@ async def _never() -> None:
 
 @dataclass
 class House:
-    """A running service, and what its CRM tells."""
+    """A running service, what its CRM tells, and whose adapters were given up."""
 
     stub: ConnectionServiceStub
     accounts: Accounts
+    changed: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def directory(self) -> ScriptedDirectory:
@@ -145,6 +146,7 @@ async def telling(database: Database) -> AsyncIterator[House]:
     zoho = Telling()
     zoho.directory = ScriptedDirectory()
     desk = Accounts(zoho, Scripted())
+    changed: list[tuple[str, str]] = []
 
     service = ConnectionService(
         database,
@@ -152,10 +154,10 @@ async def telling(database: Database) -> AsyncIterator[House]:
         desk,
         Crms(KNOWN, traits),
         (),
-        on_changed=lambda *_: None,
+        on_changed=lambda *lane: changed.append(lane),
         on_queued=lambda *_: None,
         clock=lambda: NOW,
     )
     register = partial(add_ConnectionServiceServicer_to_server, service)
     async with serving(register=register) as running:
-        yield House(ConnectionServiceStub(running.channel), desk)
+        yield House(ConnectionServiceStub(running.channel), desk, changed)

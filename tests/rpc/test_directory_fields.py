@@ -104,6 +104,16 @@ async def test_each_field_has_its_result_in_order(house: House) -> None:
     ]
 
 
+async def test_adapters_are_given_up_where_a_field_was_made(house: House) -> None:
+    """They may know the fields that there were; nothing was made, nothing is given up."""
+    house.tell(create_fields=[FieldResult("Score", FieldStatus.EXISTS)])
+    await house.stub.CreateFields(creating(SCORE))
+    assert house.changed == []
+    house.tell(create_fields=CREATED)
+    await house.stub.CreateFields(creating(SCORE))
+    assert house.changed == [(ORG, "zoho")]
+
+
 async def test_a_field_is_made_as_it_was_asked_for(house: House) -> None:
     """What people see is the name, or the value, where nothing else was said."""
     house.tell(create_fields=[*CREATED, FieldResult("Grade", FieldStatus.CREATED)])

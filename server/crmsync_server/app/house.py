@@ -99,8 +99,8 @@ class House:
         self.engine.start()
 
     def on_connection(self, org_id: str, crm: str) -> None:
-        """Tell every process that a connection changed."""
-        self.adapters.forget(org_id, crm)
+        """Tell every process that a connection, or what is at its other end, changed."""
+        self.adapters.renew(org_id, crm)
         self.notifier.hint(CONNECTION, f"{org_id}/{crm}")
 
     async def requires_email(self, org_id: str, crm: str) -> bool:

@@ -44,7 +44,8 @@ class ConnectionService(connection_service_pb2_grpc.ConnectionServiceServicer):
     """Keeps connections; credentials go into the vault and to the CRM, and nowhere else.
 
     networks: those that CRMs may be called in besides public ones.
-    on_changed: told of (org_id, crm) after a commit that changed a connection.
+    on_changed: told of (org_id, crm) after a commit that changed a connection, and when fields were
+        made at its CRM.
     on_queued: told of (org_id, crm) after a commit that may have set a lane going.
     clock: tells the time.
     """
@@ -274,7 +275,7 @@ class ConnectionService(connection_service_pb2_grpc.ConnectionServiceServicer):
 
     @property
     def _directory(self) -> AccountDirectory:
-        return AccountDirectory(self.database, self._inquiries)
+        return AccountDirectory(self.database, self._inquiries, self.on_changed)
 
     def _fit(self, crm: str, draft: Draft, secrets: Mapping[str, str]) -> None:
         """Refuse what no adapter can be built for."""

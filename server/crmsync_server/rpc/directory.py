@@ -1,12 +1,13 @@
 """What ConnectionService tells of an account: its token, permissions, modules and fields."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
 from crmsync.v1 import connection_service_pb2 as pb
 from crmsync.v1.crm_account_pb2 import CRM_PERMISSION_GRANT_DENIED
 from crmsync.v1.crm_field_pb2 import CRM_FIELD_CHECK_EXISTS
-from crmsync_server.crm.directory import CrmField
+from crmsync_server.crm.directory import CrmField, FieldStatus
 from crmsync_server.rpc import directory_messages as messages
 from crmsync_server.rpc import field_findings
 from crmsync_server.rpc.auth import current_caller
@@ -22,10 +23,14 @@ _TO_CREATE = timedelta(minutes=5)  # some CRMs make one field a call
 
 @dataclass(frozen=True, slots=True)
 class AccountDirectory:
-    """Asks CRMs what the accounts of whoever calls are, and makes fields there."""
+    """Asks CRMs what the accounts of whoever calls are, and makes fields there.
+
+    on_changed: told of (org_id, crm) when fields were made: adapters may know the old ones.
+    """
 
     database: Database
     inquiries: Inquiries
+    on_changed: Callable[[str, str], None]
 
     async def refresh_token(self, request: pb.RefreshTokenRequest) -> pb.RefreshTokenResponse:
         """Renew an access token; see the contract."""
@@ -102,6 +107,8 @@ class AccountDirectory:
             messages.result(asked.name, one)
             for asked, one in zip(wanted, results, strict=True)  # an adapter may be anybody's code
         ]
+        if any(one.status is FieldStatus.CREATED for one in results):
+            self.on_changed(current_caller().org_id, request.crm)
         return pb.CreateFieldsResponse(results=told, crm=request.crm)
 
     async def _written(self, crm: str) -> list[field_findings.Expected]:
