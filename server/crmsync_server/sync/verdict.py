@@ -113,7 +113,7 @@ def _synced(row: Attempt, outcome: Synced) -> Finished:
         SyncStatus.COMPLETE,
         AttemptOutcome.SYNCED,
         crm_contact_id=storable(outcome.crm_contact_id),
-        request_id=storable(outcome.request_id) or None,
+        request_id=(storable(outcome.request_id) or None) if outcome.request_id else None,
     )
 
 

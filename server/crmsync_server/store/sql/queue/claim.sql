@@ -77,7 +77,7 @@ RETURNING
     c.phone,
     c.company,
     c.tags,
-    nullif(c.properties, '{}') AS properties,
+    CAST(nullif(c.properties, '{}') AS text) AS properties,
     cs.retry_count,
     cs.rescue_count,
     NOT cs.force AND cs.synced_hash IS NOT DISTINCT FROM cs.claimed_hash AS unchanged,

@@ -21,7 +21,7 @@ SELECT
     c.phone,
     c.company,
     c.tags,
-    nullif(c.properties, '{}') AS properties,
+    CAST(nullif(c.properties, '{}') AS text) AS properties,
     cs.retry_count,
     cs.rescue_count,
     FALSE AS unchanged,
