@@ -217,11 +217,14 @@ class TestSearchesThatAreCounted:
 
 
 async def test_contacts_are_read_by_id_and_by_address(world: World) -> None:
-    """Also those that were merged, by what they were called."""
-    ids = people(world, 3)
+    """Also those that were merged, by what they were called, and those that were deleted."""
+    *ids, deleted = people(world, 4)
     survivor = world.portal.user.merge(loser=ids[0], winner=ids[1])
-    fetched = await world.adapter.source.fetch([*ids, "999999"], NONE)
+    world.portal.user.remove(deleted)
+    fetched = await world.adapter.source.fetch([*ids, deleted, "999999"], NONE)
     assert isinstance(fetched, dict)
+    gone = fetched.pop(deleted)
+    assert gone == Record(deleted, deleted=True, modified_time=world.time())
     told = {asked: one.crm_contact_id if one else None for asked, one in fetched.items()}
     assert told == {ids[0]: survivor, ids[1]: survivor, ids[2]: ids[2], "999999": None}
     emails = ["person1@example.com", "person2@example.com", "nobody@example.com"]

@@ -54,7 +54,7 @@ class Shown:
     def records(self, results: Iterable[Result]) -> Iterator[Record]:
         """Yield the contacts that are there, and those that were merged into them."""
         for result in results:
-            if result.get("archived") is True:
+            if result.get("archived") is True or not text(result.get("id")):
                 continue
             record = self.record(result)
             yield record

@@ -100,16 +100,20 @@ class ContactPaths:
         return Response(status_code=204)
 
     async def read_batch(self, request: Request) -> Response:
-        """Return the contacts asked for that exist, and one error for those that do not."""
+        """Return the contacts asked for that exist, and one error for those that do not.
+
+        With `archived=true` those that were deleted.
+        """
         started = self._clock()
         body = await read_body(request)
         shown = set(strings(body, "properties")) or set(SHOWN)
         id_property = str(body["idProperty"]) if "idProperty" in body else None
+        archived = request.query_params.get("archived") == "true"
         found: dict[str, PortalContact] = {}
         missing: list[str] = []
         for item in parse_inputs(body):
             key = str(item.get("id")) if isinstance(item, dict) else str(item)
-            contact = self._portal.find(key, id_property)
+            contact = self._departed(key) if archived else self._portal.find(key, id_property)
             if contact is None:
                 missing.append(key)
             else:
@@ -180,6 +184,10 @@ class ContactPaths:
         if errors:
             body |= {"numErrors": len(errors), "errors": errors}
         return JSONResponse(body, status_code=207 if errors else status)
+
+    def _departed(self, key: str) -> PortalContact | None:
+        contact = self._portal.contacts.get(key)
+        return contact if contact and contact.archived and not contact.merged_into else None
 
     def _contact(self, request: Request) -> PortalContact:
         key = request.path_params["id"]
