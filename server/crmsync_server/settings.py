@@ -265,6 +265,20 @@ class Settings(BaseSettings):
     """The adapter's options as a JSON object of texts: `batch_size`, `hourly_calls`,
     `timeout_seconds`."""
 
+    zoho_client_id: str | None = None
+    """The id of a client in Zoho's API console. Unset: no deliveries to Zoho CRM. Set: its secret
+    and a refresh token are needed."""
+    zoho_client_secret: SecretStr | None = None
+    """The secret of that client."""
+    zoho_refresh_token: SecretStr | None = None
+    """The refresh token that the client was granted; it does not change."""
+    zoho_base_url: str = Field(default="https://www.zohoapis.com", pattern="^https?://")
+    """Where Zoho's API begins, which names the data centre: `https://www.zohoapis.eu`."""
+    zoho_options: Options = Field(default_factory=dict)
+    """The adapter's options as a JSON object of texts: `edition`, `daily_credits`, `burst_calls`,
+    `trigger`, `duplicate_check_fields`, `company_field`, `bulk_read_threshold`, `accounts_url`,
+    `timeout_seconds`."""
+
     # --- the engine ---
 
     engine_lease: Duration = timedelta(seconds=30)
@@ -283,6 +297,9 @@ class Settings(BaseSettings):
     quota_high_share: float = Field(default=0.1, ge=0, le=1)
     """What is kept of every allowance of a CRM for contacts of priority HIGH: 0.1 is a tenth. Of an
     allowance of a minute and less it is a quarter of that while there are none."""
+    max_deletion_share: float = Field(default=0.2, ge=0, le=1)
+    """How many of the contacts linked to a CRM a session may delete or unlink because they are gone
+    there, unless its caller says otherwise: 0.2 is a fifth. More stop it before the first one."""
     attempts_retention: Duration = timedelta(days=90)
     """How long the history of attempts is kept, in whole days."""
     sessions_retention: Duration = timedelta(days=90)
@@ -303,6 +320,18 @@ class Settings(BaseSettings):
             message = (
                 "CRMSYNC_MAUTIC_BASE_URL needs either CRMSYNC_MAUTIC_USERNAME and _PASSWORD, or "
                 "CRMSYNC_MAUTIC_CLIENT_ID and _CLIENT_SECRET"
+            )
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _zoho_is_whole(self) -> Self:
+        """Refuse credentials of which a part is missing."""
+        given = (self.zoho_client_id, self.zoho_client_secret, self.zoho_refresh_token)
+        if any(given) and not all(given):
+            message = (
+                "CRMSYNC_ZOHO_CLIENT_ID, CRMSYNC_ZOHO_CLIENT_SECRET and CRMSYNC_ZOHO_REFRESH_TOKEN "
+                "are needed together"
             )
             raise ValueError(message)
         return self

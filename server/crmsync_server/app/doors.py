@@ -1,5 +1,6 @@
 """The doors: every service of the contract, on one server."""
 
+from collections.abc import Sequence
 from functools import partial
 
 from crmsync.v1 import (
@@ -17,8 +18,11 @@ from crmsync_server.rpc.connection import ConnectionService
 from crmsync_server.rpc.contact import ContactService
 from crmsync_server.rpc.crm_config import Defaults
 from crmsync_server.rpc.crms import Crms
+from crmsync_server.rpc.inquiries import Inquiries
 from crmsync_server.rpc.server import Door, Registration, Server, build_server
 from crmsync_server.rpc.session import SessionService
+from crmsync_server.rpc.session_checks import Bucket, Checks
+from crmsync_server.rpc.session_steps import Moves, Steps
 from crmsync_server.rpc.sync import SyncService
 from crmsync_server.rpc.sync_failures import Retries, SyncFailures
 
@@ -36,7 +40,12 @@ def server(house: House, authenticator: Authenticator) -> Server:
         _failures(house, crms),
     )
     sessions = SessionService(
-        house.database, house.hub.watch, now, house.hints.sessions, house.forecaster.of
+        house.database,
+        house.hub.watch,
+        now,
+        house.hints.sessions,
+        house.forecaster.of,
+        _steps(house, crms),
     )
     registrations: dict[str, Registration] = {
         "crmsync.v1.AdminService": partial(
@@ -58,6 +67,17 @@ def server(house: House, authenticator: Authenticator) -> Server:
     }
     door = Door(house.settings.grpc_address, house.settings.max_message_bytes)
     return build_server(door=door, registrations=registrations, authenticator=authenticator)
+
+
+def _steps(house: House, crms: Crms) -> Steps:
+    async def allowances(org_id: str, crm: str) -> Sequence[Bucket]:
+        return await house.forecaster.allowances(org_id, crm, lambda: house.database.org(org_id))
+
+    inquiries = Inquiries(house.adapters, crms, now)
+    checks = Checks(house.database, inquiries, house.readers.switched_on, allowances)
+    moves = Moves(started=house.on_started, stopped=house.on_paused, two_ways=house.on_config)
+    share = house.settings.max_deletion_share
+    return Steps(house.database, crms, house.readers.reach, moves, checks, share)
 
 
 def _admins(house: House, crms: Crms) -> AdminService:

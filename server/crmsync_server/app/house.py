@@ -6,6 +6,7 @@ import socket
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
+from uuid import UUID
 
 import httpx
 
@@ -14,6 +15,7 @@ from crmsync.v1 import (
 )
 from crmsync_server.adapters import Adapters, Shop, accounts, keep_health, public_urls
 from crmsync_server.app.access import encryption_keys
+from crmsync_server.app.reading import Readers
 from crmsync_server.errors import CrmDisabledError
 from crmsync_server.rpc.crms import CrmTraits
 from crmsync_server.rpc.events import sync_event
@@ -35,6 +37,8 @@ from crmsync_server.sync.progress import ProgressHub
 from crmsync_server.sync.push import Deliverer
 from crmsync_server.sync.rescue import Rescue
 from crmsync_server.sync.rotation import Rotation
+from crmsync_server.sync.run import Desk
+from crmsync_server.sync.runs import Runs
 from crmsync_server.sync.schedules import Schedules
 from crmsync_server.sync.tokens import TokenKeeper
 from crmsync_server.sync.verdict import RetryPolicy
@@ -70,6 +74,8 @@ class House:
         )
         self.configs = Configs(database)
         self.schedules = Schedules(database, self.requires_email, self.hints.queued)
+        self.readers = Readers(database, self.adapters, self.configs)
+        self.runs = self._build_runs()
         self.engine = self._build_engine()
 
     async def open(self, stack: AsyncExitStack, direct_url: str) -> None:
@@ -77,6 +83,7 @@ class House:
         listener = Listener(direct_url)
         listener.subscribe(WORK, self.engine.on_work)
         listener.subscribe(SESSION, self._on_session)
+        listener.subscribe(SESSION, self.runs.on_session)
         listener.subscribe(WORK, self.events.on_hint)
         listener.subscribe(CONFIG, self.configs.on_config)
         listener.subscribe(CONFIG, self.engine.on_work)
@@ -97,6 +104,18 @@ class House:
         self.hub.start()
         self.events.start()
         self.engine.start()
+        self.runs.start()
+
+    def on_started(self, org_id: str, crm: str, session_id: UUID) -> None:
+        """Tell every process that a session was opened, or goes on."""
+        self.hints.sessions(org_id, session_id)
+        self.hints.queued(org_id, crm)
+        self.runs.wake()
+
+    def on_paused(self, org_id: str, session_id: UUID) -> None:
+        """Tell every process that a session was paused."""
+        self.hints.sessions(org_id, session_id)
+        self.runs.wake()
 
     def on_connection(self, org_id: str, crm: str) -> None:
         """Tell every process that a connection, or what is at its other end, changed."""
@@ -127,7 +146,11 @@ class House:
         """Take no more calls and claim no more work; let what is under way end."""
         grace = self.settings.drain_timeout.total_seconds()
         await asyncio.gather(
-            server.drain(grace), self.hub.stop(), self.events.stop(), self.engine.stop(grace)
+            server.drain(grace),
+            self.hub.stop(),
+            self.events.stop(),
+            self.engine.stop(grace),
+            self.runs.stop(),
         )
         await self._tokens.close(_LAST_RENEWALS)
 
@@ -138,13 +161,26 @@ class House:
         self.hub.on_session(hint)
         self.events.on_hint(hint)
 
+    def _build_runs(self) -> Runs:
+        desk = Desk(
+            database=self.database,
+            hints=self.hints,
+            policy=self.policy,
+            clock=now,
+            owner=_owner(),
+            lease=self.settings.engine_lease,
+            readers=self.readers.of,
+            on_refused=self.readers.refused,
+        )
+        return Runs(desk)
+
     def _build_engine(self) -> Engine:
         bench = Bench(
             database=self.database,
             hints=self.hints,
             policy=self.policy,
             clock=now,
-            owner=f"{socket.gethostname()}:{os.getpid()}",
+            owner=_owner(),
             lease=self.settings.engine_lease,
             health=keep_health,
         )
@@ -170,6 +206,10 @@ class House:
             attempts_retention=self.settings.attempts_retention,
             sessions_retention=self.settings.sessions_retention,
         )
+
+
+def _owner() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 def now() -> datetime:

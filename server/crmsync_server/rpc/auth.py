@@ -10,6 +10,7 @@ from crmsync_server.rpc.context import Context
 
 _SERVICES = "/crmsync.v1."
 _READING = ("Get", "List", "Watch")
+_LOOKING = "Validate"
 _ADMINISTERED = ("/crmsync.v1.AdminService/", "/crmsync.v1.ConnectionService/")
 
 
@@ -70,14 +71,18 @@ def current_caller() -> Caller:
 def required_role(method: str) -> Role:
     """Return the role that a method, such as `/crmsync.v1.SyncService/QueueContact`, needs.
 
-    Its name decides: what gets, lists or watches is reading, everything else is writing, or for
-    admins where connections and configurations are concerned. Services of others are for admins.
+    Its name decides: what gets, lists, watches or validates is reading, everything else is writing,
+    or for admins where connections and configurations are concerned; there validating, which calls
+    the CRM, is theirs too. Services of others are for admins.
     """
     if not method.startswith(_SERVICES):
         return Role.ADMIN
-    if method.rpartition("/")[2].startswith(_READING):
+    name = method.rpartition("/")[2]
+    if name.startswith(_READING):
         return Role.READER
-    return Role.ADMIN if method.startswith(_ADMINISTERED) else Role.WRITER
+    if method.startswith(_ADMINISTERED):
+        return Role.ADMIN
+    return Role.READER if name.startswith(_LOOKING) else Role.WRITER
 
 
 async def admit(authenticator: Authenticator, method: str, context: Context) -> Caller:

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from crmsync.v1 import session_pb2, session_service_pb2
 from crmsync_server.rpc import sync_messages as messages
 from crmsync_server.rpc.convert import timestamp
+from crmsync_server.rpc.session_pull import Besides
 
 
 class Forecast(Protocol):
@@ -56,19 +57,21 @@ Render = Callable[[sa.Row[Any]], session_service_pb2.WatchSessionResponse]
 Prepare = Callable[[Sequence[sa.Row[Any]]], Awaitable[Render]]
 
 
-def session(row: sa.Row[Any], expected: Forecast | None = None) -> session_pb2.Session:
-    """Turn a row of sessions into its message, with what is expected of it."""
+def session(
+    row: sa.Row[Any], expected: Forecast | None = None, besides: Besides | None = None
+) -> session_pb2.Session:
+    """Turn a row of sessions into its message, with what is expected of it and what it read."""
     told = messages.session(row)
     if expected is not None:
         told.forecast.CopyFrom(_forecast(expected))
-    return told
+    return besides.show(row, told) if besides else told
 
 
 def watched(
-    row: sa.Row[Any], expected: Forecast | None = None
+    row: sa.Row[Any], expected: Forecast | None = None, besides: Besides | None = None
 ) -> session_service_pb2.WatchSessionResponse:
     """Turn the same into a message of WatchSession."""
-    return session_service_pb2.WatchSessionResponse(session=session(row, expected))
+    return session_service_pb2.WatchSessionResponse(session=session(row, expected, besides))
 
 
 def snapshots(foresee: Foresee, transaction: Transaction) -> Prepare:
@@ -76,7 +79,8 @@ def snapshots(foresee: Foresee, transaction: Transaction) -> Prepare:
 
     async def prepare(rows: Sequence[sa.Row[Any]]) -> Render:
         expected = await foresee(rows, transaction)
-        return lambda row: watched(row, expected.get((row.org_id, row.id)))
+        besides = await Besides.of(rows, transaction)
+        return lambda row: watched(row, expected.get((row.org_id, row.id)), besides)
 
     return prepare
 

@@ -17,7 +17,7 @@ from google.protobuf.message import Message
 from crmsync.v1.admin_service_pb2 import ListSchedulesRequest
 from crmsync.v1.connection_service_pb2 import ListConnectionsRequest
 from crmsync.v1.contact_service_pb2 import ListContactsRequest
-from crmsync.v1.session_service_pb2 import ListSessionsRequest
+from crmsync.v1.session_service_pb2 import ListSessionItemsRequest, ListSessionsRequest
 from crmsync.v1.sync_service_pb2 import ListAttemptsRequest, ListSyncFailuresRequest
 from crmsync_server.errors import InvalidPageTokenError
 from crmsync_server.rpc.auth import current_caller
@@ -34,6 +34,7 @@ PagedRequest = (
     | ListConnectionsRequest
     | ListContactsRequest
     | ListSchedulesRequest
+    | ListSessionItemsRequest
     | ListSessionsRequest
     | ListSyncFailuresRequest
 )

@@ -1,13 +1,14 @@
-"""SessionService: follow sessions to their end, and cancel them."""
+"""SessionService: start sessions, follow them to their end, and steer them."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 from typing_extensions import override
 
 from crmsync.v1 import heartbeat_pb2, session_pb2, session_service_pb2_grpc
@@ -18,12 +19,14 @@ from crmsync_server.errors import (
     SessionEndedError,
     Violation,
 )
-from crmsync_server.rpc import forecast
+from crmsync_server.rpc import forecast, session_items
 from crmsync_server.rpc.auth import current_caller
 from crmsync_server.rpc.context import Context
 from crmsync_server.rpc.convert import timestamp
 from crmsync_server.rpc.forecast import Foresee
-from crmsync_server.rpc.paging import cursor_of, page_size, page_token
+from crmsync_server.rpc.paging import cursor_of, fitting, page_size, page_token
+from crmsync_server.rpc.session_pull import Besides
+from crmsync_server.rpc.session_steps import Steps
 from crmsync_server.store import session
 from crmsync_server.store.db import Database
 from crmsync_server.store.states import SessionState
@@ -44,6 +47,7 @@ class SessionService(session_service_pb2_grpc.SessionServiceServicer):
 
     on_moved: told of (org_id, session_id) after a commit that moved a session.
     foresee: makes the forecasts of sessions that have not ended.
+    steps: starts, pauses and validates.
     heartbeat: the longest silence on a watch, in seconds.
     """
 
@@ -52,7 +56,57 @@ class SessionService(session_service_pb2_grpc.SessionServiceServicer):
     clock: Callable[[], datetime]
     on_moved: Callable[[str, UUID], None]
     foresee: Foresee
+    steps: Steps
     heartbeat: float = 10.0
+
+    @override
+    async def StartSession(
+        self, request: pb.StartSessionRequest, context: Context
+    ) -> pb.StartSessionResponse:
+        """Start a synchronization; see the contract."""
+        return await self.steps.start(request)
+
+    @override
+    async def ValidateSession(
+        self, request: pb.ValidateSessionRequest, context: Context
+    ) -> pb.ValidateSessionResponse:
+        """Look for what would keep a synchronization from going well; see the contract."""
+        return await self.steps.validate(request)
+
+    @override
+    async def PauseSession(
+        self, request: pb.PauseSessionRequest, context: Context
+    ) -> pb.PauseSessionResponse:
+        """Pause a session; see the contract."""
+        row = await self.steps.pause(request.session_id)
+        (told,) = await self._told(row.org_id, [row])
+        return pb.PauseSessionResponse(session=told)
+
+    @override
+    async def ResumeSession(
+        self, request: pb.ResumeSessionRequest, context: Context
+    ) -> pb.ResumeSessionResponse:
+        """Let a paused session go on; see the contract."""
+        row = await self.steps.resume(request.session_id)
+        (told,) = await self._told(row.org_id, [row])
+        return pb.ResumeSessionResponse(session=told)
+
+    @override
+    async def ListSessionItems(
+        self, request: pb.ListSessionItemsRequest, context: Context
+    ) -> pb.ListSessionItemsResponse:
+        """List what became of a session's contacts and records; see the contract."""
+        caller, size = current_caller(), page_size(request.page_size)
+        async with self.database.org(caller.org_id) as connection:
+            await session.get(connection, caller.org_id, UUID(request.session_id))
+            found = await session_items.page(connection, caller.org_id, request, size + 1)
+        told = fitting(session_items.message(row) for _, row in found[:size])
+        more = len(found) > len(told)
+        last = found[len(told) - 1][0] if told else None
+        return pb.ListSessionItemsResponse(
+            items=told,
+            next_page_token=page_token(request, [last.part, last.after]) if more and last else "",
+        )
 
     @override
     async def GetSession(
@@ -94,7 +148,7 @@ class SessionService(session_service_pb2_grpc.SessionServiceServicer):
         caller, session_id = current_caller(), UUID(request.session_id)
         async with self.database.org(caller.org_id) as connection:
             row = await session.cancel(connection, caller.org_id, session_id)
-        if row.state == SessionState.SUCCEEDED:
+        if row.state in {SessionState.SUCCEEDED, SessionState.FAILED}:
             raise SessionEndedError(request.session_id, row.state)
         self.on_moved(caller.org_id, session_id)
         (told,) = await self._told(caller.org_id, [row])
@@ -115,8 +169,12 @@ class SessionService(session_service_pb2_grpc.SessionServiceServicer):
     async def _told(
         self, org_id: str, rows: Sequence[sa.Row[Any]]
     ) -> Sequence[session_pb2.Session]:
-        expected = await self.foresee(rows, lambda: self.database.org(org_id))
-        return [forecast.session(row, expected.get((org_id, row.id))) for row in rows]
+        def transaction() -> AbstractAsyncContextManager[AsyncConnection]:
+            return self.database.org(org_id)
+
+        expected = await self.foresee(rows, transaction)
+        besides = await Besides.of(rows, transaction)
+        return [forecast.session(row, expected.get((org_id, row.id)), besides) for row in rows]
 
     def _heartbeat(self) -> pb.WatchSessionResponse:
         return pb.WatchSessionResponse(

@@ -10,7 +10,7 @@ from crmsync.v1 import contact_sync_pb2, session_pb2, session_service_pb2, sync_
 from crmsync_server.rpc.convert import timestamp
 from crmsync_server.store.session import resume_token
 
-_ENDED = frozenset({"SUCCEEDED", "CANCELLED"})
+_ENDED = frozenset({"SUCCEEDED", "CANCELLED", "FAILED"})
 
 
 def contact_sync(
@@ -53,6 +53,9 @@ def session(row: sa.Row[Any]) -> session_pb2.Session:
         update_time=timestamp(row.update_time),
         end_time=timestamp(row.end_time),
         resume_token=resume_token(row.id, row.revision),
+        direction=session_pb2.SyncDirection.Value(f"SYNC_DIRECTION_{row.direction}"),
+        dry_run=row.dry_run,
+        error=_session_error(row),
     )
 
 
@@ -84,24 +87,49 @@ def stats(crm: str, counts: sa.Row[Any], recent: sa.Row[Any]) -> sync_service_pb
 
 
 def _progress(row: sa.Row[Any]) -> session_pb2.SessionProgress:
-    completed = row.synced + row.skipped + row.errors + row.cancelled
+    synced = row.synced + row.pulled_created + row.pulled_updated + row.pulled_deleted
+    skipped = row.skipped + row.pulled_unchanged + row.pulled_skipped
+    errors = row.errors + row.pulled_errors
+    completed = synced + skipped + errors + row.cancelled + row.pulled_conflicts
+    total = max(_total(row), completed)
     elapsed = ((row.end_time or datetime.now(UTC)) - row.create_time).total_seconds()
     rate = completed / elapsed if elapsed > 0 else 0.0
     progress = session_pb2.SessionProgress(
-        total=row.total,
+        total=total,
         completed=completed,
-        percentage=100.0 * completed / row.total if row.total else 100.0,
-        pending=row.total - completed,
-        synced=row.synced,
-        skipped=row.skipped,
-        errors=row.errors,
+        percentage=100.0 * completed / total if total else 0.0 if row.pulling else 100.0,
+        pending=total - completed,
+        synced=synced,
+        skipped=skipped,
+        errors=errors,
         cancelled=row.cancelled,
         records_per_second=rate,
+        conflicts=row.pulled_conflicts,
     )
     if rate and row.state not in _ENDED:
-        seconds = (row.total - completed) / rate
+        seconds = (total - completed) / rate
         progress.estimated_completion_time.FromSeconds(int(datetime.now(UTC).timestamp() + seconds))
     return progress
+
+
+def _total(row: sa.Row[Any]) -> int:
+    """Return how many items there are: deliveries, and records as far as they can be foreseen."""
+    # When all is read, what the CRM foretold does not matter any more.
+    expected = (row.expected or 0) if row.pulling else 0
+    return int(row.total + max(expected, pulled(row)))
+
+
+def pulled(row: sa.Row[Any]) -> int:
+    """Return how many records a session has read."""
+    changed = row.pulled_created + row.pulled_updated + row.pulled_deleted
+    left = row.pulled_unchanged + row.pulled_conflicts + row.pulled_skipped + row.pulled_errors
+    return int(changed + left)
+
+
+def _session_error(row: sa.Row[Any]) -> contact_sync_pb2.SyncError | None:
+    if row.error_code is None:
+        return None
+    return contact_sync_pb2.SyncError(code=row.error_code, message=row.error_message or "")
 
 
 def _if_ahead(moment: datetime | None) -> datetime | None:

@@ -27,6 +27,18 @@ class Filter:
     crm: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place in the list of a session's items.
+
+    part: PULL for what was read, PLAN for what a dry run would deliver, PUSH for what is delivered.
+    after: the key of the last item before it; empty at the beginning.
+    """
+
+    part: str
+    after: str = ""
+
+
 async def get(connection: AsyncConnection, org_id: str, session_id: UUID) -> sa.Row[Any]:
     """Return a session; raises SessionNotFoundError."""
     parameters = {"org_id": org_id, "session_id": session_id}
@@ -54,6 +66,29 @@ async def list(  # noqa: A001 - named like its statement and its rpc; nobody imp
         "size": size,
     }
     return (await connection.execute(statement("session/list"), parameters)).all()
+
+
+async def items(
+    connection: AsyncConnection,
+    org_id: str,
+    session_id: UUID,
+    place: Place,
+    *,
+    outcomes: Sequence[str] | None,
+    size: int,
+) -> Sequence[sa.Row[Any]]:
+    """Return a page of one part of a session's items, after a place."""
+    is_push = place.part == "PUSH"
+    parameters = {
+        "org_id": org_id,
+        "session_id": session_id,
+        "direction": place.part,
+        "after": "" if is_push else place.after,
+        "after_id": UUID(place.after) if is_push and place.after else UUID(int=0),
+        "outcomes": outcomes,
+        "size": size,
+    }
+    return (await connection.execute(statement("session/items"), parameters)).all()
 
 
 async def newest(
@@ -138,11 +173,19 @@ async def open(  # noqa: A001 - named like its statement; nobody imports it bare
     """
     parameters = {"org_id": org_id, **asdict(opening)}
     while await connection.scalar(statement("session/open"), parameters) is None:
-        active = {"org_id": org_id, "crm": opening.crm, "kind": opening.kind}
-        found = await connection.scalar(statement("session/active"), active)
+        found = await active(connection, org_id, opening.crm, opening.kind)
         # Without one it has ended in between.
         if found is not None:
             raise SessionActiveError(str(found), opening.crm, opening.kind)
+
+
+async def active(
+    connection: AsyncConnection, org_id: str, crm: str, kind: SessionKind
+) -> UUID | None:
+    """Return the session of a kind that is active at a CRM, and beside which none may start."""
+    parameters = {"org_id": org_id, "crm": crm, "kind": kind}
+    found: UUID | None = await connection.scalar(statement("session/active"), parameters)
+    return found
 
 
 async def filled(connection: AsyncConnection, org_id: str, session_id: UUID) -> sa.Row[Any]:
@@ -183,8 +226,14 @@ async def resume(connection: AsyncConnection, org_id: str, session_id: UUID) -> 
     parameters = {"org_id": org_id, "session_id": session_id}
     row = (await connection.execute(statement("session/resume"), parameters)).one_or_none()
     if row is not None:
-        await connection.execute(statement("session/release"), parameters)
+        await release(connection, org_id, session_id)
     return row or await get(connection, org_id, session_id)
+
+
+async def release(connection: AsyncConnection, org_id: str, session_id: UUID) -> None:
+    """Let what is held for a session be claimed again; its standings are locked."""
+    parameters = {"org_id": org_id, "session_id": session_id}
+    await connection.execute(statement("session/release"), parameters)
 
 
 async def paused(connection: AsyncConnection) -> Sequence[sa.Row[Any]]:

@@ -65,6 +65,17 @@ class Forecaster:
         }
         return {key: one for key, one in made.items() if one is not None}
 
+    async def allowances(self, org_id: str, crm: str, transaction: Transaction) -> Sequence[Bucket]:
+        """Return what is left of each allowance of an account; nothing without one."""
+        deliverer = await self._find(org_id, crm)
+        if deliverer is None:
+            return ()
+        async with transaction() as connection:
+            noted = await quota.read(connection, [(org_id, crm)])
+        books = {book.bucket: (book, now) for _, _, book, now in noted}
+        limits = deliverer.adapter.capabilities.limits
+        return [_bucket(limit, self._share, books.get(limit.bucket)) for limit in limits]
+
     def _foreseen(
         self, row: sa.Row[Any], by: Deliverer, books: Mapping[tuple[str, str, str], Noted]
     ) -> Forecast | None:

@@ -1,0 +1,19 @@
+-- Note what there is not, once for each id, and count it in the session.
+WITH noted AS (
+    INSERT INTO session_records (
+        org_id, session_id, direction, key, action, error_code, error_message
+    )
+    SELECT
+        :org_id, :session_id, 'PULL', k.key, 'ERROR', 'NOT_FOUND',
+        'no contact and no record has this id'
+    FROM unnest(CAST(:keys AS text [])) AS k (key)
+    ON CONFLICT (org_id, session_id, direction, key) DO NOTHING
+    RETURNING key
+)
+
+UPDATE sessions AS s SET
+    pulled_errors = s.pulled_errors + n.count,
+    revision = s.revision + 1,
+    update_time = now()
+FROM (SELECT count(*) AS count FROM noted) AS n
+WHERE s.org_id = :org_id AND s.id = :session_id AND n.count > 0
