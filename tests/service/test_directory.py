@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from crmsync.v1 import connection_service_pb2 as pb
+from crmsync.v1 import contact_pb2, contact_service_pb2
 from crmsync.v1 import crm_account_pb2 as account
 from crmsync.v1 import crm_field_pb2 as field
 from crmsync.v1.crm_field_pb2 import ExpectedCrmField, NewCrmField
@@ -15,8 +16,8 @@ from crmsync_server.sandbox.server import Sandbox
 from crmsync_server.settings import Settings
 from tests.service import accounts
 from tests.service.accounts import Account
-from tests.service.calls import failure
-from tests.service.test_connection import CRMS, written
+from tests.service.calls import failure, finished
+from tests.service.test_connection import CRMS, queue, written
 
 TELLING = ("hubspot", "brevo", "mautic")
 NAMES = {"hubspot": "lead_score", "brevo": "LEAD_SCORE", "mautic": "lead_score"}
@@ -147,13 +148,37 @@ async def test_a_field_is_made_once_and_found_again(
     assert await check(client, crm, TEXT) == "MISMATCH"
 
 
+async def deliver(client: CrmsyncClient, crm: str, email: str) -> None:
+    """Deliver a contact that has a value for the field of these tests."""
+    contact = contact_pb2.Contact(email=email, properties={NAMES[crm]: "17"})
+    request = contact_service_pb2.CreateContactRequest(contact=contact)
+    contact_id = (await client.contacts.CreateContact(request)).contact.id
+    ended = await finished(client, await queue(client, contact_id, crm))
+    assert ended.progress.synced == 1
+
+
+@pytest.mark.parametrize("crm", TELLING)
+async def test_a_field_that_was_made_is_written_from_then_on(
+    client: CrmsyncClient, sandbox: Sandbox, crm: str
+) -> None:
+    """Although the adapter knew that there was none; the contact before went without it."""
+    await accounts.good(sandbox, crm).connect(client)
+    await deliver(client, crm, "before@example.com")
+    assert await create(client, crm, NUMBER) == "CREATED"
+    await deliver(client, crm, "after@example.com")
+    before, after = (str(one) for one in sandbox.simulators[crm].contacts())
+    assert NAMES[crm] not in before or "17" not in before
+    assert NAMES[crm] in after
+    assert "17" in after
+
+
 async def test_a_token_is_renewed_when_asked_for(client: CrmsyncClient, sandbox: Sandbox) -> None:
     """The CRM gives another one each time, and the account works on with it."""
     await accounts.good(sandbox, "mautic").connect(client)
-    for _ in range(2):
-        request = pb.RefreshTokenRequest(crm="mautic")
-        token = (await client.connections.RefreshToken(request)).token
-        assert token.status == account.TOKEN_STATUS_VALID
+    request = pb.RefreshTokenRequest(crm="mautic")
+    first = (await client.connections.RefreshToken(request)).token
+    token = (await client.connections.RefreshToken(request)).token
+    assert first.status == token.status == account.TOKEN_STATUS_VALID
     assert renewals(sandbox) == 2
     standing = await look(client, "mautic")
     assert (standing.verdict, standing.token) == (READY, token)

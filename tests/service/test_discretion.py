@@ -21,6 +21,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from crmsync.v1 import connection_service_pb2 as pb
 from crmsync.v1.connection_pb2 import Connection, Credentials
+from crmsync.v1.crm_field_pb2 import CRM_FIELD_TYPE_NUMBER, NewCrmField
 from crmsync_client import CrmsyncClient
 from crmsync_server.sandbox.server import Sandbox
 from tests.eventually import eventually
@@ -38,7 +39,7 @@ FORMS = (
 
 # Brevo's adapter says what it knows whenever it is asked anything.
 PROGRAM = """
-from crmsync_server.crm import brevo
+from crmsync_server.crm import brevo, brevo_directory
 
 async def blab(self, *_):
     account = self._brevo.caller.account
@@ -49,6 +50,7 @@ async def blab(self, *_):
 
 brevo.BrevoAdapter.check = blab
 brevo.BrevoAdapter.push = blab
+brevo_directory.BrevoDirectory.fields = blab
 
 from crmsync_server.__main__ import main
 main()
@@ -148,6 +150,20 @@ def failing(sandbox: Sandbox) -> list[Account]:
     ]
 
 
+async def ask(told: Told, crm: str) -> None:
+    """Ask an account what it is, in every way."""
+    stub = told.client.connections
+    field = NewCrmField(name="score", type=CRM_FIELD_TYPE_NUMBER)
+    await told.call(stub.ValidateConnection(pb.ValidateConnectionRequest(crm=crm)))
+    await told.call(stub.RefreshToken(pb.RefreshTokenRequest(crm=crm)))
+    await told.call(stub.GetPermissions(pb.GetPermissionsRequest(crm=crm)))
+    await told.call(stub.GetOrganization(pb.GetOrganizationRequest(crm=crm)))
+    await told.call(stub.ListModules(pb.ListModulesRequest(crm=crm)))
+    await told.call(stub.ListFields(pb.ListFieldsRequest(crm=crm)))
+    await told.call(stub.CreateFields(pb.CreateFieldsRequest(crm=crm, fields=[field])))
+    await told.call(stub.ValidateFields(pb.ValidateFieldsRequest(crm=crm)))
+
+
 @pytest.mark.slow
 async def test_a_canary_among_the_credentials_is_seen_nowhere(
     database_url: str, data_dir: Path, sandbox: Sandbox
@@ -161,6 +177,7 @@ async def test_a_canary_among_the_credentials_is_seen_nowhere(
             await told.call(account.connect(client))
             stored = pb.TestCredentialsRequest(crm=account.crm)
             await told.call(client.connections.TestCredentials(stored))
+            await ask(told, account.crm)
             await told.call(queue(client, contact_id, account.crm))
         listed = await client.connections.ListConnections(pb.ListConnectionsRequest())
         assert [one.crm for one in listed.connections] == ["brevo", "hubspot", "mautic"]
