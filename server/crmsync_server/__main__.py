@@ -77,6 +77,7 @@ def sandbox(
     brevo_port: Port = 9102,
     mautic_port: Port = 9103,
     n8n_port: Port = 9104,
+    zoho_port: Port = 9105,
 ) -> None:
     """Run the simulated CRMs alone, until SIGTERM or Ctrl-C."""
     ports = {
@@ -84,6 +85,7 @@ def sandbox(
         "brevo": brevo_port,
         "mautic": mautic_port,
         "n8n": n8n_port,
+        "zoho": zoho_port,
     }
     _run(_settings(), _sandbox(ports))
 
@@ -202,6 +204,10 @@ async def _simulating(settings: "Settings") -> "AsyncIterator[Settings]":
                     name: SecretStr(secret) for name, secret in _n8n_secrets(simulators).items()
                 },
                 "n8n_options": {**settings.n8n_options, "auth": "header"},
+                "zoho_base_url": simulators.urls["zoho"],
+                "zoho_client_id": simulators.zoho.settings.client_id,
+                "zoho_client_secret": SecretStr(simulators.zoho.settings.client_secret),
+                "zoho_refresh_token": SecretStr(simulators.zoho.settings.refresh_token),
             }
         )
 
@@ -246,7 +252,11 @@ export CRMSYNC_MAUTIC_USERNAME={simulators.mautic.settings.username}
 export CRMSYNC_MAUTIC_PASSWORD={simulators.mautic.settings.password}
 export CRMSYNC_N8N_WEBHOOK_URL={urls["n8n"]}
 export CRMSYNC_N8N_SECRETS='{json.dumps(_n8n_secrets(simulators))}'
-export CRMSYNC_N8N_OPTIONS='{{"auth": "header"}}'"""
+export CRMSYNC_N8N_OPTIONS='{{"auth": "header"}}'
+export CRMSYNC_ZOHO_BASE_URL={urls["zoho"]}
+export CRMSYNC_ZOHO_CLIENT_ID={simulators.zoho.settings.client_id}
+export CRMSYNC_ZOHO_CLIENT_SECRET={simulators.zoho.settings.client_secret}
+export CRMSYNC_ZOHO_REFRESH_TOKEN={simulators.zoho.settings.refresh_token}"""
 
 
 def _n8n_secrets(simulators: "Sandbox") -> dict[str, str]:

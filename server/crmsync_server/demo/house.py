@@ -74,6 +74,8 @@ class House:
             "0",
             "--n8n-port",
             "0",
+            "--zoho-port",
+            "0",
         ]
         self.sandbox = Process(sandbox, {}, folder / "sandbox.log")
         serve = ["serve", "--data-dir", str(self.data_dir), "--grpc", self.target]

@@ -43,7 +43,9 @@ class FaultSettings(BaseModel):
     failed_import_rate: Share = 0
     """Brevo: share of accepted imports that end as failed, with no row applied."""
     lost_notification_rate: Share = 0
-    """Brevo: share of imports whose notifyUrl is never called."""
+    """Brevo: share of imports whose notifyUrl is never called. Zoho: of notifications not sent."""
+    locked_share: Share = 0
+    """Zoho: share of the contacts it holds that are locked; the same addresses every time."""
     unnamed_culprits: bool = False
     """HubSpot, Mautic: a failing batch does not say which input failed, and none is applied."""
     token_expired: bool = False
@@ -151,10 +153,16 @@ class FaultDial:
 
     def rejects(self, email: str) -> bool:
         """Say whether the CRM finds this record invalid: always the same for one address."""
-        share = self._settings.reject_share
+        return self._is_chosen(email, self._settings.reject_share, "")
+
+    def locks(self, email: str) -> bool:
+        """Say whether the CRM holds this record locked: always the same for one address."""
+        return self._is_chosen(email, self._settings.locked_share, "locked:")
+
+    def _is_chosen(self, email: str, share: float, purpose: str) -> bool:
         if not share or not email:
             return False
-        key = f"{self._settings.seed}:{normalize_email(email)}".encode()
+        key = f"{purpose}{self._settings.seed}:{normalize_email(email)}".encode()
         return int.from_bytes(blake2b(key, digest_size=8).digest()) < share * 2**64
 
     def _next_scripted(self, method: str, path: str) -> Fault | None:

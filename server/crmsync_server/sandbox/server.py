@@ -16,6 +16,7 @@ from crmsync_server.sandbox.gateway import Gateway
 from crmsync_server.sandbox.hubspot import HubSpot, HubSpotSettings
 from crmsync_server.sandbox.mautic import Mautic, MauticSettings
 from crmsync_server.sandbox.n8n import N8n, N8nSettings
+from crmsync_server.sandbox.zoho import Zoho, ZohoSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -36,13 +37,14 @@ class Sandbox:
     `/_sandbox/*` serves.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the settings of each CRM
         self,
         *,
         hubspot: HubSpotSettings | None = None,
         brevo: BrevoSettings | None = None,
         mautic: MauticSettings | None = None,
         n8n: N8nSettings | None = None,
+        zoho: ZohoSettings | None = None,
         ports: Mapping[str, int] | None = None,
         clock: Clock = utc_now,
     ) -> None:
@@ -53,6 +55,7 @@ class Sandbox:
             brevo: settings of the account.
             mautic: settings of the instance.
             n8n: settings of the instance, and its workflows.
+            zoho: settings of the organization, and of the client that was granted access.
             ports: where a CRM listens, by its name; 0 and absent take a free port.
             clock: where the simulators read the time.
 
@@ -63,7 +66,14 @@ class Sandbox:
         self.brevo = Brevo(brevo or BrevoSettings(), clock)
         self.mautic = Mautic(mautic or MauticSettings(), clock)
         self.n8n = N8n(n8n or N8nSettings(), clock)
-        crms: tuple[Simulator, ...] = (self.hubspot, self.brevo, self.mautic, self.n8n)
+        self.zoho = Zoho(zoho or ZohoSettings(), clock)
+        crms: tuple[Simulator, ...] = (
+            self.hubspot,
+            self.brevo,
+            self.mautic,
+            self.n8n,
+            self.zoho,
+        )
         self.simulators = {crm.name: crm for crm in crms}
         self.urls: dict[str, str] = {}
         self._ports = dict.fromkeys(self.simulators, 0)
