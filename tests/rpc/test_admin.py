@@ -12,7 +12,13 @@ from google.protobuf.json_format import MessageToDict
 
 from crmsync.v1 import admin_service_pb2 as pb
 from crmsync.v1 import crm_config_pb2
-from crmsync.v1.crm_config_pb2 import CrmConfig, FieldMapping, MappingRule, Transform
+from crmsync.v1.crm_config_pb2 import (
+    CrmConfig,
+    FieldMapping,
+    MappingRule,
+    MergeSettings,
+    Transform,
+)
 from crmsync_server.store.db import Database
 from tests.rpc.admins import OTHER, READER, Office, open_office
 from tests.rpc.contacts import ORG
@@ -30,6 +36,7 @@ RULE = MappingRule(
     ],
 )
 EMPTY = MappingRule(target="company", constant="")
+OURS = crm_config_pb2.MERGE_POLICY_OURS_WINS
 
 
 @pytest.fixture
@@ -102,6 +109,25 @@ async def test_a_mapping_is_told_as_it_was_given(office: Office) -> None:
     assert office.told == [("config", ORG, "hubspot")]
 
 
+async def test_merge_settings_are_told_as_they_were_given(office: Office) -> None:
+    """Those that nobody set are left out: then the defaults hold."""
+    settings = MergeSettings(
+        policy=crm_config_pb2.MERGE_POLICY_MANUAL,
+        field_policies={"company": OURS, "properties.plan": crm_config_pb2.MERGE_POLICY_CRM_WINS},
+        deletion_policy=crm_config_pb2.DELETION_POLICY_DELETE,
+        create_contacts=False,
+        phone_region="IN",
+    )
+    changed = await update(office, merge_settings=settings)
+    assert (changed.merge_settings, changed.version) == (settings, 1)
+    assert (await config_of(office, metadata=READER)).merge_settings == settings
+    assert not (await config_of(office, metadata=OTHER)).HasField("merge_settings")
+    assert (await update(office, batch_size=10)).merge_settings == settings
+    assert (await update(office, merge_settings=settings)).version == 2
+    changed = await update(office, "merge_settings")
+    assert not changed.HasField("merge_settings")
+
+
 async def test_a_mask_names_what_changes_also_to_nothing(office: Office) -> None:
     """Without one, what is set in the configuration does."""
     await update(office, batch_size=10, concurrency=2, max_retries=0, custom_properties=["plan"])
@@ -136,6 +162,31 @@ async def test_a_mask_names_what_changes_also_to_nothing(office: Office) -> None
             {"field_mapping": FieldMapping(rules=[MappingRule(target="x")])},
             "config.field_mapping.rules[0].source",
             "",
+        ),
+        (
+            {"merge_settings": MergeSettings(field_policies={"nick": OURS})},
+            'config.merge_settings.field_policies["nick"]',
+            "must be one of email, first_name, last_name, phone, company, tags and properties.key",
+        ),
+        (
+            {"merge_settings": MergeSettings(field_policies={"properties.": OURS})},
+            'config.merge_settings.field_policies["properties."]',
+            "properties.key",
+        ),
+        (
+            {"merge_settings": MergeSettings(field_policies={"company": 0})},  # type: ignore[dict-item]  # what a caller may send
+            'config.merge_settings.field_policies["company"]',
+            "MERGE_POLICY_CRM_WINS",
+        ),
+        (
+            {"merge_settings": MergeSettings(phone_region="ZZ")},
+            "config.merge_settings.phone_region",
+            "must be a region with phone numbers",
+        ),
+        (
+            {"merge_settings": MergeSettings(phone_region="in")},
+            "config.merge_settings.phone_region",
+            "must match",
         ),
     ],
 )

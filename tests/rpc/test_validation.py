@@ -9,7 +9,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from crmsync.v1 import contact_service_pb2, sync_service_pb2
+from crmsync.v1 import analytics_service_pb2, contact_service_pb2, sync_service_pb2
 from crmsync.v1 import session_service_pb2 as pb
 from crmsync.v1.contact_pb2 import Contact
 from crmsync.v1.crm_config_pb2 import E164Transform, TextTransform, Transform
@@ -114,7 +114,9 @@ def test_a_mask_that_names_another_field_is_told_those_that_can_be_changed() -> 
                 "enum.defined_only",
                 "must be one of SESSION_KIND_QUEUE_CONTACT, SESSION_KIND_BULK_QUEUE_CONTACTS,"
                 " SESSION_KIND_QUEUE_ALL_CONTACTS, SESSION_KIND_RETRY_CONTACT,"
-                " SESSION_KIND_RETRY_ALL_FAILURES, SESSION_KIND_RUN_SCHEDULE",
+                " SESSION_KIND_RETRY_ALL_FAILURES, SESSION_KIND_RUN_SCHEDULE,"
+                " SESSION_KIND_FULL_SYNC, SESSION_KIND_INCREMENTAL_SYNC,"
+                " SESSION_KIND_MANUAL_SYNC, SESSION_KIND_RESOLVE_CONFLICT",
             ),
         ),
         (
@@ -123,6 +125,18 @@ def test_a_mask_that_names_another_field_is_told_those_that_can_be_changed() -> 
                 "text",
                 "enum.not_in",
                 "must be one of TEXT_TRANSFORM_LOWER, TEXT_TRANSFORM_UPPER, TEXT_TRANSFORM_TRIM",
+            ),
+        ),
+        (
+            analytics_service_pb2.ResolveConflictRequest(
+                conflict_id=UUID,
+                fields={"company": analytics_service_pb2.FieldResolution(choice=0)},  # type: ignore[arg-type]  # no member, on purpose
+            ),
+            Violation(
+                'fields["company"].choice',
+                "enum.not_in",
+                "must be one of CONFLICT_CHOICE_OURS, CONFLICT_CHOICE_THEIRS,"
+                " CONFLICT_CHOICE_NEWEST",
             ),
         ),
         (

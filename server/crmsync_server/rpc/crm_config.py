@@ -14,6 +14,7 @@ from crmsync.v1.admin_service_pb2 import UpdateCrmConfigRequest
 from crmsync_server.crm.adapter import Capabilities, Limit
 from crmsync_server.crm.mapping_rules import faults
 from crmsync_server.errors import InvalidRequestError, Violation
+from crmsync_server.rpc import merge_settings
 from crmsync_server.rpc.convert import timestamp
 from crmsync_server.store.config import Config
 
@@ -26,6 +27,7 @@ _FIELDS = {
     "max_retries": "max_retries",
     "custom_properties": "custom_properties",
     "field_mapping": "mapping",
+    "merge_settings": "merging",
 }
 
 
@@ -66,6 +68,7 @@ def message_of(
         requires_email=able.requires_email if able else False,
         version=row.version,
         update_time=timestamp(row.update_time),
+        merge_settings=merge_settings.message_of(row.merging),
     )
 
 
@@ -81,7 +84,9 @@ def change_of(
     """
     given = _given(request.config)
     paths = list(request.update_mask.paths)
-    if broken := [*_unknown(paths), *_beyond(given, able), *_of_mapping(given)]:
+    settings = request.config.merge_settings
+    broken = [*_unknown(paths), *_beyond(given, able), *_of_mapping(given)]
+    if broken := [*broken, *merge_settings.violations(settings, "config.merge_settings")]:
         raise InvalidRequestError(broken)
     named = [_FIELDS[path] for path in paths] or _told(request.config)
     values = {name: getattr(given, name) for name in named}
@@ -101,6 +106,7 @@ def _given(config: crm_config_pb2.CrmConfig) -> Config:
         max_retries=config.max_retries if config.HasField("max_retries") else None,
         custom_properties=tuple(config.custom_properties),
         mapping=tuple(mapping.get("rules", ())),
+        merging=merge_settings.document_of(config.merge_settings),
     )
 
 

@@ -150,9 +150,16 @@ def _members(message: Message, elements: Any) -> list[str]:  # noqa: ANN401 - pr
     descriptor: Any = message.DESCRIPTOR  # its stubs allow for fields of other kinds at each step
     *outer, last = [element.field_name for element in elements]
     for name in outer:
-        descriptor = descriptor.fields_by_name[name].message_type
-    members = descriptor.fields_by_name[last].enum_type.values
+        descriptor = _one_of(descriptor.fields_by_name[name]).message_type
+    members = _one_of(descriptor.fields_by_name[last]).enum_type.values
     return [member.name for member in members if member.number]
+
+
+def _one_of(field: FieldDescriptor) -> FieldDescriptor:
+    """Return the field that holds one value: of a map, that of its entries."""
+    if not _is_map(field) or field.message_type is None:
+        return field
+    return field.message_type.fields_by_name["value"]
 
 
 def _path(elements: Any, prefix: str) -> str:  # noqa: ANN401 - protovalidate's own message type

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import sqlalchemy as sa
@@ -21,6 +21,7 @@ class Config:
 
     custom_properties: those that are delivered under their own names; empty means all.
     mapping: the rules of the field mapping, in the contract's JSON.
+    merging: how the CRM's changes are brought together with one's own, likewise (store.merging).
     """
 
     enabled: bool = True
@@ -29,6 +30,7 @@ class Config:
     max_retries: int | None = None
     custom_properties: Sequence[str] = ()
     mapping: Sequence[Mapping[str, Any]] = ()
+    merging: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, row: sa.Row[Any]) -> Self:
@@ -40,6 +42,7 @@ class Config:
             max_retries=row.max_retries,
             custom_properties=tuple(row.custom_properties),
             mapping=tuple(row.mapping),
+            merging=row.merging,
         )
 
 
@@ -109,6 +112,7 @@ async def write(connection: AsyncConnection, org_id: str, crm: str, configured: 
         "max_retries": configured.max_retries,
         "custom_properties": json.dumps(configured.custom_properties),
         "mapping": json.dumps(configured.mapping),
+        "merging": json.dumps(configured.merging),
     }
     await connection.execute(statement("config/write"), parameters)
 

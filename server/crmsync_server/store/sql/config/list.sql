@@ -8,6 +8,8 @@ SELECT
     g.max_retries,
     coalesce(g.custom_properties, '[]') AS custom_properties,
     coalesce(g.mapping, '[]') AS mapping,
+    coalesce(g.merging, '{}') AS merging,
+    g.two_way_time IS NOT NULL AS two_way,
     coalesce(g.version, 0) AS version,
     CASE WHEN g.version > 0 THEN g.update_time END AS update_time,
     coalesce(l.paused_until > now() OR l.probing, FALSE) AS paused,
