@@ -148,13 +148,13 @@ class Search:
 
     def _ordered(self, ids: list[int], name: str, down: bool) -> list[int]:  # noqa: FBT001 - as parsed
         # Ids are given out in the order of creation.
-        if name not in {ID, CREATED}:
+        if name == MODIFIED:
+            ids = sorted(ids, key=self._index.modified.instants.__getitem__)
+        elif name not in {ID, CREATED}:
             ids = sorted(ids, key=lambda number: self._rank(number, name))
         return ids[::-1] if down else ids
 
     def _rank(self, number: int, name: str) -> tuple[bool, Comparable]:
-        if name == MODIFIED:
-            return False, self._index.modified.instants[number]
         text = value_of(self._index.contact(number), name)
         found = comparable(self._portal.definitions[name], text) if text else None
         return (True, 0) if found is None else (False, found)

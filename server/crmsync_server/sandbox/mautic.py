@@ -1,7 +1,7 @@
 """A simulated Mautic: one self-hosted instance, its contacts, its switches and its tokens."""
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from http import HTTPStatus
@@ -31,9 +31,13 @@ from crmsync_server.sandbox.mautic_errors import (
     rate_limited,
     unauthorized,
 )
+from crmsync_server.sandbox.mautic_hook_paths import HookPaths
 from crmsync_server.sandbox.mautic_instance import Instance
 from crmsync_server.sandbox.mautic_oauth import TOKEN_PATH, Application, TokenEndpoint
+from crmsync_server.sandbox.mautic_user import MauticUser
+from crmsync_server.sandbox.mautic_webhooks import TRIGGERS, Announcer, HookRules
 from crmsync_server.sandbox.simulator import Admission
+from crmsync_server.sandbox.webhooks import Sender, WebhookSettings
 from crmsync_server.sandbox.wire import JsonObject, MalformedBodyError, parse_object
 
 _HOUR_SECONDS = 3600
@@ -50,6 +54,8 @@ class MauticSwitches(BaseModel):
     """Off in a new Mautic: then Basic credentials are answered with 403 access_denied."""
     contacts_allowed: bool = True
     """Whether the user's role has the permissions for contacts."""
+    others_visible: bool = True
+    """Whether the role lets the user see contacts that others created; else they are not there."""
     maintenance: bool = False
     """Whether a proxy shows a page, with status 200, instead of every answer."""
     hourly_limit: Annotated[int, Field(ge=1)] | None = None
@@ -70,6 +76,11 @@ class MauticSettings:
     page_limit: int = 30
     version: str = "5.1.1"
     switches: MauticSwitches = field(default_factory=MauticSwitches)
+    webhook_batch: int = 10
+    """How many events go into one webhook post: 1 is what Mautic calls immediate."""
+    webhook_failures: int = 100
+    """How many posts in a row fail before a webhook is unpublished."""
+    webhooks: WebhookSettings = field(default_factory=WebhookSettings)
     faults: FaultSettings = field(default_factory=FaultSettings)
 
 
@@ -99,6 +110,11 @@ class Mautic:
             batch_limit=settings.batch_limit,
             page=settings.page_limit,
         )
+        self.webhooks = Sender(settings.webhooks)
+        rules = HookRules(settings.webhook_batch, settings.webhook_failures)
+        self._announcer = Announcer(self.instance, rules, clock, self.webhooks)
+        self._hook_paths = HookPaths(self._announcer)
+        self.user = MauticUser(self.instance, clock)
         self._clock = clock
         self.switches = settings.switches
 
@@ -112,18 +128,41 @@ class Mautic:
         self._switches = switches
         limit = switches.hourly_limit
         self._hour = FixedWindow(limit, _HOUR_SECONDS) if limit else None
+        self._contact_paths.sees_others = switches.others_visible
 
     def reset(self) -> None:
-        """Forget all contacts, fields added, tokens and limits taken; the switches stay."""
+        """Forget contacts, fields added, webhooks, tokens and limits taken; the switches stay."""
         self.instance.clear()
+        self.webhooks.clear()
+        self._announcer.clear()
         self.tokens.clear()
         self.switches = self.switches  # begins a new hour
 
     async def start(self) -> None:
-        """Do nothing: an instance has no background work."""
+        """Begin to send webhooks."""
+        await self.webhooks.start()
 
     async def stop(self) -> None:
-        """Do nothing: an instance has no background work."""
+        """Stop sending webhooks."""
+        await self.webhooks.stop()
+
+    def subscribe(
+        self,
+        url: str,
+        secret: str,
+        *,
+        triggers: Collection[str] = tuple(TRIGGERS),
+        newest_first: bool = False,
+    ) -> int:
+        """Add a webhook, kept until a reset, as POST /api/hooks/new does; return its id.
+
+        Args:
+            url: where events are posted.
+            secret: what they are signed with.
+            triggers: which events; all of contacts by default.
+            newest_first: whether a post has them in reverse.
+        """
+        return self._announcer.subscribe(url, secret, triggers, newest_first=newest_first).id
 
     def contacts(self) -> Iterator[JsonObject]:
         """Yield `{id, email, fields, tags, times_created, times_updated}` of each contact."""
@@ -139,6 +178,8 @@ class Mautic:
         return [
             Route(TOKEN_PATH, self.tokens.grant, methods=["POST"]),
             Route("/api/users/self", self.read_user, methods=["GET"]),
+            Route("/api/roles", self.list_roles, methods=["GET"]),
+            *self._hook_paths.routes(),
             *self._contact_paths.routes(),
             Route("/_sandbox/switches", self.read_switches, methods=["GET"]),
             Route("/_sandbox/switches", self.turn_switches, methods=["PATCH"]),
@@ -192,7 +233,11 @@ class Mautic:
         """Return whose credentials they are."""
         name = self.settings.username
         body = {"id": 1, "username": name, "email": "owner@sandbox.example", "isPublished": True}
-        return JSONResponse(body)
+        return JSONResponse({**body, "role": self._role()})
+
+    async def list_roles(self, _: Request) -> Response:
+        """Return the one role there is."""
+        return JSONResponse({"total": 1, "roles": [self._role()]})
 
     async def read_switches(self, _: Request) -> Response:
         """Return how the switches stand."""
@@ -206,6 +251,19 @@ class Mautic:
         except (MalformedBodyError, ValidationError) as error:
             return JSONResponse({"message": str(error)}, status_code=HTTPStatus.BAD_REQUEST)
         return await self.read_switches(request)
+
+    def _role(self) -> JsonObject:
+        may = ["viewown", "editown", "deleteown", "create"]
+        if self.switches.others_visible:
+            may += ["viewother", "editother", "deleteother"]
+        contacts = {"lead:leads": may} if self.switches.contacts_allowed else {}
+        return {
+            "id": 2,
+            "name": "Integration",
+            "isAdmin": False,
+            "isPublished": True,
+            "rawPermissions": {**contacts, "lead:fields": ["full"], "webhook:webhooks": ["full"]},
+        }
 
     def _turned_away(self, request: Request) -> Response | None:
         if self.switches.maintenance:

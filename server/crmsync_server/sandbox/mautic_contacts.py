@@ -10,10 +10,10 @@ from starlette.routing import Route
 
 from crmsync_server.sandbox.calls import CallLog
 from crmsync_server.sandbox.faults import FaultDial
-from crmsync_server.sandbox.mautic_errors import MauticError, read_json
+from crmsync_server.sandbox.mautic_errors import MauticError, forbidden, read_json
 from crmsync_server.sandbox.mautic_fields import EMAIL
-from crmsync_server.sandbox.mautic_instance import Instance, InstanceContact
-from crmsync_server.sandbox.mautic_queries import clauses_of, matches, page_of, sorted_by
+from crmsync_server.sandbox.mautic_instance import API_USER, Instance, InstanceContact
+from crmsync_server.sandbox.mautic_queries import found, page
 from crmsync_server.sandbox.wire import JsonObject
 
 _NOT_FOUND = "Item was not found."
@@ -31,6 +31,8 @@ class ContactPaths:
         self._calls = calls
         self._batch_limit = batch_limit
         self._page = page
+        self.sees_others = True
+        """Whether the API's user sees what others created."""
 
     def routes(self) -> list[Route]:
         """Return the paths; the fixed ones stand before `{id}`."""
@@ -48,12 +50,14 @@ class ContactPaths:
 
     async def list_contacts(self, request: Request) -> Response:
         """Return one page of contacts by id; the total is a string, and an empty page a list."""
-        query = request.query_params
-        clauses = clauses_of(query)
-        found = [one for one in self._instance.contacts.values() if matches(one, query, clauses)]
-        shown = sorted_by(found, query)[page_of(query, self._page)]
-        page = {str(contact.id): self._instance.as_json(contact) for contact in shown}
-        return JSONResponse({"total": str(len(found)), "contacts": page or []})
+        query, contacts = request.query_params, self._instance.contacts
+        minimal = query.get("minimal", "0") not in {"", "0"}
+        ids = found(self._instance, query, others=self.sees_others)
+        shown = {
+            str(number): self._instance.as_json(contacts[number], minimal=minimal)
+            for number in page(self._instance, ids, query, self._page)
+        }
+        return JSONResponse({"total": str(len(ids)), "contacts": shown or []})
 
     async def create_contact(self, request: Request) -> Response:
         """Add one contact, or change the one that has its email."""
@@ -78,7 +82,7 @@ class ContactPaths:
     async def delete_contact(self, request: Request) -> Response:
         """Remove one contact."""
         contact = self._contact(request)
-        del self._instance.contacts[contact.id]
+        self._instance.delete(contact)
         return JSONResponse({"contact": self._instance.as_json(contact)})
 
     async def write_batch(self, request: Request) -> Response:
@@ -140,6 +144,8 @@ class ContactPaths:
         contact = self._instance.contacts.get(request.path_params["id"])
         if contact is None:
             raise MauticError(404, _NOT_FOUND)
+        if not self.sees_others and contact.created_by != API_USER:
+            raise forbidden()
         return contact
 
 
