@@ -109,6 +109,15 @@ async def find(connection: AsyncConnection, org_id: str, crm: str) -> sa.Row[Any
     return (await connection.execute(statement("connection/find"), parameters)).one_or_none()
 
 
+async def owner(connection: AsyncConnection, connection_id: UUID) -> sa.Row[Any] | None:
+    """Return whose connection this is, org_id and crm, over all organizations; None for nobody's.
+
+    In a transaction over everyone's rows.
+    """
+    parameters = {"connection_id": connection_id}
+    return (await connection.execute(statement("connection/owner"), parameters)).first()
+
+
 async def list(  # noqa: A001 - named like its statement and its rpc; nobody imports it bare
     connection: AsyncConnection,
     org_id: str,

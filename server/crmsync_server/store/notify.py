@@ -20,8 +20,9 @@ WORK = "crmsync_work"
 SESSION = "crmsync_session"
 CONFIG = "crmsync_config"
 CONNECTION = "crmsync_connection"
+NOTICE = "crmsync_notice"
 
-CHANNELS = (WORK, SESSION, CONFIG, CONNECTION)
+CHANNELS = (WORK, SESSION, CONFIG, CONNECTION, NOTICE)
 
 _INTERVAL = 0.2  # seconds between two notifications on a channel
 _PAYLOAD_BYTES = 7999  # Postgres takes less than 8000

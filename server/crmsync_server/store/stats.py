@@ -31,6 +31,12 @@ async def backlogs(
     return {row.crm: row for row in rows}
 
 
+async def totals(connection: AsyncConnection) -> dict[str, int]:
+    """Return how many deliveries are open over all organizations, by CRM."""
+    rows = await connection.execute(statement("stats/totals"))
+    return {row.crm: int(row.open) for row in rows}
+
+
 async def purge(connection: AsyncConnection, *, days: int) -> None:
     """Forget the hours that are older."""
     await connection.execute(statement("stats/purge"), {"days": days})

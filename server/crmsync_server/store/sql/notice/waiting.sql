@@ -1,0 +1,5 @@
+-- How many notices wait, by CRM.
+SELECT n.crm, count(*) AS count
+FROM notices AS n
+WHERE n.done_time IS NULL
+GROUP BY n.crm
