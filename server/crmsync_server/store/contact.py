@@ -96,7 +96,14 @@ async def delete(connection: AsyncConnection, org_id: str, contact_id: UUID) -> 
         ContactNotFoundError: the organization has none of this id.
     """
     await _locked(connection, org_id, contact_id)
-    parameters = {"org_id": org_id, "contact_id": contact_id}
+    await delete_locked(connection, org_id, [contact_id])
+
+
+async def delete_locked(
+    connection: AsyncConnection, org_id: str, contact_ids: Sequence[UUID]
+) -> None:
+    """Delete locked contacts; deliveries of them that wait end as skipped."""
+    parameters = {"org_id": org_id, "contact_ids": list(contact_ids)}
     await connection.execute(statement("contact/delete"), parameters)
 
 

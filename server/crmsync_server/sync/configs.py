@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from crmsync_server.crm.mapping_rules import mapping_of
 from crmsync_server.store import config
 from crmsync_server.store.db import Database
+from crmsync_server.store.merging import Merging
 from crmsync_server.sync.lane_config import LaneConfig
 
 _MAX_AGE = 5.0
@@ -71,12 +72,13 @@ class Configs:
     async def _read(self, org_id: str, crm: str, kept: _Kept | None) -> tuple[int, LaneConfig]:
         async with self._database.org(org_id) as connection:
             [row] = await config.list(connection, org_id, [crm])
-        if kept is not None and kept.version == row.version:
+        # That a CRM is read from now on is no change that a caller made.
+        if kept is not None and (kept.version, kept.config.two_way) == (row.version, row.two_way):
             return kept.version, kept.config
-        return row.version, _lane_config(config.Config.of(row))
+        return row.version, _lane_config(config.Config.of(row), two_way=row.two_way)
 
 
-def _lane_config(configured: config.Config) -> LaneConfig:
+def _lane_config(configured: config.Config, *, two_way: bool) -> LaneConfig:
     mapping = mapping_of(configured.mapping, configured.custom_properties)
     return LaneConfig(
         enabled=configured.enabled,
@@ -84,4 +86,6 @@ def _lane_config(configured: config.Config) -> LaneConfig:
         concurrency=configured.concurrency,
         max_retries=configured.max_retries,
         mapping=mapping if mapping.salt else None,
+        merging=Merging.of(configured.merging),
+        two_way=two_way,
     )

@@ -1,8 +1,9 @@
 """What an organization has configured for one of its CRMs, as the engine needs it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from crmsync_server.crm.mapping import FieldMapping
+from crmsync_server.store.merging import Merging
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +16,9 @@ class LaneConfig:
         the adapter's own.
     max_retries: of transient errors, before a record ends in ERROR; None means the server's.
     mapping: what the CRM is told; None means the contact's own fields.
+    merging: how the CRM's changes are brought together with one's own.
+    two_way: whether the CRM is read as well: then deliveries leave alone what has not changed here,
+        and write down what they agree on.
     """
 
     enabled: bool = True
@@ -22,3 +26,5 @@ class LaneConfig:
     concurrency: int | None = None
     max_retries: int | None = None
     mapping: FieldMapping | None = None
+    merging: Merging = field(default_factory=Merging)
+    two_way: bool = False

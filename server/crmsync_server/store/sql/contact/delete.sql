@@ -1,9 +1,29 @@
--- Leave a tombstone, for the history and for deliveries that still wait: they see the raised version
--- and end as skipped. The email is free again. The contact and its standings are locked before.
+-- Leave tombstones, for the history and for deliveries that still wait: they see the raised version
+-- and end as skipped. The emails are free again. What was agreed on with CRMs is forgotten but for which
+-- records they are, so that no reading takes one for a new contact; conflicts have nothing left to settle.
+-- The contacts and their standings are locked before.
 WITH deleted AS (
     UPDATE contacts AS c SET delete_time = now(), update_time = now(), version = c.version + 1
-    WHERE c.org_id = :org_id AND c.id = :contact_id AND c.delete_time IS NULL
+    WHERE c.org_id = :org_id
+        AND c.id = ANY(CAST(:contact_ids AS uuid []))
+        AND c.delete_time IS NULL
     RETURNING c.org_id, c.id, c.version
+),
+
+forgotten AS (
+    UPDATE sync_bases AS b SET fields = NULL, echoes = '{}', conflicted = '{}', update_time = now()
+    FROM deleted AS d
+    WHERE b.org_id = d.org_id AND b.contact_id = d.id
+),
+
+settled AS (
+    UPDATE conflicts AS f SET
+        state = 'SETTLED',
+        transaction = (SELECT CAST(CAST(pg_current_xact_id() AS text) AS bigint)),
+        update_time = now(),
+        resolve_time = now()
+    FROM deleted AS d
+    WHERE f.org_id = d.org_id AND f.contact_id = d.id AND f.state = 'OPEN'
 )
 
 UPDATE contact_syncs AS cs SET wanted_version = d.version

@@ -1,0 +1,123 @@
+-- Write down what deliveries agreed on, in the transaction that has just finished them (finish.sql): only
+-- for attempts that it recorded, which is told by their times. What a delivery did not tell stays what it
+-- was, as long as that held when the delivery was made up; otherwise it is not known any more.
+-- A record that another contact is linked to stays that contact's: then nothing is known of this one.
+-- Without fields nothing was sent because the CRM has it all: that is then the standing's.
+-- Fields in conflict were left out, so that what was delivered is not all there is.
+WITH recorded AS MATERIALIZED (
+    SELECT
+        :org_id AS org_id, :crm AS crm, i.contact_id, CAST(i.fields AS jsonb) AS fields,
+        i.synced_before, i.modified_time, i.echo_before, i.echo, i.hash,
+        cs.crm_contact_id, cs.synced_time, cs.sync_status
+    FROM unnest(
+        CAST(:contact_ids AS uuid []),
+        CAST(:attempts AS integer []),
+        CAST(:fields AS text []),
+        CAST(:synced_befores AS timestamptz []),
+        CAST(:modified_times AS timestamptz []),
+        CAST(:echoes_before AS bytea []),
+        CAST(:echoes AS bytea []),
+        CAST(:hashes AS bytea []),
+        CAST(:checks AS boolean [])
+    ) AS i (
+        contact_id, attempt, fields, synced_before, modified_time, echo_before, echo, hash, checked
+    )
+    CROSS JOIN LATERAL (
+        SELECT s.*
+        FROM contact_syncs AS s
+        WHERE s.org_id = :org_id AND s.contact_id = i.contact_id AND s.crm = :crm
+        OFFSET 0
+    ) AS cs
+    WHERE cs.settled_attempt = i.attempt
+        AND cs.update_time = now()
+        AND (i.fields IS NULL OR cs.synced_time = now())
+        AND (NOT i.checked OR cs.synced_hash IS NOT DISTINCT FROM i.hash)
+),
+
+told AS MATERIALIZED (
+    SELECT r.* FROM recorded AS r
+    WHERE r.fields IS NOT NULL
+),
+
+-- Removed before others are added: what is added takes their place.
+moved AS (
+    DELETE FROM sync_bases AS b
+    USING told AS t
+    WHERE b.org_id = t.org_id
+        AND b.contact_id = t.contact_id
+        AND b.crm = t.crm
+        AND b.crm_contact_id <> t.crm_contact_id
+    RETURNING b.org_id, b.contact_id, b.crm
+),
+
+-- What was in conflict with the record before is not with the one that took its place.
+settled AS (
+    UPDATE conflicts AS f SET
+        state = 'SETTLED',
+        transaction = (SELECT CAST(CAST(pg_current_xact_id() AS text) AS bigint)),
+        update_time = now(),
+        resolve_time = now()
+    FROM moved AS m
+    WHERE f.org_id = m.org_id
+        AND f.contact_id = m.contact_id
+        AND f.crm = m.crm
+        AND f.state = 'OPEN'
+),
+
+kept AS (
+    UPDATE sync_bases AS b SET
+        fields = CASE
+            WHEN b.synced_time IS NOT DISTINCT FROM t.synced_before
+                THEN coalesce(b.fields, '{}') || t.fields
+            ELSE t.fields
+        END,
+        synced_time = t.synced_time,
+        crm_modified_time = t.modified_time,
+        echoes = (
+            SELECT e.echoes[greatest(1, cardinality(e.echoes) - 7):]
+            FROM (
+                SELECT
+                    b.echoes
+                    || CASE
+                        WHEN
+                            t.echo_before IS NULL
+                            OR b.echoes[cardinality(b.echoes)] IS NOT DISTINCT FROM t.echo_before
+                            THEN ARRAY[t.echo]
+                        ELSE ARRAY[t.echo_before, t.echo]
+                    END AS echoes
+            ) AS e
+        ),
+        update_time = now()
+    FROM told AS t
+    WHERE b.org_id = t.org_id
+        AND b.contact_id = t.contact_id
+        AND b.crm = t.crm
+        AND b.crm_contact_id = t.crm_contact_id
+    RETURNING b.contact_id, b.conflicted
+),
+
+added AS (
+    INSERT INTO sync_bases (
+        org_id, contact_id, crm, crm_contact_id, fields, synced_time, crm_modified_time, echoes
+    )
+    SELECT
+        t.org_id, t.contact_id, t.crm, t.crm_contact_id, t.fields, t.synced_time, t.modified_time,
+        ARRAY[t.echo]
+    FROM told AS t
+    WHERE (SELECT count(*) FROM moved) >= 0
+        AND NOT EXISTS (SELECT FROM kept AS k WHERE k.contact_id = t.contact_id)
+    ON CONFLICT DO NOTHING
+)
+
+UPDATE contact_syncs AS cs SET synced_hash = n.hash
+FROM (
+    SELECT r.org_id, r.crm, r.contact_id, r.hash
+    FROM recorded AS r
+    WHERE r.fields IS NULL AND r.sync_status = 'SKIPPED'
+    UNION ALL
+    SELECT t.org_id, t.crm, t.contact_id, CAST('' AS bytea)
+    FROM told AS t
+    INNER JOIN kept AS k ON t.contact_id = k.contact_id
+    WHERE k.conflicted <> '{}'
+) AS n
+WHERE cs.org_id = n.org_id AND cs.contact_id = n.contact_id AND cs.crm = n.crm

@@ -1,0 +1,30 @@
+-- What claimed contacts and their records last agreed on, and which of their fields are in conflict. fields
+-- is NULL where something else may have been agreed on since: by a delivery that was not written down, or
+-- one of which nobody knows whether it was applied. See finish.sql for why org_id and crm travel along.
+WITH asked AS MATERIALIZED (
+    SELECT :org_id AS org_id, :crm AS crm, i.contact_id
+    FROM unnest(CAST(:contact_ids AS uuid [])) AS i (contact_id)
+)
+
+SELECT
+    cs.contact_id,
+    CASE
+        WHEN b.synced_time IS NOT DISTINCT FROM cs.synced_time AND cs.synced_hash IS NOT NULL
+            THEN b.fields
+    END AS fields,
+    coalesce(b.conflicted, '{}') AS conflicted,
+    cs.synced_time,
+    cs.force
+FROM asked AS a
+CROSS JOIN LATERAL (
+    SELECT s.*
+    FROM contact_syncs AS s
+    WHERE s.org_id = a.org_id AND s.contact_id = a.contact_id AND s.crm = a.crm
+    OFFSET 0
+) AS cs
+LEFT JOIN LATERAL (
+    SELECT s.*
+    FROM sync_bases AS s
+    WHERE s.org_id = a.org_id AND s.contact_id = a.contact_id AND s.crm = a.crm
+    OFFSET 0
+) AS b ON TRUE

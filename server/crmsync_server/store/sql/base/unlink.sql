@@ -1,0 +1,46 @@
+-- Forget the records of contacts: they are gone at the CRM, and a delivery makes new ones. A delivery that
+-- is under way may have brought the old one back, and is not taken for everything. The contacts and their
+-- standings are locked before.
+WITH gone AS (
+    DELETE FROM sync_bases AS b
+    WHERE b.org_id = :org_id
+        AND b.crm = :crm
+        AND b.contact_id = ANY(CAST(:contact_ids AS uuid []))
+),
+
+settled AS (
+    UPDATE conflicts AS f SET
+        state = 'SETTLED',
+        transaction = (SELECT CAST(CAST(pg_current_xact_id() AS text) AS bigint)),
+        update_time = now(),
+        resolve_time = now()
+    WHERE f.org_id = :org_id
+        AND f.crm = :crm
+        AND f.contact_id = ANY(CAST(:contact_ids AS uuid []))
+        AND f.state = 'OPEN'
+),
+
+moved AS (
+    UPDATE contact_syncs AS cs SET
+        previous_status = cs.sync_status,
+        sync_status = CASE cs.sync_status WHEN 'COMPLETE' THEN 'SELECTED' ELSE cs.sync_status END,
+        processing_status = CASE cs.sync_status WHEN 'COMPLETE' THEN NULL ELSE cs.processing_status END,
+        crm_contact_id = NULL,
+        synced_time = NULL,
+        synced_hash = NULL,
+        claimed_hash = CASE cs.sync_status WHEN 'PROCESSING' THEN '' ELSE cs.claimed_hash END,
+        update_time = now()
+    WHERE cs.org_id = :org_id
+        AND cs.crm = :crm
+        AND cs.contact_id = ANY(CAST(:contact_ids AS uuid []))
+    RETURNING cs.previous_status AS before
+)
+
+INSERT INTO sync_counts AS n (org_id, crm, slot, selected, complete)
+SELECT :org_id, :crm, :slot, count(*), -count(*)
+FROM moved AS m
+WHERE m.before = 'COMPLETE'
+HAVING count(*) > 0
+ON CONFLICT (org_id, crm, slot) DO UPDATE SET
+    selected = n.selected + excluded.selected,
+    complete = n.complete + excluded.complete

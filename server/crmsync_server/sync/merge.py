@@ -1,0 +1,207 @@
+"""The merge of one contact with its record: three ways, field by field.
+
+Pure: values in, values out. docs/explanation/merging.md says why it is so.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import Enum
+
+from crmsync_server.store.merging import MergePolicy, Merging
+from crmsync_server.sync.canonical import Kind, Value, empty, same
+
+Fields = Mapping[str, Value]
+"""Values by the contact's field, such as `company` or `properties.plan`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What one side says.
+
+    there: as the CRM has it; of the contact, as the CRM would be told.
+    here: as the contact has it; of the record, as the contact would have it. The very same where
+        nothing is mapped.
+    """
+
+    there: Fields
+    here: Fields
+
+
+@dataclass(frozen=True, slots=True)
+class Meeting:
+    """What is brought together.
+
+    ours: every field that the contact fills, others are empty.
+    theirs: every field that the record tells; others are left out of the merge.
+    base: what both last agreed on, as the CRM has it; a field is missing where that is not known.
+    ours_time, theirs_time: when each side last changed, each by its own clock; None where the CRM
+        does not tell.
+    """
+
+    ours: Side
+    theirs: Side
+    base: Fields
+    ours_time: datetime
+    theirs_time: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One field that the sides told differently; result is None where they still do.
+
+    base, theirs: as the CRM has it; base is None where that is not known.
+    ours, result: as the contact has it.
+    """
+
+    field: str
+    base: Value | None
+    ours: Value
+    theirs: Value
+    result: Value | None
+
+
+@dataclass(slots=True)
+class Merged:
+    """What comes of it.
+
+    taken: what the contact gets from the record, as the contact has it.
+    ahead: fields in which the CRM lacks what the contact has.
+    conflicts: fields that stay different until somebody decides.
+    base: what both have agreed on, or have seen of each other, from now on.
+    """
+
+    taken: dict[str, Value] = field(default_factory=dict)
+    ahead: set[str] = field(default_factory=set)
+    conflicts: set[str] = field(default_factory=set)
+    base: dict[str, Value] = field(default_factory=dict)
+    differences: list[Difference] = field(default_factory=list)
+
+    @property
+    def agreed(self) -> bool:
+        """Whether both sides have the same afterwards."""
+        return not (self.ahead or self.conflicts)
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """By what it is decided: the settings, and what kind each field is of."""
+
+    merging: Merging
+    kind_of: Callable[[str], Kind]
+
+
+def merge(meeting: Meeting, ways: Ways) -> Merged:
+    """Bring a contact and its record together.
+
+    The base becomes what the CRM has, also where ours won: then ours still differs from it, which
+    is what says that a delivery is due, and a later change of theirs is one against it. Of a field
+    in conflict it stays what it was.
+    """
+    merged = Merged(base=dict(meeting.base))
+    ours, base, region = meeting.ours, meeting.base, ways.merging.phone_region
+    for name, theirs in meeting.theirs.there.items():
+        kind = ways.kind_of(name)
+        nothing = () if kind is Kind.TAGS else ""
+        told, own = ours.there.get(name, nothing), ours.here.get(name, nothing)
+        offered = meeting.theirs.here[name]
+        if told == theirs or same(told, theirs, kind, region) or _alike(own, offered, ways, kind):
+            _see(merged, name, theirs, kind, region)
+        elif not _is_left_alone(name, own, theirs, base, region):
+            winner = _winner(_Contest(name, kind, own, told, theirs), meeting, ways)
+            _settle(merged, Difference(name, base.get(name), own, theirs, None), winner, offered)
+    _count_untold(merged, meeting, ways)
+    return merged
+
+
+class _Winner(Enum):
+    OURS = "ours"
+    THEIRS = "theirs"
+    NOBODY = "nobody"
+
+
+@dataclass(frozen=True, slots=True)
+class _Contest:
+    name: str
+    kind: Kind
+    own: Value
+    told: Value
+    theirs: Value
+
+
+def _alike(own: Value, offered: Value, ways: Ways, kind: Kind) -> bool:
+    # A CRM that writes in capitals what the mapping told in small letters is not told again.
+    return same(own, offered, kind, ways.merging.phone_region)
+
+
+def _see(merged: Merged, name: str, theirs: Value, kind: Kind, region: str) -> None:
+    before = merged.base.get(name)
+    # What is the same in another form is no reason to write it down again.
+    if before is None or not same(before, theirs, kind, region):
+        merged.base[name] = theirs
+
+
+def _is_left_alone(name: str, own: Value, theirs: Value, base: Fields, region: str) -> bool:
+    """Tell whether a field is an email that one side lacks: it names the contact.
+
+    A CRM does not take it away, and no delivery can take it away from a CRM.
+    """
+    if name != "email":
+        return False
+    if empty(theirs):
+        return True
+    return empty(own) and name in base and same(base[name], theirs, Kind.EMAIL, region)
+
+
+def _winner(contest: _Contest, meeting: Meeting, ways: Ways) -> _Winner:
+    policy = ways.merging.policy_of(contest.name)
+    region = ways.merging.phone_region
+    theirs_empty, ours_empty = empty(contest.theirs), empty(contest.own)
+    base = meeting.base.get(contest.name)
+    if theirs_empty != ours_empty and (base is None or policy is MergePolicy.NEVER_EMPTY):
+        return _Winner.THEIRS if ours_empty else _Winner.OURS
+    if base is not None:
+        if same(contest.theirs, base, contest.kind, region):
+            return _Winner.OURS
+        if same(contest.told, base, contest.kind, region):
+            return _Winner.THEIRS
+    return _by_policy(policy, meeting)
+
+
+def _by_policy(policy: MergePolicy, meeting: Meeting) -> _Winner:
+    match policy:
+        case MergePolicy.CRM_WINS:
+            return _Winner.THEIRS
+        case MergePolicy.OURS_WINS:
+            return _Winner.OURS
+        case MergePolicy.NEWEST_WINS if meeting.theirs_time is not None:
+            later = meeting.theirs_time > meeting.ours_time
+            return _Winner.THEIRS if later else _Winner.OURS
+    return _Winner.NOBODY
+
+
+def _settle(merged: Merged, difference: Difference, winner: _Winner, offered: Value) -> None:
+    name, result = difference.field, None
+    match winner:
+        case _Winner.NOBODY:
+            merged.conflicts.add(name)
+        case _Winner.THEIRS:
+            result = merged.taken[name] = offered
+            merged.base[name] = difference.theirs
+        case _Winner.OURS:
+            result = difference.ours
+            merged.ahead.add(name)
+            merged.base[name] = difference.theirs
+    merged.differences.append(replace(difference, result=result))
+
+
+def _count_untold(merged: Merged, meeting: Meeting, ways: Ways) -> None:
+    """Note what the record does not tell and the CRM, for all that is known, does not have."""
+    told, base, region = meeting.theirs.there, meeting.base, ways.merging.phone_region
+    for name, value in meeting.ours.there.items():
+        if name in told:
+            continue
+        known = base.get(name)
+        if empty(value) if known is None else same(value, known, ways.kind_of(name), region):
+            continue
+        merged.ahead.add(name)
