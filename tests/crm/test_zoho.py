@@ -304,11 +304,25 @@ async def test_properties_are_sent_as_their_fields_take_them() -> None:
     }
 
 
-async def test_a_value_that_does_not_fit_is_left_to_zoho_to_refuse() -> None:
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("integer", "many"),
+        ("integer", "0.5"),
+        ("integer", "9" * 5_000),
+        ("double", "9" * 400),
+        ("double", "nan"),
+        ("double", "1e400"),
+        ("boolean", "perhaps"),
+        ("lookup", "Acme"),
+        ("lookup", "²"),
+    ],
+)
+async def test_a_value_that_does_not_fit_is_left_to_zoho_to_refuse(kind: str, value: str) -> None:
     """It knows best, and says so for this record alone."""
-    crm = organization(kept, field("Score", "integer"))
-    await push(crm, replace(delivery(1), company="", properties={"Score": "many"}))
-    assert records(crm.requests[-1])[0]["Score"] == "many"
+    crm = organization(kept, field("Score", kind))
+    await push(crm, replace(delivery(1), company="", properties={"Score": value}))
+    assert records(crm.requests[-1])[0]["Score"] == value
 
 
 async def test_fields_are_read_once_for_a_while_and_companies_too() -> None:

@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from http import HTTPStatus
 
 from crmsync_server.crm.guard import Faulted
 from crmsync_server.crm.outcomes import Outcome, Rejected
@@ -74,9 +75,9 @@ class Companies:
                 self._note(name, entry)
             return None
         why = trouble(reply, self._zoho.now())
-        if not isinstance(why, Rejected):
+        if not isinstance(why, Rejected) and not _is_refusal(reply):
             return Faulted(why)
-        # The contact itself can be delivered all the same.
+        # The contact itself can be delivered all the same: there may be no such module.
         for name in names:
             self._note(name, {"code": why.code})
         return None
@@ -90,3 +91,10 @@ class Companies:
         self._known.move_to_end(name)
         while len(self._known) > _KEPT:
             self._known.popitem(last=False)
+
+
+def _is_refusal(reply: object) -> bool:
+    """Tell whether Zoho takes no accounts at all, and would take none later."""
+    if not isinstance(reply, Reply) or reply.status == HTTPStatus.TOO_MANY_REQUESTS:
+        return False
+    return HTTPStatus.BAD_REQUEST <= reply.status < HTTPStatus.INTERNAL_SERVER_ERROR

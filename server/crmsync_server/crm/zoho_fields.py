@@ -1,18 +1,20 @@
 """Which fields an organization's contacts have, and how texts are written to them and read back."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from http import HTTPStatus
 
 from crmsync_server.crm.outcomes import Rejected
-from crmsync_server.crm.replies import Reply, count, mapping, mappings, text
+from crmsync_server.crm.replies import Reply, mapping, mappings, text
 from crmsync_server.crm.zoho_calls import V8, Call, Zoho
 from crmsync_server.crm.zoho_errors import Trouble, trouble
 
 FIELDS = f"{V8}/settings/fields"
 _MAX_AGE = timedelta(minutes=10)
 _YES, _NO = frozenset({"true", "1"}), frozenset({"false", "0"})
+_WHOLE = frozenset({"integer", "bigint"})
 _REFERENCES = frozenset({"lookup", "ownerlookup", "userlookup"})
 _FRACTIONS = frozenset({"double", "currency", "percent"})
 _LIST_MARK = ";"
@@ -40,11 +42,11 @@ class Field:
         told = value.strip()
         if self.kind == "boolean" and told.lower() in _YES | _NO:
             return told.lower() in _YES
-        if self.kind == "integer" or self.kind in _FRACTIONS:
-            return _number(told, whole=self.kind == "integer")
+        if self.kind in _WHOLE | _FRACTIONS:
+            return _number(told, whole=self.kind in _WHOLE)
         if self.kind == "multiselectpicklist":
             return [one.strip() for one in told.split(_LIST_MARK) if one.strip()]
-        if self.is_reference and count(told[-15:]) is not None and told.isdecimal():
+        if self.is_reference and told.isascii() and told.isdecimal():
             return {"id": told}
         return value
 
@@ -115,9 +117,11 @@ def _field(about: Mapping[str, object]) -> Field:
 
 def _number(told: str, *, whole: bool) -> object:
     try:
-        return int(told) if whole else float(told)
+        number = int(told) if whole else float(told)
     except ValueError:
         return told
+    # JSON has no other numbers.
+    return number if whole or math.isfinite(number) else told
 
 
 def shown(value: object) -> str:

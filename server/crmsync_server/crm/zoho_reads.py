@@ -74,7 +74,8 @@ class Reads:
                 if not isinstance(found, Found):
                     return found
                 for record in found.records:
-                    records.setdefault(text(record.get("id")), {}).update(record)
+                    if record_id := text(record.get("id")):
+                        records.setdefault(record_id, {}).update(record)
         return records
 
     async def holders(self, emails: Iterable[str]) -> dict[str, str] | Trouble:

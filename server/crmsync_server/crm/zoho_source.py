@@ -26,7 +26,10 @@ _COUNT = f"{CONTACTS}/actions/count"
 _DELETED = f"{CONTACTS}/deleted"
 _LIST, _QUERY, _DELETIONS, _JOB = "list", "query", "deleted", "bulk"
 _OVERLAP = timedelta(minutes=5)
+# How far Zoho's clock and ours may be apart.
+_CLOCKS = timedelta(minutes=1)
 _NO_ID = "0"
+_ID_DIGITS = 30
 _TOKEN_REFUSED = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 
 
@@ -56,14 +59,12 @@ class ZohoSource:
         if not isinstance(read, Columns):
             return read
         match cursor.get("at"):
-            case "query":
-                return await self._queried(scope, read, text(cursor.get("last")))
             case "deleted":
                 return await self._deleted(scope, cursor)
             case "bulk":
                 return await self._exported(scope, read, cursor)
-            case "list":
-                return await self._listed(scope, read, cursor)
+            case "list" | "query":
+                return await self._exported_or_read(scope, read, cursor)
         return await self._first(scope, read)
 
     async def fetch(
@@ -98,20 +99,33 @@ class ZohoSource:
         return columns(fields, names, self.company_field)
 
     async def _first(self, scope: Scope, read: Columns) -> Page | Trouble:
-        """Begin: with a bulk job where everything is to be read and there is much of it."""
         if scope.since is not None:
             return await self._listed(scope, read, {})
         total = await self._count()
-        if total is not None and total >= self.threshold:
+        much = total is not None and total >= self.threshold
+        found = await self._exported_or_read(scope, read, {"read": total} if much else {})
+        if isinstance(found, Page) and found.total is None:
+            return Page(found.records, found.cursor, total, found.ready_time)
+        return found
+
+    async def _exported_or_read(
+        self, scope: Scope, read: Columns, cursor: Cursor
+    ) -> Page | Trouble:
+        """Go on with the list or the query, or begin a bulk job where so much is known to be there.
+
+        What was brought by then comes twice.
+        """
+        known = cursor.get("read")
+        much = isinstance(known, int) and known >= self.threshold
+        if scope.since is None and much and cursor.get("jobs") is not False:
             begun = await self.bulk.begin(read.exported)
             if isinstance(begun, Trouble):
                 return begun
             if begun is not None:
-                return Page((), {"at": _JOB, **begun.cursor, "total": total}, total, begun.ready)
-        found = await self._listed(scope, read, {})
-        if isinstance(found, Page):
-            return Page(found.records, found.cursor, total, found.ready_time)
-        return found
+                return Page((), {"at": _JOB, **begun.cursor}, None, begun.ready)
+            cursor = {**cursor, "jobs": False}
+        read_on = self._queried if cursor.get("at") == _QUERY else self._listed
+        return await read_on(scope, read, cursor)
 
     async def _count(self) -> int | None:
         reply = await self.reads.zoho.call(Call("GET", _COUNT))
@@ -122,6 +136,7 @@ class ZohoSource:
 
     async def _listed(self, scope: Scope, read: Columns, cursor: Cursor) -> Page | Trouble:
         token, last = text(cursor.get("token")), text(cursor.get("last")) or _NO_ID
+        began = text(cursor.get("began")) or self.reads.zoho.now().isoformat()
         params = {
             "fields": ",".join(read.names[:MAX_FIELDS]),
             "sort_by": "id",
@@ -134,25 +149,43 @@ class ZohoSource:
         )
         if token and isinstance(reply, Reply) and reply.status in _TOKEN_REFUSED:
             # It has expired, or may be turned no further.
-            return await self._queried(scope, read, last)
+            return await self._queried(scope, read, cursor)
         found = self.reads.judged(reply)
         if not isinstance(found, Found):
             return found
-        return await self._page(read, found, last)
+        moved = await self._moved(began) if token else False
+        if isinstance(moved, Trouble):
+            return moved
+        if moved:
+            return await self._queried(scope, read, cursor)
+        return await self._page(read, found, {**cursor, "began": began, "last": last})
 
-    async def _queried(self, scope: Scope, read: Columns, last: str) -> Page | Trouble:
+    async def _moved(self, began: str) -> bool | Trouble:
+        """Tell whether contacts have moved up in a list, for others before them were deleted.
+
+        A page token may be a place in the list: the page would then begin too late.
+        """
+        since = moment(began)
+        if since is None:
+            return True
+        params = {"type": "all", "page": "1", "per_page": "1"}
+        headers = {"if-modified-since": _moment(since - _CLOCKS)}
+        found = await self.reads.found(Call("GET", _DELETED, params=params, headers=headers))
+        return bool(found.records) if isinstance(found, Found) else found
+
+    async def _queried(self, scope: Scope, read: Columns, cursor: Cursor) -> Page | Trouble:
         """Ask for the ids that follow, and read those contacts as a list would show them."""
-        since = scope.since
+        since, last = scope.since, _id(text(cursor.get("last")))
         newer = f" and Modified_Time >= {quoted(_moment(since))}" if since else ""
         # Two criteria: COQL wants more of them in brackets.
         select = (
-            f"select id from Contacts where id > {quoted(_id(last))}{newer} "  # noqa: S608 - quoted
+            f"select id from Contacts where id > {quoted(last)}{newer} "  # noqa: S608 - quoted
             f"order by id asc limit 0, {QUERY_ROWS}"
         )
         found = await self.reads.query(select)
         if not isinstance(found, Found):
             return found
-        ids = [text(one.get("id")) for one in found.records]
+        ids = [text(one["id"]) for one in found.records if text(one.get("id"))]
         records = await self.reads.by_ids(ids, read.names)
         if not isinstance(records, dict):
             return records
@@ -160,10 +193,10 @@ class ZohoSource:
         more = len(ids) >= QUERY_ROWS or found.info.get("more_records") is True
         if not ids or not more:
             return Page(brought, {"at": _DELETIONS, "page": 1})
-        return Page(brought, {"at": _QUERY, "last": _highest([*ids, last])})
+        return Page(brought, _after(cursor, ids))
 
-    async def _page(self, read: Columns, found: Found, last: str) -> Page | Trouble:
-        records = {text(one.get("id")): dict(one) for one in found.records}
+    async def _page(self, read: Columns, found: Found, place: Cursor) -> Page | Trouble:
+        records = {text(one["id"]): dict(one) for one in found.records if text(one.get("id"))}
         for at in range(MAX_FIELDS, len(read.names), MAX_FIELDS):
             more = await self.reads.by_ids(records, read.names[at : at + MAX_FIELDS])
             if not isinstance(more, dict):
@@ -173,11 +206,9 @@ class ZohoSource:
         brought = [read.record(one) for one in records.values()]
         if found.info.get("more_records") is not True or not records:
             return Page(brought, {"at": _DELETIONS, "page": 1})
-        last = _highest([*records, last])
         token = text(found.info.get("next_page_token"))
-        if token:
-            return Page(brought, {"at": _LIST, "token": token, "last": last})
-        return Page(brought, {"at": _QUERY, "last": last})
+        after = _after(place, list(records))
+        return Page(brought, {**after, "at": _LIST, "token": token} if token else after)
 
     async def _deleted(self, scope: Scope, cursor: Cursor) -> Page | Trouble:
         page = cursor.get("page")
@@ -187,8 +218,9 @@ class ZohoSource:
         if not isinstance(found, Found):
             return found
         gone = [
-            Record(text(one.get("id")), modified_time=moment(one.get("deleted_time")), deleted=True)
+            Record(text(one["id"]), modified_time=moment(one.get("deleted_time")), deleted=True)
             for one in found.records
+            if text(one.get("id"))
         ]
         more = bool(gone) and found.info.get("more_records") is True
         return Page(gone, {"at": _DELETIONS, "page": number + 1} if more else None)
@@ -199,16 +231,23 @@ class ZohoSource:
         if isinstance(found, Trouble):
             return found
         if found is None:
-            return await self._listed(scope, read, {})
-        total = cursor.get("total")
-        known = total if isinstance(total, int) else None
-        records = [read.record(row, tags=False) for row in found.rows]
-        after: Cursor = (
-            {"at": _DELETIONS, "page": 1}
-            if found.cursor is None
-            else {"at": _JOB, "total": known, **found.cursor}
-        )
-        return Page(records, after, known, found.ready)
+            return await self._listed(scope, read, {"jobs": False})
+        records = [read.record(row, tags=False) for row in found.rows if row.get("id")]
+        if found.cursor is None:
+            return Page(records, {"at": _DELETIONS, "page": 1})
+        return Page(records, {"at": _JOB, **found.cursor}, None, found.ready)
+
+
+def _after(cursor: Cursor, ids: Sequence[str]) -> Cursor:
+    """Return where a query goes on after a page, with what else is known of the reading."""
+    known, last = cursor.get("read"), text(cursor.get("last"))
+    return {
+        "at": _QUERY,
+        "last": _highest([*ids, last]),
+        "began": cursor.get("began"),
+        "read": (known if isinstance(known, int) else 0) + len(ids),
+        "jobs": cursor.get("jobs"),
+    }
 
 
 def _since(scope: Scope) -> Mapping[str, str]:
@@ -223,7 +262,7 @@ def _moment(when: datetime) -> str:
 
 
 def _id(told: str) -> str:
-    return told if told.isascii() and told.isdecimal() else _NO_ID
+    return told if told.isascii() and told.isdecimal() and len(told) <= _ID_DIGITS else _NO_ID
 
 
 def _highest(ids: Sequence[str]) -> str:
