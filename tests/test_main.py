@@ -322,7 +322,7 @@ async def test_a_server_delivers_to_the_sandbox_with_what_it_prints(data_dir: Pa
             started(*serve, env=env) as process,
             CrmsyncClient(await address(process)) as client,
         ):
-            for crm in ("hubspot", "mautic", "n8n"):
+            for crm in ("hubspot", "mautic", "n8n", "zoho"):
                 session = await open_session(client, crm)
                 states = [state async for state in client.watch_session(session)]
                 assert states[-1].progress.synced == 1

@@ -149,6 +149,32 @@ def test_either_kind_of_credentials_leads_to_mautic(told: dict[str, str]) -> Non
     assert account.secrets == {name.removeprefix("mautic_"): told[name] for name in told}
 
 
+ZOHO = {
+    "zoho_client_id": "1000.X",
+    "zoho_client_secret": "secret",
+    "zoho_refresh_token": "1000.refresh",
+}
+
+
+@pytest.mark.parametrize("missing", ZOHO)
+def test_zoho_needs_all_of_its_credentials(missing: str) -> None:
+    """And what is missing is named, without its value."""
+    told = {name: value for name, value in ZOHO.items() if name != missing}
+    with pytest.raises(ValidationError, match="are needed together") as refused:
+        Settings.model_validate(told)
+    assert "secret" not in str(refused.value)
+
+
+def test_credentials_lead_to_zoho_in_the_data_centre_that_is_named() -> None:
+    """That of the United States, unless it is another one."""
+    account = accounts(Settings.model_validate(ZOHO))["zoho"]
+    assert account.base_url == "https://www.zohoapis.com"
+    assert account.secrets == {name.removeprefix("zoho_"): value for name, value in ZOHO.items()}
+    europe = ZOHO | {"zoho_base_url": "https://www.zohoapis.eu"}
+    assert accounts(Settings.model_validate(europe))["zoho"].base_url == "https://www.zohoapis.eu"
+    assert "zoho" not in accounts(Settings.model_validate({}))
+
+
 def test_a_mautic_without_an_address_is_no_account() -> None:
     """Its credentials alone lead nowhere."""
     assert "mautic" not in accounts(Settings.model_validate(USER))

@@ -78,12 +78,33 @@ def accounts(settings: Settings) -> Mapping[str, Account]:
             _mautic_secrets(settings),
             settings.mautic_options,
         )
+    if settings.zoho_client_id is not None:
+        found["zoho"] = Account(
+            _NOBODY,
+            "zoho",
+            settings.zoho_base_url,
+            _zoho_secrets(settings),
+            settings.zoho_options,
+        )
     return found
 
 
 def public_urls(settings: Settings) -> Mapping[str, str]:
     """Return where the API of a CRM begins for connections that do not say, by CRM id."""
-    return {"brevo": settings.brevo_base_url, "hubspot": settings.hubspot_base_url}
+    return {
+        "brevo": settings.brevo_base_url,
+        "hubspot": settings.hubspot_base_url,
+        "zoho": settings.zoho_base_url,
+    }
+
+
+def _zoho_secrets(settings: Settings) -> Mapping[str, str]:
+    known = {
+        "client_secret": settings.zoho_client_secret,
+        "refresh_token": settings.zoho_refresh_token,
+    }
+    shown = {"client_id": settings.zoho_client_id or ""}
+    return shown | {name: value.get_secret_value() for name, value in known.items() if value}
 
 
 def _mautic_secrets(settings: Settings) -> Mapping[str, str]:

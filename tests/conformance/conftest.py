@@ -8,6 +8,7 @@ from crmsync_server.sandbox.brevo import BrevoSettings
 from crmsync_server.sandbox.hubspot import HubSpotSettings
 from crmsync_server.sandbox.mautic import MauticSettings, MauticSwitches
 from crmsync_server.sandbox.server import Sandbox
+from crmsync_server.sandbox.zoho import ZohoSettings
 from tests.crm.support import SECRET
 
 
@@ -19,5 +20,6 @@ async def sandbox() -> AsyncIterator[Sandbox]:
     mautic = MauticSettings(
         password=SECRET, client_secret=SECRET, switches=MauticSwitches(hourly_limit=100_000)
     )
-    async with Sandbox(hubspot=hubspot, brevo=brevo, mautic=mautic) as running:
+    zoho = ZohoSettings(client_secret=SECRET, credits=1_000_000)
+    async with Sandbox(hubspot=hubspot, brevo=brevo, mautic=mautic, zoho=zoho) as running:
         yield running

@@ -1,6 +1,7 @@
 """Calls: what was surely not sent, what may have arrived, and what is never repeated."""
 
 import gzip
+import io
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -195,3 +196,29 @@ async def test_a_packed_reply_is_read() -> None:
     found = await call(ScriptedCrm(respond))
     assert isinstance(found, Reply)
     assert found.fields == {"id": "7"}
+
+
+async def fetched(reply: httpx.Response) -> tuple[Reply | Outcome, bytes]:
+    """Fetch a file of ten bytes at most; return what came of it, and what was written."""
+    crm = ScriptedCrm(lambda _: reply)
+    calls = caller("HubSpot", account("hubspot"), crm.tools(), {})
+    into = io.BytesIO()
+    found = await calls.download("/x", into, buckets=("daily",), longest=10)
+    return found, into.getvalue()
+
+
+async def test_a_file_is_written_where_it_is_wanted() -> None:
+    """The reply is without it; any other answer is read as usual, and not written."""
+    found, written = await fetched(httpx.Response(200, content=b"0123456789"))
+    assert isinstance(found, Reply)
+    assert (found.status, found.text, written) == (200, "", b"0123456789")
+    found, written = await fetched(httpx.Response(404, json={"message": f"not {SECRET}"}))
+    assert isinstance(found, Reply)
+    assert (found.fields["message"], written) == ("not [hidden]", b"")
+
+
+async def test_a_file_that_is_too_long_is_a_fault() -> None:
+    """It is not written to its end."""
+    found, written = await fetched(httpx.Response(200, content=b"0123456789A"))
+    assert isinstance(found, Unknown)
+    assert len(written) <= 10

@@ -54,6 +54,14 @@ def good(sandbox: Sandbox, crm: str) -> Account:
                 "refresh_token": mautic.refresh_token,
             }
             return Account(crm, url, secrets, quick)
+        case "zoho":
+            zoho = sandbox.zoho.settings
+            secrets = {
+                "client_id": zoho.client_id,
+                "client_secret": zoho.client_secret,
+                "refresh_token": zoho.refresh_token,
+            }
+            return Account(crm, url, secrets, quick)
     node = sandbox.n8n.settings.credentials
     secrets = {
         "header_name": node.header_name,

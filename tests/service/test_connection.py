@@ -31,7 +31,7 @@ KEYS = {
     name: base64.b64encode(bytes([number] * 32)).decode()
     for number, name in enumerate(("one", "two"))
 }
-CRMS = ("hubspot", "brevo", "mautic", "n8n")
+CRMS = ("hubspot", "brevo", "mautic", "n8n", "zoho")
 VALID, INVALID = pb.CREDENTIALS_STATUS_VALID, pb.CREDENTIALS_STATUS_INVALID
 UNREACHABLE = pb.CREDENTIALS_STATUS_UNREACHABLE
 

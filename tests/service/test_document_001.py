@@ -22,7 +22,7 @@ from tests.eventually import eventually
 from tests.service import accounts
 from tests.service.calls import create, finished, import_many
 
-CRMS = ("brevo", "hubspot", "mautic", "n8n")
+CRMS = ("brevo", "hubspot", "mautic", "n8n", "zoho")
 
 
 @pytest.fixture

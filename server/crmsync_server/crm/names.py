@@ -86,6 +86,22 @@ TAKES: Mapping[str, Takes] = {
             }
         ),
     ),
+    "zoho": Takes(
+        frozenset({"client_id", "client_secret", "refresh_token", "webhook_token"}),
+        frozenset(
+            {
+                "accounts_url",
+                "bulk_read_threshold",
+                "burst_calls",
+                "company_field",
+                "daily_credits",
+                "duplicate_check_fields",
+                "edition",
+                "timeout_seconds",
+                "trigger",
+            }
+        ),
+    ),
 }
 
 
