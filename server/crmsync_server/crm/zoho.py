@@ -46,7 +46,7 @@ from crmsync_server.crm.adapter import (
 from crmsync_server.crm.http import Caller, checked, number, patience
 from crmsync_server.crm.names import secret_ones
 from crmsync_server.crm.outcomes import Outcome, Synced, Unknown
-from crmsync_server.crm.replies import text
+from crmsync_server.crm.replies import iso_time, text
 from crmsync_server.crm.zoho_access import Access
 from crmsync_server.crm.zoho_bulk import Bulk
 from crmsync_server.crm.zoho_calls import Zoho
@@ -58,7 +58,6 @@ from crmsync_server.crm.zoho_limits import ZohoLimits
 from crmsync_server.crm.zoho_options import MAX_BATCH, edition, hosts, limits, writing
 from crmsync_server.crm.zoho_push import STARTING, Office, Push
 from crmsync_server.crm.zoho_reads import Reads
-from crmsync_server.crm.zoho_replies import moment
 from crmsync_server.crm.zoho_rows import EMAIL, LAST_NAME, Row, holds, row
 from crmsync_server.crm.zoho_source import ZohoSource
 from crmsync_server.crm.zoho_webhooks import ZohoWebhooks
@@ -161,4 +160,4 @@ class ZohoAdapter:
         made_up = not one.has_last_name and text(record.get(LAST_NAME)) == one.stand_in
         note = one.named().note if made_up else one.note
         record_id = text(record.get("id"))
-        return Synced(record_id, note=note, modified_time=moment(record.get("Modified_Time")))
+        return Synced(record_id, note=note, modified_time=iso_time(record.get("Modified_Time")))

@@ -17,12 +17,11 @@ from http import HTTPStatus
 from typing import BinaryIO
 
 from crmsync_server.crm.outcomes import Rejected, Retry
-from crmsync_server.crm.replies import Reply, mapping, text
+from crmsync_server.crm.replies import Reply, iso_time, mapping, text
 from crmsync_server.crm.source import Cursor
 from crmsync_server.crm.zoho_access import Grant
 from crmsync_server.crm.zoho_calls import BULK, Call, Zoho, is_spent
 from crmsync_server.crm.zoho_errors import Trouble, entries, trouble
-from crmsync_server.crm.zoho_replies import moment
 
 ROWS = 1_000
 _CREDITS = 50
@@ -114,7 +113,7 @@ class Bulk:
         if state in _FAILED:
             return None
         if state not in _DONE:
-            made = moment(cursor.get("made"))
+            made = iso_time(cursor.get("made"))
             late = made is None or now - made > _LONGEST_JOB
             return None if late else Slice((), cursor, now + _WAIT)
         result = mapping(told[0].get("result"))

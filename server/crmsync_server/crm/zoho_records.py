@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from crmsync_server.crm.replies import mappings, text
+from crmsync_server.crm.replies import iso_time, mappings, text
 from crmsync_server.crm.source import Record
 from crmsync_server.crm.zoho_fields import Fields, shown
-from crmsync_server.crm.zoho_replies import moment
 from crmsync_server.crm.zoho_rows import EMAIL, OWNED, TAG
 
 MODIFIED = "Modified_Time"
@@ -52,7 +51,7 @@ class Columns:
             company=shown(told.get(self.company)) if self.company else None,
             tags=[label for label in labels if label] if tags else None,
             properties={name: shown(told.get(api)) for name, api in self.custom.items()},
-            modified_time=moment(told.get(MODIFIED)),
+            modified_time=iso_time(told.get(MODIFIED)),
         )
 
 

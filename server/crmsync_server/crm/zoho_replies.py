@@ -4,11 +4,11 @@ A reply names records by their place alone.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import Enum
 
 from crmsync_server.crm.outcomes import Outcome, Retry, Synced, Unknown
-from crmsync_server.crm.replies import Reply, mapping, text
+from crmsync_server.crm.replies import Reply, iso_time, mapping, text
 from crmsync_server.crm.zoho_errors import code, entries, is_gone, is_taken, outcome_of
 from crmsync_server.crm.zoho_rows import EMAIL, Row
 
@@ -52,13 +52,4 @@ def _synced(row: Row, details: Mapping[str, object]) -> Outcome:
         return Retry("UNACCOUNTED", "Zoho's reply names no record")
     if row.record_id and record_id != row.record_id:
         return Unknown("Zoho's reply names another record in its place")
-    return Synced(record_id, note=row.note, modified_time=moment(details.get("Modified_Time")))
-
-
-def moment(value: object) -> datetime | None:
-    """Read a time as Zoho writes it, with an offset from UTC; None for anything else."""
-    try:
-        found = datetime.fromisoformat(text(value))
-        return found.astimezone(UTC) if found.tzinfo else None
-    except (ValueError, OverflowError):
-        return None
+    return Synced(record_id, note=row.note, modified_time=iso_time(details.get("Modified_Time")))

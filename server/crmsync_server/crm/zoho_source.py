@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 
-from crmsync_server.crm.replies import Reply, text
+from crmsync_server.crm.replies import Reply, iso_time, text
 from crmsync_server.crm.source import Cursor, Page, Record, Scope, SourceTraits
 from crmsync_server.crm.zoho_bulk import Bulk
 from crmsync_server.crm.zoho_calls import CONTACTS, Call
@@ -19,7 +19,6 @@ from crmsync_server.crm.zoho_fields import FieldBook, Fields
 from crmsync_server.crm.zoho_options import MAX_BATCH
 from crmsync_server.crm.zoho_reads import MAX_FIELDS, QUERY_ROWS, Found, Reads, quoted
 from crmsync_server.crm.zoho_records import Columns, columns
-from crmsync_server.crm.zoho_replies import moment
 
 PAGE = 200
 _COUNT = f"{CONTACTS}/actions/count"
@@ -165,7 +164,7 @@ class ZohoSource:
 
         A page token may be a place in the list: the page would then begin too late.
         """
-        since = moment(began)
+        since = iso_time(began)
         if since is None:
             return True
         params = {"type": "all", "page": "1", "per_page": "1"}
@@ -218,7 +217,7 @@ class ZohoSource:
         if not isinstance(found, Found):
             return found
         gone = [
-            Record(text(one["id"]), modified_time=moment(one.get("deleted_time")), deleted=True)
+            Record(text(one["id"]), modified_time=iso_time(one.get("deleted_time")), deleted=True)
             for one in found.records
             if text(one.get("id"))
         ]
