@@ -220,6 +220,14 @@ def tags_of(value: Value) -> Sequence[str]:
     return tuple(dict.fromkeys(part for part in map(str.strip, parts) if part))
 
 
+def read_fields(document: Mapping[str, Any]) -> dict[str, Value]:
+    """Return the values by slot that a base was written with."""
+    read = dict(document)
+    if "tags" in read:
+        read["tags"] = tags_of(read["tags"])
+    return read
+
+
 def slots_delivered(delivery: Delivery) -> dict[str, Value]:
     """Return what a delivery says, by slot: what is empty and not to be cleared says nothing."""
     told: dict[str, Value] = {}

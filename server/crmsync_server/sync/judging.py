@@ -13,7 +13,7 @@ from crmsync_server.store.ids import new_id
 from crmsync_server.store.states import RecordAction, SyncStatus
 from crmsync_server.sync.acceptable import fault_of
 from crmsync_server.sync.canonical import Value, empty, same
-from crmsync_server.sync.channels import Channels, slots_of, text_of, with_fields
+from crmsync_server.sync.channels import Channels, read_fields, slots_of, text_of, with_fields
 from crmsync_server.sync.late import Seen, without_late
 from crmsync_server.sync.matching import Fate, Match
 from crmsync_server.sync.merge import Difference, Meeting, Merged, Ways, merge
@@ -170,7 +170,7 @@ class Judge:
             # Nobody knows what an attempt has brought there.
             return {}
         if contact.fields is not None and contact.base_time == contact.synced_time:
-            return _read(contact.fields)
+            return read_fields(contact.fields)
         if contact.synced_hash != contact.content_hash + self.terms.salt:
             return {}
         ours = self.channels.of_contact(contact.content).there
@@ -276,16 +276,8 @@ def _holds(contact: Known, base: Base) -> bool:
         and contact.crm_modified_time == base.crm_modified_time
         and list(contact.conflicted) == list(base.conflicted)
         and contact.fields is not None
-        and _read(contact.fields) == base.fields
+        and read_fields(contact.fields) == base.fields
     )
-
-
-def _read(fields: Mapping[str, Any]) -> dict[str, Value]:
-    """Return the fields of a base as they were written."""
-    read = dict(fields)
-    if "tags" in read and not isinstance(read["tags"], str):
-        read["tags"] = tuple(read["tags"])
-    return read
 
 
 def _document(one: Difference) -> dict[str, Any]:

@@ -4,20 +4,30 @@ Claim, push, judge, finish. Whatever happens between claim and finish, the batch
 what could not be judged is given back, and what even that cannot reach is rescued by its lease.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from uuid import UUID
 
 import stamina
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crmsync_server.crm.adapter import CredentialsRefusedError, Standing
-from crmsync_server.crm.outcomes import Accepted, Outcome, Postponed, Skipped
+from crmsync_server.crm.outcomes import (
+    Accepted,
+    Outcome,
+    Postponed,
+    Skipped,
+    SkipReason,
+    Synced,
+)
+from crmsync_server.store import base as bases
 from crmsync_server.store import lane as lanes
 from crmsync_server.store import queue
 from crmsync_server.store import ticket as tickets
+from crmsync_server.store.base import Delivered
 from crmsync_server.store.claimed import Claimed
 from crmsync_server.store.db import FAULTS, Database
 from crmsync_server.sync.calls import Calls
@@ -27,12 +37,14 @@ from crmsync_server.sync.pace import Pace
 from crmsync_server.sync.push import Batch, Deliverer, Judged, push
 from crmsync_server.sync.recorder import Recorder
 from crmsync_server.sync.renewal import renewing
+from crmsync_server.sync.sparing import Sparing
 from crmsync_server.sync.storable import storable
 from crmsync_server.sync.verdict import LEAST_WAIT, RetryPolicy, judge, release
 
 _log = structlog.get_logger()
 
 _FINISH_BATCH = 1000
+_UNCHANGED = Skipped(SkipReason.UNCHANGED)
 _HELD_LEASE = timedelta(hours=6)
 _PATIENCE = timedelta(minutes=5)
 _PROBE_MARGIN = timedelta(seconds=15)
@@ -79,6 +91,8 @@ class Lane:
         self._bench = bench
         self._pace = Pace()
         self._recorder = Recorder(self._write)
+        # What deliveries have told, until they are written down.
+        self._delivered: dict[tuple[UUID, int], Delivered] = {}
         self._log = _log.bind(org_id=org_id, crm=crm)
         self._calls = Calls(bench.clock, self._log)
         self._circuit = Circuit(Place(bench.database, org_id, crm, bench.health), self._log)
@@ -101,9 +115,10 @@ class Lane:
         terms = queue.Terms(chosen.batch_size, bench.lease, bench.owner, salt, urgent_only)
         async with bench.database.org(self.org_id) as connection:
             rows = await queue.claim(connection, self.org_id, self.crm, terms)
+            sparing = await self._sparing(connection, rows, chosen)
         if not rows and not urgent_only:
             self._pace.rest()
-        return Batch(rows, chosen) if rows else None
+        return Batch(rows, chosen, sparing) if rows else None
 
     async def end(self, batch: Batch) -> None:
         """Bring a claimed batch to its end, whatever that is."""
@@ -114,7 +129,7 @@ class Lane:
             except CredentialsRefusedError as error:
                 await self._give_back(batch, str(error))
             else:
-                await self._record(batch.by, judged)
+                await self._record(batch, judged)
                 await self._note([out for _, out in judged if not isinstance(out, Skipped)])
 
     async def probe(self) -> bool:
@@ -131,9 +146,11 @@ class Lane:
             if ticket is None:
                 return 0
             rows = await tickets.held(connection, self.org_id, self.crm, ticket)
+            by = self.deliverer
+            sparing = await self._sparing(connection, rows, by, late=True)
         if rows:
             async with renewing(lambda: self._renew_ticket(ticket), self._bench.renewal):
-                await self._settle(ticket, Batch(rows, self.deliverer))
+                await self._settle(ticket, Batch(rows, by, sparing))
         async with self._bench.database.org(self.org_id) as connection:
             await tickets.drop(connection, self.org_id, self.crm, ticket)
         return max(1, len(rows))
@@ -152,7 +169,22 @@ class Lane:
         outcomes = await self._calls.settle(batch.by.adapter, ticket, given)
         # Without an answer the ticket is asked about again when its own lease is over.
         if outcomes is not None:
-            await self._record(batch.by, list(zip(batch.rows, outcomes, strict=True)))
+            await self._record(batch, list(zip(batch.rows, outcomes, strict=True)))
+
+    async def _sparing(
+        self,
+        connection: AsyncConnection,
+        rows: Sequence[Claimed],
+        by: Deliverer,
+        *,
+        late: bool = False,
+    ) -> Sparing | None:
+        """Read what is known of the records of claimed contacts, where the CRM is read as well."""
+        if not (rows and by.config.two_way):
+            return None
+        ids = [row.contact_id for row in rows]
+        held = await bases.read(connection, self.org_id, self.crm, ids)
+        return Sparing(by.config, held, late=late)
 
     async def _note(self, outcomes: Sequence[Outcome]) -> None:
         if not outcomes:
@@ -162,8 +194,9 @@ class Lane:
         except FAULTS:
             self._log.exception("the lane's circuit could not be written down")
 
-    async def _record(self, by: Deliverer, judged: Judged) -> None:
+    async def _record(self, batch: Batch, judged: Judged) -> None:
         """Write down a batch: what is accepted is held, what is final or due again is finished."""
+        by = batch.by
         await self._hold([(row, out) for row, out in judged if isinstance(out, Accepted)])
         now = self._bench.clock()
         idempotent = by.adapter.capabilities.idempotent
@@ -175,7 +208,13 @@ class Lane:
         ]
         # The pause first: another worker must not claim what is about to be queued again.
         await self._pause([out for _, out in judged if isinstance(out, Postponed) and out.lane])
-        await self._finish(finished)
+        told = list(_told(batch, judged))
+        self._delivered.update({_attempt(one): one for one in told})
+        try:
+            await self._finish(finished)
+        finally:
+            for one in told:
+                self._delivered.pop(_attempt(one), None)
 
     async def _finish(self, finished: Sequence[queue.Finished]) -> None:
         for start in range(0, len(finished), _FINISH_BATCH):
@@ -187,6 +226,9 @@ class Lane:
     async def _write_once(self, finished: Sequence[queue.Finished]) -> None:
         async with self._bench.database.org(self.org_id, by_index=True) as connection:
             receipt = await queue.finish(connection, self.org_id, self.crm, finished)
+            told = [self._delivered.get(_attempt(one)) for one in finished]
+            if delivered := [one for one in told if one is not None]:
+                await bases.delivered(connection, self.org_id, self.crm, delivered)
             if rate := self._pace.measured(receipt.finished):
                 await lanes.measure(connection, self.org_id, self.crm, rate)
         self._bench.hints.moved(self.org_id, receipt)
@@ -243,6 +285,22 @@ class Lane:
                 code=storable(why.code),
                 message=storable(why.message),
             )
+
+
+def _told(batch: Batch, judged: Judged) -> Iterator[Delivered]:
+    """Yield what is written down of what the CRM has now, where it is read as well."""
+    if batch.sparing is None:
+        return
+    for row, outcome in judged:
+        if isinstance(outcome, Synced):
+            yield batch.sparing.delivered(row, batch.mapped_anyhow(row), outcome)
+        elif outcome == _UNCHANGED and not row.unchanged:
+            confirmed = batch.sparing.confirmed(row)
+            yield from [confirmed] if confirmed else []
+
+
+def _attempt(one: Delivered | queue.Finished) -> tuple[UUID, int]:
+    return one.contact_id, one.attempt
 
 
 async def _patiently(write: Callable[[], Awaitable[None]]) -> None:

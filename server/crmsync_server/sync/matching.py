@@ -112,14 +112,21 @@ class Matcher:
         if (other := by_email.get(key)) is not None:
             return self._linked(record, other)
         if linked is not None:
-            told = (
-                f"contact {linked.id} was deleted here; the record {record.crm_contact_id} is not"
-            )
+            told = f"record {record.crm_contact_id}: its contact {linked.id} was deleted here"
             return Fate(RecordAction.SKIPPED, "CONTACT_DELETED", told, linked.id)
+        return self._claim(record, key)
+
+    def _linked(self, record: Record, other: Known) -> Match | Fate:
+        """Link a record to the contact with its email, unless that is linked to another."""
+        if (held := other.record_id) not in {None, record.crm_contact_id} | self._gone:
+            return _duplicate(record, str(held), other.id)
+        is_known = record.crm_contact_id in {other.base_id, other.linked_id}
+        return self._take(record, Match(other, relinked=not is_known))
+
+    def _claim(self, record: Record, key: str) -> Match | Fate:
+        """Let a record make a contact, unless another of the batch has its email."""
         first = self.emails.setdefault(key, record.crm_contact_id) if key else record.crm_contact_id
-        if first != record.crm_contact_id:
-            return _duplicate(record, first, None)
-        return Match()
+        return Match() if first == record.crm_contact_id else _duplicate(record, first, None)
 
     def _take(self, record: Record, match: Match) -> Match | Fate:
         contact_id = match.contact.id if match.contact else UUID(int=0)

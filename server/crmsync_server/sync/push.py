@@ -15,6 +15,7 @@ from crmsync_server.store.claimed import Claimed
 from crmsync_server.sync.calls import Calls
 from crmsync_server.sync.lane_config import LaneConfig
 from crmsync_server.sync.quota import urgently
+from crmsync_server.sync.sparing import Sparing
 
 _log = structlog.get_logger()
 
@@ -45,28 +46,42 @@ class Deliverer:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What was claimed together, and how it is delivered: as it was configured then."""
+    """What was claimed together, and how it is delivered: as it was configured then.
+
+    sparing: what is left out, where the CRM is read as well; None where everything is told.
+    """
 
     rows: Sequence[Claimed]
     by: Deliverer
+    sparing: Sparing | None = None
 
     @property
     def urgent(self) -> bool:
         """Whether anything of it has priority HIGH."""
         return any(row.urgent for row in self.rows)
 
-    def delivery(self, row: Claimed) -> Delivery:
-        """Return what the adapter is given of a row; raises ValueError when it cannot be mapped."""
+    def mapped(self, row: Claimed) -> Delivery:
+        """Return what there is to tell of a row; raises ValueError when it cannot be mapped."""
         mapping = self.by.config.mapping
         plain = _delivery(row)
         return mapping.apply(plain) if mapping else plain
 
-    def given(self, row: Claimed) -> Delivery:
-        """Return what the adapter was given of a row; unmapped if that cannot be done any more."""
+    def delivery(self, row: Claimed) -> Delivery:
+        """Return what the adapter is given of a row; raises ValueError when it cannot be mapped."""
+        mapped = self.mapped(row)
+        return self.sparing.spared(mapped) if self.sparing else mapped
+
+    def mapped_anyhow(self, row: Claimed) -> Delivery:
+        """Return what there was to tell of a row; unmapped if that cannot be done any more."""
         try:
-            return self.delivery(row)
+            return self.mapped(row)
         except Exception:  # noqa: BLE001 - what it was given is settled, however it is mapped now
             return _delivery(row)
+
+    def given(self, row: Claimed) -> Delivery:
+        """Return what the adapter was given of a row."""
+        mapped = self.mapped_anyhow(row)
+        return self.sparing.spared(mapped) if self.sparing else mapped
 
 
 async def push(calls: Calls, batch: Batch) -> Judged:
@@ -74,7 +89,8 @@ async def push(calls: Calls, batch: Batch) -> Judged:
     judged: list[tuple[Claimed, Outcome]] = []
     left: list[tuple[Claimed, Delivery]] = []
     requires_email = batch.by.adapter.capabilities.requires_email
-    prepare = partial(_prepared, batch) if batch.by.config.mapping else _delivery
+    is_plain = batch.by.config.mapping is None and batch.sparing is None
+    prepare = _delivery if is_plain else partial(_prepared, batch)
     for row in batch.rows:
         prepared = _without_call(row, requires_email=requires_email) or prepare(row)
         if isinstance(prepared, Delivery):
@@ -107,15 +123,18 @@ async def _read_back(
     return {delivery.contact_id: one for delivery, one in found if one is not None}
 
 
-def _prepared(batch: Batch, row: Claimed) -> Delivery | Rejected:
+def _prepared(batch: Batch, row: Claimed) -> Delivery | Outcome:
     try:
-        return batch.delivery(row)
+        delivery = batch.delivery(row)
     except ValueError as error:
         # The contact's own fault: nobody else's delivery must suffer from it.
         return Rejected("MAPPING_FAILED", str(error))
     except Exception:  # noqa: BLE001 - nor from a fault of ours that one contact brings to light
         _log.exception("a contact could not be mapped", contact_id=row.contact_id)
         return Rejected("MAPPING_FAILED", "the mapping failed; the server's log says how")
+    if batch.sparing and batch.sparing.says_nothing(delivery):
+        return Skipped(SkipReason.UNCHANGED)
+    return delivery
 
 
 def _without_call(row: Claimed, *, requires_email: bool) -> Outcome | None:
