@@ -82,6 +82,46 @@ class Script(SessionServiceServicer):
         return pb.CancelSessionResponse()
 
     @override
+    async def StartSession(
+        self, request: pb.StartSessionRequest, context: Context
+    ) -> pb.StartSessionResponse:
+        """Run the code."""
+        await self.unary()
+        return pb.StartSessionResponse()
+
+    @override
+    async def ValidateSession(
+        self, request: pb.ValidateSessionRequest, context: Context
+    ) -> pb.ValidateSessionResponse:
+        """Run the code."""
+        await self.unary()
+        return pb.ValidateSessionResponse()
+
+    @override
+    async def PauseSession(
+        self, request: pb.PauseSessionRequest, context: Context
+    ) -> pb.PauseSessionResponse:
+        """Run the code."""
+        await self.unary()
+        return pb.PauseSessionResponse()
+
+    @override
+    async def ResumeSession(
+        self, request: pb.ResumeSessionRequest, context: Context
+    ) -> pb.ResumeSessionResponse:
+        """Run the code."""
+        await self.unary()
+        return pb.ResumeSessionResponse()
+
+    @override
+    async def ListSessionItems(
+        self, request: pb.ListSessionItemsRequest, context: Context
+    ) -> pb.ListSessionItemsResponse:
+        """Run the code."""
+        await self.unary()
+        return pb.ListSessionItemsResponse()
+
+    @override
     async def WatchSession(
         self, request: pb.WatchSessionRequest, context: Context
     ) -> AsyncIterator[pb.WatchSessionResponse]:

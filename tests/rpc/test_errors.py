@@ -77,6 +77,46 @@ CASES: list[tuple[CrmsyncError, Code, str, dict[str, str], list[Message]]] = [
         ],
     ),
     (
+        errors.ConflictNotFoundError("k-1"),
+        Code.NOT_FOUND,
+        "CONFLICT_NOT_FOUND",
+        {},
+        [
+            rpc.ResourceInfo(
+                resource_type="crmsync.v1.Conflict",
+                resource_name="k-1",
+                description="There is no conflict of this id.",
+            )
+        ],
+    ),
+    (
+        errors.ConflictClosedError("k-1", "RESOLVED"),
+        Code.FAILED_PRECONDITION,
+        "CONFLICT_CLOSED",
+        {"conflict_id": "k-1", "state": "RESOLVED"},
+        [],
+    ),
+    (
+        errors.SessionActiveError("s-1", "zoho", "FULL_SYNC"),
+        Code.FAILED_PRECONDITION,
+        "SESSION_ACTIVE",
+        {"session_id": "s-1", "crm": "zoho", "kind": "FULL_SYNC"},
+        [
+            rpc.ResourceInfo(
+                resource_type="crmsync.v1.Session",
+                resource_name="s-1",
+                description="The session s-1 of the same kind is active at zoho.",
+            )
+        ],
+    ),
+    (
+        errors.PlanNotReadyError("s-1", "EXPIRED"),
+        Code.FAILED_PRECONDITION,
+        "PLAN_NOT_READY",
+        {"session_id": "s-1", "why": "EXPIRED"},
+        [],
+    ),
+    (
         errors.EmailTakenError("c-1"),
         Code.ALREADY_EXISTS,
         "EMAIL_TAKEN",

@@ -9,6 +9,8 @@ from uuid import uuid4
 import grpc
 
 from crmsync.v1.admin_service_pb2_grpc import AdminServiceStub
+from crmsync.v1.analytics_service_pb2 import WatchConflictsRequest, WatchConflictsResponse
+from crmsync.v1.analytics_service_pb2_grpc import AnalyticsServiceStub
 from crmsync.v1.connection_service_pb2_grpc import ConnectionServiceStub
 from crmsync.v1.contact_service_pb2 import ImportContactsResponse
 from crmsync.v1.contact_service_pb2_grpc import ContactServiceStub
@@ -17,7 +19,7 @@ from crmsync.v1.session_service_pb2_grpc import SessionServiceStub
 from crmsync.v1.sync_service_pb2 import WatchEventsRequest, WatchEventsResponse
 from crmsync.v1.sync_service_pb2_grpc import SyncServiceStub
 from crmsync_client.channel import open_channel
-from crmsync_client.events import watch_events
+from crmsync_client.events import watch_conflicts, watch_events
 from crmsync_client.importing import Contacts, Import
 from crmsync_client.retry import RetryPolicy
 from crmsync_client.watching import SILENCE, watch
@@ -28,8 +30,8 @@ CHUNK = 500
 class CrmsyncClient:
     """A connection to crmsync; use it as an async context manager, or call `close`.
 
-    admin, connections, contacts, sync, sessions: the generated stubs, for every call of the
-        contract. Their errors are `grpc.aio.AioRpcError`; `Failure.of` reads them.
+    admin, analytics, connections, contacts, sync, sessions: the generated stubs, for every call of
+        the contract. Their errors are `grpc.aio.AioRpcError`; `Failure.of` reads them.
     """
 
     def __init__(
@@ -50,7 +52,7 @@ class CrmsyncClient:
             token: the bearer token sent with every call; None where the server asks for none.
             credentials: how the connection is secured. Default: in the clear to this machine's
                 loopback interface, TLS with the public authorities to anywhere else.
-            retry: when `watch_session`, `watch_events` and `import_contacts` try again.
+            retry: when the watches and `import_contacts` try again.
             silence: a watch without a single message, heartbeats included, for this long is
                 taken for dead.
         """
@@ -58,6 +60,7 @@ class CrmsyncClient:
         self._retry = retry or RetryPolicy()
         self._silence = silence
         self.admin = AdminServiceStub(self._channel)
+        self.analytics = AnalyticsServiceStub(self._channel)
         self.connections = ConnectionServiceStub(self._channel)
         self.contacts = ContactServiceStub(self._channel)
         self.sync = SyncServiceStub(self._channel)
@@ -83,8 +86,8 @@ class CrmsyncClient:
     def watch_session(self, session_id: str) -> AsyncGenerator[Session, None]:
         """Yield a session as it is now, then each change, until it has ended.
 
-        The last one yielded is SUCCEEDED or CANCELLED. A broken or silent connection is made
-        again by itself; what changed meanwhile comes as the newest state. Whoever leaves the loop
+        The last one yielded is SUCCEEDED, CANCELLED or FAILED. A broken or silent connection is
+        made again by itself; what changed meanwhile comes as the newest state. Whoever leaves the loop
         before its end closes the watch with `contextlib.aclosing`.
 
         Args:
@@ -123,6 +126,30 @@ class CrmsyncClient:
             crm=crm, resume_token=resume_token, from_beginning=from_beginning
         )
         return watch_events(self.sync, request, self._retry, self._silence)
+
+    def watch_conflicts(
+        self, *, crm: str = "", resume_token: str = ""
+    ) -> AsyncGenerator[WatchConflictsResponse, None]:
+        """Yield the conflicts that are open, then each one that is found, changes or ends.
+
+        Every message has a `conflict` and, for a later call, the `resume_token` of the place after
+        it. None is left out; one that changes quickly may be told once for several changes. A
+        broken or silent connection is made again by itself, and the watch goes on where it was. It
+        has no end: whoever leaves the loop closes the watch with `contextlib.aclosing`.
+
+        Args:
+            crm: only conflicts at this CRM, such as `zoho`; empty means all.
+            resume_token: of the last message that was handled, to go on right after it. Empty
+                means to begin with those that are open.
+
+        Raises:
+            grpc.aio.AioRpcError: the server refuses (OUT_OF_RANGE with the reason
+                RESUME_TOKEN_EXPIRED when the database was set back to before the token), or it
+                was out of reach for longer than the retry policy's patience.
+            ConnectionError: the stream stayed silent for longer than that.
+        """
+        request = WatchConflictsRequest(crm=crm, resume_token=resume_token)
+        return watch_conflicts(self.analytics, request, self._retry, self._silence)
 
     async def import_contacts(
         self, contacts: Contacts, request_id: str | None = None, chunk: int = CHUNK

@@ -17,7 +17,11 @@ from crmsync_client.retry import Retries, RetryPolicy
 # Three heartbeats of the server, which come at least every 15 s.
 SILENCE = timedelta(seconds=45)
 FINAL_STATES = frozenset(
-    {SessionState.SESSION_STATE_SUCCEEDED, SessionState.SESSION_STATE_CANCELLED}
+    {
+        SessionState.SESSION_STATE_SUCCEEDED,
+        SessionState.SESSION_STATE_CANCELLED,
+        SessionState.SESSION_STATE_FAILED,
+    }
 )
 
 Message = TypeVar("Message")

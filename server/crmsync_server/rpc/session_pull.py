@@ -79,11 +79,11 @@ def _pull(row: sa.Row[Any], running: sa.Row[Any] | None) -> session_pb2.PullProg
         skipped=row.pulled_skipped,
         errors=row.pulled_errors,
         expected=row.expected,
+        pages=row.pages,
+        since=timestamp(row.since),
     )
     if running is not None:
         told.phase = _PHASES[Phase(running.phase)]
-        told.pages = running.pages
-        told.MergeFrom(session_pb2.PullProgress(since=timestamp(running.since)))
         if running.wait_code is not None:
             told.waiting.CopyFrom(_waiting(running))
             told.next_page_time.FromDatetime(running.due_time)

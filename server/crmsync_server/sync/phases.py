@@ -15,6 +15,7 @@ from crmsync_server.store import run as runs
 from crmsync_server.store.run import Step
 from crmsync_server.store.states import Direction, Phase, SessionKind
 from crmsync_server.sync import plans
+from crmsync_server.sync.absorb import as_found
 from crmsync_server.sync.absorb import sweep as sweep_away
 from crmsync_server.sync.reading import Batch, reading
 from crmsync_server.sync.run import FailedError, OverError, Run, TroubledError, begin
@@ -110,7 +111,7 @@ async def _wanted(run: Run) -> Sequence[str]:
 async def _take_in_found(
     run: Run, found: Mapping[str, Record | None], connection: AsyncConnection
 ) -> None:
-    await run.take_in(connection, [one for one in found.values() if one is not None])
+    await run.take_in(connection, as_found(found))
     asked = set(run.task.get("crm_contact_ids", ()))
     missing = [key for key, one in found.items() if one is None]
     await manual.missing(
@@ -166,7 +167,7 @@ async def _still_there(run: Run, keys: Sequence[str]) -> Mapping[str, Record]:
 async def _sweep_away(
     run: Run, keys: Sequence[str], alive: Mapping[str, Record], connection: AsyncConnection
 ) -> None:
-    await run.take_in(connection, list(alive.values()))
+    await run.take_in(connection, as_found(alive))
     await sweep_away(connection, run.terms, [key for key in keys if key not in alive])
 
 

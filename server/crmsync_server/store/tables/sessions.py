@@ -36,6 +36,8 @@ def sessions(metadata: sa.MetaData) -> None:
         flag("exclusive"),
         flag("pulling"),
         sa.Column("expected", sa.BigInteger, nullable=True),
+        count("pages"),
+        time("since", null=True),
         *(count(f"pulled_{name}") for name in ("created", "updated", "unchanged", "conflicts")),
         *(count(f"pulled_{name}") for name in ("deleted", "skipped", "errors")),
         text("error_code", null=True),

@@ -62,6 +62,8 @@ def conflicts(metadata: sa.MetaData) -> None:
             postgresql_where=sa.text(is_open),
         ),
         sa.Index("conflicts_transaction_idx", "org_id", "transaction"),
+        sa.Index("conflicts_open_idx", "org_id", "id", postgresql_where=sa.text(is_open)),
+        sa.Index("conflicts_contact_idx", "org_id", "contact_id", "id"),
     )
 
 

@@ -6,6 +6,8 @@ ALTER TABLE sessions
   ADD COLUMN exclusive boolean NOT NULL DEFAULT false,
   ADD COLUMN pulling boolean NOT NULL DEFAULT false,
   ADD COLUMN expected bigint,
+  ADD COLUMN pages bigint NOT NULL DEFAULT 0,
+  ADD COLUMN since timestamptz,
   ADD COLUMN pulled_created bigint NOT NULL DEFAULT 0,
   ADD COLUMN pulled_updated bigint NOT NULL DEFAULT 0,
   ADD COLUMN pulled_unchanged bigint NOT NULL DEFAULT 0,
@@ -52,9 +54,7 @@ CREATE TABLE session_runs (
   phase text NOT NULL,
   cursor jsonb NOT NULL DEFAULT '{}',
   task jsonb NOT NULL DEFAULT '{}',
-  since timestamptz,
   until_time timestamptz,
-  pages bigint NOT NULL DEFAULT 0,
   due_time timestamptz NOT NULL DEFAULT now(),
   retry_count integer NOT NULL DEFAULT 0,
   wait_code text,
@@ -149,6 +149,10 @@ CREATE UNIQUE INDEX conflicts_open_key
   WHERE state = 'OPEN';
 
 CREATE INDEX conflicts_transaction_idx ON conflicts (org_id, transaction);
+
+CREATE INDEX conflicts_open_idx ON conflicts (org_id, id) WHERE state = 'OPEN';
+
+CREATE INDEX conflicts_contact_idx ON conflicts (org_id, contact_id, id);
 
 -- What CRMs told by webhooks: kept before it is acknowledged, and for a while after it was seen to,
 -- since they send it again.

@@ -4,9 +4,7 @@ WITH moved AS (
     UPDATE session_runs AS r SET
         phase = :phase,
         cursor = CAST(:cursor AS jsonb),
-        pages = r.pages + :pages,
         due_time = now() + CAST(:rest AS interval),
-        since = coalesce(CAST(:since AS timestamptz), r.since),
         until_time = coalesce(CAST(:until_time AS timestamptz), r.until_time),
         retry_count = 0,
         wait_code = NULL,
@@ -22,6 +20,8 @@ WITH moved AS (
 told AS (
     UPDATE sessions AS s SET
         expected = coalesce(CAST(:expected AS bigint), s.expected),
+        pages = s.pages + :pages,
+        since = coalesce(CAST(:since AS timestamptz), s.since),
         revision = s.revision + 1,
         update_time = now()
     FROM moved AS m

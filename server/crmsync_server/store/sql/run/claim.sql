@@ -25,4 +25,5 @@ RETURNING
     s.direction,
     s.dry_run,
     s.creator,
+    s.since,
     s.create_time AS session_create_time
