@@ -49,12 +49,16 @@ def serve(
     grpc: Annotated[
         str | None, typer.Option(help="Where to listen, HOST:PORT.", show_default=False)
     ] = None,
+    http: Annotated[
+        str | None,
+        typer.Option(help="Where to listen for webhooks, HOST:PORT.", show_default=False),
+    ] = None,
     sandbox: Annotated[
         bool, typer.Option("--sandbox", help="Simulate the CRMs, in this process.")
     ] = False,
 ) -> None:
     """Serve gRPC and deliver what is queued, until SIGTERM or Ctrl-C."""
-    settings = _settings(data_dir=data_dir, grpc_address=grpc)
+    settings = _settings(data_dir=data_dir, grpc_address=grpc, http_address=http)
     if not settings.authenticates and not is_loopback(settings.grpc_address):
         _refuse(
             f"Without authentication only loopback is served, not {settings.grpc_address}: set "
@@ -175,7 +179,11 @@ def _welcome(settings: "Settings", running: "Serving") -> str:
     if not where.startswith("unix:"):
         where = f"{where.rpartition(':')[0]}:{running.port}"
     access = "" if settings.authenticates else ", without authentication and so on loopback only"
-    return f"crmsync listens on {where} (gRPC, plaintext){access}"
+    gates = f"{where} (gRPC, plaintext){access}"
+    if settings.http_address is not None:
+        host = settings.http_address.rpartition(":")[0]
+        gates += f"\nand on {host}:{running.http_port} (HTTP: webhooks, metrics)"
+    return f"crmsync listens on {gates}"
 
 
 @asynccontextmanager
@@ -334,9 +342,10 @@ def _is_of_the_world(error: Exception) -> bool:
     from crmsync_server.rpc.server import AddressError
     from crmsync_server.store.embedded import EmbeddedPostgresError
     from crmsync_server.store.keys import KeyFileError
+    from crmsync_server.web.server import HttpAddressError
 
     database = (CommandError, PostgresError, DBAPIError, EmbeddedPostgresError)
-    return isinstance(error, (*database, AddressError, KeyFileError, OSError))
+    return isinstance(error, (*database, AddressError, HttpAddressError, KeyFileError, OSError))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Self, get_args, get_origin
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -44,6 +45,27 @@ def _listenable(told: str) -> str:
     if told.startswith("unix:") or (":" in told and port.isdecimal() and int(port) <= _LAST_PORT):
         return told
     message = "must be host:port, with a port from 0 to 65535"
+    raise ValueError(message)
+
+
+def _tcp(told: str) -> str:
+    host, _, port = told.rpartition(":")
+    if host and port.isdecimal() and int(port) <= _LAST_PORT and not told.startswith("unix"):
+        return told
+    message = "must be host:port, with a port from 0 to 65535"
+    raise ValueError(message)
+
+
+def _public(told: str) -> str:
+    """Read where the server is reached from outside."""
+    try:
+        parts = urlsplit(told)
+    except ValueError:
+        parts = urlsplit("")
+    whole = parts.scheme in {"http", "https"} and bool(parts.hostname)
+    if whole and not (parts.query or parts.fragment or parts.username or parts.password):
+        return told.rstrip("/")
+    message = "must be a URL such as https://sync.example.com, with nothing after its path"
     raise ValueError(message)
 
 
@@ -127,6 +149,8 @@ def _networks(told: object) -> object:
 
 
 Address = Annotated[str, AfterValidator(_listenable)]
+TcpAddress = Annotated[str, AfterValidator(_tcp)]
+PublicUrl = Annotated[str, AfterValidator(_public)]
 EncryptionKeys = Annotated[SecretStr, AfterValidator(_encryption_keys)]
 SigningSecret = Annotated[SecretStr, AfterValidator(_long)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_postgres)]
@@ -194,6 +218,20 @@ class Settings(BaseSettings):
     served."""
     max_message_bytes: int = Field(default=16 * 1024 * 1024, ge=128 * 1024)
     """The longest message taken or sent, in bytes; a longer one is RESOURCE_EXHAUSTED."""
+    http_address: TcpAddress | None = None
+    """Where HTTP is served, as `host:port`: webhooks of CRMs at `/webhooks/`, `/metrics` and
+    `/healthz`. It is plain HTTP; a proxy before it speaks TLS. Unset: nowhere."""
+    public_url: PublicUrl | None = None
+    """Where CRMs reach that from outside, as `https://sync.example.com`: HubSpot signs the whole
+    address that it calls. Unset: what each request itself names as its host, by http, which is
+    right only where nothing stands in between."""
+    http_timeout: Duration = timedelta(seconds=10)
+    """How long a request over HTTP may take to arrive, and a connection may do nothing."""
+    max_webhook_bytes: int = Field(default=1024 * 1024, ge=64 * 1024)
+    """The longest body of a webhook, in bytes; a longer one is refused while it comes."""
+    metrics_networks: Networks = ()
+    """Networks that `/metrics` is served to besides this machine, as `10.0.0.0/8,fd00::/8`. Unset:
+    none."""
     drain_timeout: Duration = timedelta(seconds=20)
     """How long a stopping server lets calls and deliveries end by themselves."""
 

@@ -24,7 +24,7 @@ from crmsync_server.rpc.server import Server
 from crmsync_server.settings import Settings
 from crmsync_server.store.db import Database
 from crmsync_server.store.listen import Listener
-from crmsync_server.store.notify import CONFIG, CONNECTION, SESSION, WORK, Notifier
+from crmsync_server.store.notify import CONFIG, CONNECTION, NOTICE, SESSION, WORK, Notifier
 from crmsync_server.store.vault import Vault
 from crmsync_server.sync.configs import Configs
 from crmsync_server.sync.engine import Engine
@@ -33,6 +33,7 @@ from crmsync_server.sync.forecaster import Forecaster
 from crmsync_server.sync.hints import Hints
 from crmsync_server.sync.janitor import Janitor
 from crmsync_server.sync.lane import Bench
+from crmsync_server.sync.notices import Notices
 from crmsync_server.sync.progress import ProgressHub
 from crmsync_server.sync.push import Deliverer
 from crmsync_server.sync.rescue import Rescue
@@ -75,7 +76,9 @@ class House:
         self.configs = Configs(database)
         self.schedules = Schedules(database, self.requires_email, self.hints.queued)
         self.readers = Readers(database, self.adapters, self.configs)
-        self.runs = self._build_runs()
+        desk = self._desk()
+        self.runs = Runs(desk)
+        self.notices = Notices(desk)
         self.engine = self._build_engine()
 
     async def open(self, stack: AsyncExitStack, direct_url: str) -> None:
@@ -89,6 +92,7 @@ class House:
         listener.subscribe(CONFIG, self.engine.on_work)
         listener.subscribe(CONNECTION, self.adapters.on_connection)
         listener.subscribe(CONNECTION, self.engine.on_work)
+        listener.subscribe(NOTICE, self.notices.wake)
         await listener.start()
         stack.push_async_callback(listener.stop)
         await self.notifier.start()
@@ -98,7 +102,7 @@ class House:
         # makes that writing fail.
         await janitor.turn()
         rotation = Rotation(self.database, self.vault)
-        for duty in (janitor, self._rescue(), self.schedules, rotation):
+        for duty in (janitor, self._rescue(), self.schedules, rotation, self.notices):
             duty.start()
             stack.push_async_callback(duty.stop)
         self.hub.start()
@@ -116,6 +120,11 @@ class House:
         """Tell every process that a session was paused."""
         self.hints.sessions(org_id, session_id)
         self.runs.wake()
+
+    def on_notices(self, org_id: str, crm: str) -> None:
+        """Tell every process that a webhook told of something."""
+        self.notices.wake()
+        self.notifier.hint(NOTICE, f"{org_id}/{crm}")
 
     def on_connection(self, org_id: str, crm: str) -> None:
         """Tell every process that a connection, or what is at its other end, changed."""
@@ -161,8 +170,8 @@ class House:
         self.hub.on_session(hint)
         self.events.on_hint(hint)
 
-    def _build_runs(self) -> Runs:
-        desk = Desk(
+    def _desk(self) -> Desk:
+        return Desk(
             database=self.database,
             hints=self.hints,
             policy=self.policy,
@@ -172,7 +181,6 @@ class House:
             readers=self.readers.of,
             on_refused=self.readers.refused,
         )
-        return Runs(desk)
 
     def _build_engine(self) -> Engine:
         bench = Bench(

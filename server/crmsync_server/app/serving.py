@@ -9,6 +9,7 @@ import structlog
 
 from crmsync_server.app.doors import server
 from crmsync_server.app.house import House
+from crmsync_server.app.web import Web
 from crmsync_server.crm.transport import GuardedTransport
 from crmsync_server.postgres import postgres
 from crmsync_server.rpc.auth import Authenticator
@@ -26,11 +27,12 @@ _CONNECTIONS = 100
 class Serving:
     """A server that is ready for calls.
 
-    port: where it listens.
+    port: where it listens. http_port: where it listens for HTTP; None where it does not.
     """
 
     port: int
     database_url: str
+    http_port: int | None = None
 
 
 @asynccontextmanager
@@ -52,10 +54,18 @@ async def serving(settings: Settings, authenticator: Authenticator) -> AsyncIter
         # Before the start: an address that is taken must not leave the engine running either.
         stack.push_async_callback(house.drain, doors)
         port = await doors.start()
-        pulse = Pulse(database, doors.serve)
+        web = Web(house)
+        stack.push_async_callback(web.stop)
+        http_port = await web.start()
+
+        async def tell(there: bool) -> None:  # noqa: FBT001 - it is all that is said
+            await doors.serve(there)
+            await web.serve(there)
+
+        pulse = Pulse(database, tell)
         pulse.start()
         stack.push_async_callback(pulse.stop)
-        yield Serving(port, url)
+        yield Serving(port, url, http_port)
 
 
 def _pool(settings: Settings) -> Pool:

@@ -142,7 +142,7 @@ async def delivered(
 async def waiting(connection: AsyncConnection) -> Mapping[str, int]:
     """Return how many notices wait, over all organizations, by CRM."""
     rows = await connection.execute(statement("notice/waiting"))
-    return {row.crm: row.count for row in rows}
+    return {row.crm: row.waiting for row in rows}
 
 
 async def purge(connection: AsyncConnection, *, age: timedelta, size: int) -> int:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from crmsync_server.store import partitions, request, session, stats
+from crmsync_server.store import notice, partitions, request, session, stats
 from crmsync_server.store.db import FAULTS, Database
 from crmsync_server.sync.duty import Duty
 
@@ -13,6 +13,8 @@ _log = structlog.get_logger()
 
 _INTERVAL = timedelta(hours=1)
 _BATCH = 20
+_NOTICES_RETENTION = timedelta(days=8)  # no CRM sends a webhook again after seven
+_NOTICES_BATCH = 1000
 _HOURS_RETENTION = timedelta(days=800)  # so that a year can be compared with the one before
 
 
@@ -53,11 +55,13 @@ class Janitor:
             requests = await request.purge(connection)
             await stats.purge(connection, days=_HOURS_RETENTION.days)
         ended = await self._purge_sessions()
+        notices = await _until_less(self._purge_notices, _NOTICES_BATCH)
         done = {
             "partitions_made": len(kept.made),
             "partitions_dropped": len(kept.dropped),
             "requests": requests,
             "sessions": ended,
+            "notices": notices,
         }
         if any(done.values()):
             _log.info("tidied up", **done)
@@ -71,6 +75,10 @@ class Janitor:
         except FAULTS:
             _log.warning("the history's partitions were not kept up", exc_info=True)
             return partitions.Kept()
+
+    async def _purge_notices(self) -> int:
+        async with self._database.everyone() as connection:
+            return await notice.purge(connection, age=_NOTICES_RETENTION, size=_NOTICES_BATCH)
 
     async def _purge_sessions(self) -> int:
         async def some() -> int:

@@ -1,5 +1,5 @@
 -- How many notices wait, by CRM.
-SELECT n.crm, count(*) AS count
+SELECT n.crm, count(*) AS waiting
 FROM notices AS n
 WHERE n.done_time IS NULL
 GROUP BY n.crm

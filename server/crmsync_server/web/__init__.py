@@ -1,0 +1,1 @@
+"""The HTTP listener: webhooks in, metrics and health out."""
