@@ -60,9 +60,7 @@ class Reading:
     def terms(self) -> Terms:
         """Return how they are taken in."""
         salt = self.mapping.salt if self.mapping else b""
-        return Terms(
-            ORG, CRM, self.direction, self.mapping, self.merging, salt, self.session_id
-        )
+        return Terms(ORG, CRM, self.direction, self.mapping, self.merging, salt, self.session_id)
 
     async def open(self) -> UUID:
         """Open a session, and read for it from now on."""

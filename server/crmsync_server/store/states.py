@@ -36,8 +36,8 @@ PROCESSING_STATUS_OF: dict[SyncStatus, ProcessingStatus | None] = {
 }
 
 LEGAL_MOVES: dict[SyncStatus | None, frozenset[SyncStatus]] = {
-    None: frozenset({SyncStatus.QUEUED}),
-    SyncStatus.SELECTED: frozenset({SyncStatus.QUEUED}),
+    None: frozenset({SyncStatus.QUEUED, SyncStatus.COMPLETE, SyncStatus.SELECTED}),
+    SyncStatus.SELECTED: frozenset({SyncStatus.QUEUED, SyncStatus.COMPLETE}),
     SyncStatus.QUEUED: frozenset({SyncStatus.PROCESSING, SyncStatus.SELECTED}),
     SyncStatus.PROCESSING: frozenset(
         {
@@ -48,9 +48,9 @@ LEGAL_MOVES: dict[SyncStatus | None, frozenset[SyncStatus]] = {
             SyncStatus.SELECTED,
         }
     ),
-    SyncStatus.COMPLETE: frozenset({SyncStatus.QUEUED}),
-    SyncStatus.ERROR: frozenset({SyncStatus.QUEUED}),
-    SyncStatus.SKIPPED: frozenset({SyncStatus.QUEUED}),
+    SyncStatus.COMPLETE: frozenset({SyncStatus.QUEUED, SyncStatus.SELECTED}),
+    SyncStatus.ERROR: frozenset({SyncStatus.QUEUED, SyncStatus.COMPLETE}),
+    SyncStatus.SKIPPED: frozenset({SyncStatus.QUEUED, SyncStatus.COMPLETE}),
 }
 
 

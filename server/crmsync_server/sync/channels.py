@@ -71,7 +71,7 @@ class Channels:
         return slot in self._ruled or slot in STANDARD or self._passes(slot)
 
     def of_slots(self, slots: Mapping[str, Value]) -> Side:
-        """Return what a record says, by the contact's fields."""
+        """Return what a record says, or a base, by the contact's fields."""
         if self.plain:
             return Side(slots, slots)
         there: dict[str, Value] = {}
@@ -124,18 +124,6 @@ class Channels:
             except ValueError:
                 continue
         return told
-
-    def by_field(self, slots: Mapping[str, Value]) -> Mapping[str, Value]:
-        """Return values by the contact's field instead of by slot."""
-        if self.plain:
-            return slots
-        found = {}
-        for slot, value in slots.items():
-            if channel := self._by_slot.get(slot):
-                found[channel.field] = value
-            elif self._passes(slot):
-                found[slot] = value
-        return found
 
     def by_slot(self, fields: Mapping[str, Value]) -> Mapping[str, Value]:
         """Return values by slot instead of by the contact's field."""

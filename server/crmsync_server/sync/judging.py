@@ -158,7 +158,7 @@ class Judge:
         meeting = Meeting(
             ours,
             theirs,
-            self.channels.by_field(before),
+            self.channels.of_slots(before),
             contact.update_time,
             record.modified_time,
         )

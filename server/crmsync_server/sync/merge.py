@@ -34,14 +34,14 @@ class Meeting:
 
     ours: every field that the contact fills, others are empty.
     theirs: every field that the record tells; others are left out of the merge.
-    base: what both last agreed on, as the CRM has it; a field is missing where that is not known.
+    base: what both last agreed on; a field is missing where that is not known.
     ours_time, theirs_time: when each side last changed, each by its own clock; None where the CRM
         does not tell.
     """
 
     ours: Side
     theirs: Side
-    base: Fields
+    base: Side
     ours_time: datetime
     theirs_time: datetime | None
 
@@ -98,8 +98,8 @@ def merge(meeting: Meeting, ways: Ways) -> Merged:
     is what says that a delivery is due, and a later change of theirs is one against it. Of a field
     in conflict it stays what it was.
     """
-    merged = Merged(base=dict(meeting.base))
-    ours, base, region = meeting.ours, meeting.base, ways.merging.phone_region
+    merged = Merged(base=dict(meeting.base.there))
+    ours, base, region = meeting.ours, meeting.base.there, ways.merging.phone_region
     for name, theirs in meeting.theirs.there.items():
         kind = ways.kind_of(name)
         nothing = () if kind is Kind.TAGS else ""
@@ -157,13 +157,15 @@ def _winner(contest: _Contest, meeting: Meeting, ways: Ways) -> _Winner:
     policy = ways.merging.policy_of(contest.name)
     region = ways.merging.phone_region
     theirs_empty, ours_empty = empty(contest.theirs), empty(contest.own)
-    base = meeting.base.get(contest.name)
+    base = meeting.base.there.get(contest.name)
     if theirs_empty != ours_empty and (base is None or policy is MergePolicy.NEVER_EMPTY):
         return _Winner.THEIRS if ours_empty else _Winner.OURS
     if base is not None:
         if same(contest.theirs, base, contest.kind, region):
             return _Winner.OURS
-        if same(contest.told, base, contest.kind, region):
+        agreed = meeting.base.here[contest.name]
+        told = same(contest.told, base, contest.kind, region)
+        if told or same(contest.own, agreed, contest.kind, region):
             return _Winner.THEIRS
     return _by_policy(policy, meeting)
 
@@ -201,7 +203,13 @@ def _count_untold(merged: Merged, meeting: Meeting, ways: Ways) -> None:
     for name, value in meeting.ours.there.items():
         if name in told:
             continue
-        known = base.get(name)
-        if empty(value) if known is None else same(value, known, ways.kind_of(name), region):
-            continue
-        merged.ahead.add(name)
+        if name not in base.there:
+            lacks = not empty(value)
+        else:
+            kind, own = ways.kind_of(name), meeting.ours.here.get(name, value)
+            lacks = not (
+                same(value, base.there[name], kind, region)
+                or same(own, base.here[name], kind, region)
+            )
+        if lacks:
+            merged.ahead.add(name)

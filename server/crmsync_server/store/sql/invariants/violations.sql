@@ -72,6 +72,33 @@ true_hours AS (
         count(*) AS recorded
     FROM sync_attempts AS sa
     GROUP BY sa.org_id, sa.crm
+),
+
+records AS (
+    SELECT
+        r.org_id,
+        r.session_id,
+        count(*) FILTER (WHERE r.action = 'CREATED') AS created,
+        count(*) FILTER (WHERE r.action = 'UPDATED') AS updated,
+        count(*) FILTER (WHERE r.action = 'UNCHANGED') AS unchanged,
+        count(*) FILTER (WHERE r.action = 'CONFLICT') AS conflicts,
+        count(*) FILTER (WHERE r.action = 'DELETED') AS deleted,
+        count(*) FILTER (WHERE r.action = 'SKIPPED') AS skipped,
+        count(*) FILTER (WHERE r.action = 'ERROR') AS errors
+    FROM session_records AS r
+    WHERE r.direction = 'PULL'
+    GROUP BY r.org_id, r.session_id
+),
+
+disputed AS (
+    SELECT
+        f.org_id, f.contact_id, f.crm,
+        (
+            SELECT array_agg(e.field ->> 'field' ORDER BY e.field ->> 'field' COLLATE "C")
+            FROM jsonb_array_elements(f.fields) AS e (field)
+        ) AS fields
+    FROM conflicts AS f
+    WHERE f.state = 'OPEN'
 )
 
 SELECT 'a session counts what its items are' AS promise, s.org_id, CAST(s.id AS text) AS subject
@@ -198,3 +225,59 @@ SELECT 'a standing belongs to a contact', cs.org_id, concat_ws('/', cs.contact_i
 FROM contact_syncs AS cs
 LEFT JOIN contacts AS c ON c.org_id = cs.org_id AND c.id = cs.contact_id
 WHERE c.id IS NULL
+
+UNION ALL
+
+SELECT 'a session counts what its records became', s.org_id, CAST(s.id AS text)
+FROM sessions AS s
+LEFT JOIN records AS r ON r.org_id = s.org_id AND r.session_id = s.id
+WHERE (
+        s.pulled_created, s.pulled_updated, s.pulled_unchanged, s.pulled_conflicts,
+        s.pulled_deleted, s.pulled_skipped, s.pulled_errors
+    ) IS DISTINCT FROM (
+        coalesce(r.created, 0),
+        coalesce(r.updated, 0),
+        coalesce(r.unchanged, 0),
+        coalesce(r.conflicts, 0),
+        coalesce(r.deleted, 0),
+        coalesce(r.skipped, 0),
+        coalesce(r.errors, 0)
+    )
+
+UNION ALL
+
+SELECT
+    'an open conflict is about the fields that are held back',
+    coalesce(d.org_id, b.org_id),
+    concat_ws('/', coalesce(d.contact_id, b.contact_id), coalesce(d.crm, b.crm))
+FROM disputed AS d
+FULL JOIN (SELECT * FROM sync_bases WHERE conflicted <> '{}') AS b
+    ON b.org_id = d.org_id AND b.contact_id = d.contact_id AND b.crm = d.crm
+WHERE d.fields IS DISTINCT FROM (
+        SELECT array_agg(n.field ORDER BY n.field COLLATE "C")
+        FROM unnest(b.conflicted) AS n (field)
+    )
+
+UNION ALL
+
+SELECT
+    'only of living contacts is known what was agreed on', b.org_id,
+    concat_ws('/', b.contact_id, b.crm)
+FROM sync_bases AS b
+LEFT JOIN contacts AS c ON c.org_id = b.org_id AND c.id = b.contact_id
+WHERE c.id IS NULL
+    OR (c.delete_time IS NOT NULL AND (b.fields IS NOT NULL OR b.conflicted <> '{}'))
+
+UNION ALL
+
+SELECT
+    'a record has one contact, which is linked to it', b.org_id,
+    concat_ws('/', b.contact_id, b.crm)
+FROM sync_bases AS b
+LEFT JOIN contacts AS c ON c.org_id = b.org_id AND c.id = b.contact_id
+LEFT JOIN contact_syncs AS cs
+    ON cs.org_id = b.org_id AND cs.contact_id = b.contact_id AND cs.crm = b.crm
+WHERE c.delete_time IS NULL
+    -- A delivery may have made another record, and not written that down.
+    AND b.synced_time IS NOT DISTINCT FROM cs.synced_time
+    AND cs.crm_contact_id IS DISTINCT FROM b.crm_contact_id
