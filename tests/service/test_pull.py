@@ -2,8 +2,10 @@
 
 from datetime import timedelta
 
+from crmsync.v1 import admin_service_pb2 as admin_pb
 from crmsync.v1 import contact_pb2, contact_service_pb2, session_item_pb2, session_pb2
 from crmsync.v1 import session_service_pb2 as pb
+from crmsync.v1.schedule_pb2 import Schedule, SyncAction
 from crmsync_client import CrmsyncClient
 from crmsync_server.sandbox.faults import ScriptedFault
 from crmsync_server.sandbox.server import Sandbox
@@ -219,3 +221,20 @@ async def test_a_reading_from_nothing_of_ours_links_what_was_delivered_before(
     await done(client, manual(contact_id, direction=session_pb2.SYNC_DIRECTION_PUSH))
     session = await done(client, full())
     assert (session.pull.unchanged, session.pull.read) == (1, 1)
+
+
+async def test_a_schedule_synchronizes_both_ways(client: CrmsyncClient, sandbox: Sandbox) -> None:
+    """Its session is one as StartSession opens it; while that runs another is left out."""
+    sandbox.hubspot.user.add({"email": "ada@example.com"})
+    await create(client, "bob@example.com")
+    schedule = Schedule(
+        cron="0 0 1 1 *", time_zone="UTC", sync=SyncAction(crm="hubspot", direction=BOTH)
+    )
+    made = await client.admin.CreateSchedule(admin_pb.CreateScheduleRequest(schedule=schedule))
+    assert made.schedule.sync == schedule.sync
+    ran = await client.admin.RunSchedule(admin_pb.RunScheduleRequest(schedule_id=made.schedule.id))
+    session = await finished(client, ran.session.id)
+    assert session.kind == session_pb2.SESSION_KIND_INCREMENTAL_SYNC
+    assert session.creator == f"schedule:{made.schedule.id}"
+    assert (session.pull.created, session.progress.synced) == (1, 2)
+    assert len(list(sandbox.hubspot.contacts())) == 2

@@ -377,8 +377,8 @@ class UpdateScheduleRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Which fields to change: `display_name`, `cron`, `time_zone`, `queue_all`, `enabled`. Unset: each of them that is set
-        in the schedule. Naming any other field is INVALID_ARGUMENT.
+        """Which fields to change: `display_name`, `cron`, `time_zone`, `queue_all`, `sync`, `enabled`. Unset: each of them that
+        is set in the schedule. Naming an action replaces the one that there is. Naming any other field is INVALID_ARGUMENT.
         """
 
     def __init__(

@@ -5,6 +5,7 @@ isort:skip_file
 
 from crmsync.v1 import contact_sync_pb2 as _contact_sync_pb2
 from crmsync.v1 import queue_filter_pb2 as _queue_filter_pb2
+from crmsync.v1 import session_pb2 as _session_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
@@ -21,9 +22,9 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Schedule(_message.Message):
-    """Work that is queued at set times. One server at a time runs it. Runs that were missed, because no server was up, are
-    caught up once, not once each. A run opens a session of the kind RUN_SCHEDULE; one that is due while the session
-    before is still running opens another.
+    """Work that is begun at set times. One server at a time runs it. Runs that were missed, because no server was up, are
+    caught up once, not once each. A run opens a session, of the kind RUN_SCHEDULE where it queues; one that is due while
+    the session before is still running opens another, but for a `sync`: that is left out, with SESSION_ACTIVE as its error.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -33,6 +34,7 @@ class Schedule(_message.Message):
     CRON_FIELD_NUMBER: _builtins.int
     TIME_ZONE_FIELD_NUMBER: _builtins.int
     QUEUE_ALL_FIELD_NUMBER: _builtins.int
+    SYNC_FIELD_NUMBER: _builtins.int
     ENABLED_FIELD_NUMBER: _builtins.int
     LAST_RUN_TIME_FIELD_NUMBER: _builtins.int
     LAST_SESSION_ID_FIELD_NUMBER: _builtins.int
@@ -72,6 +74,10 @@ class Schedule(_message.Message):
         """Queues contacts, as SyncService.QueueAllContacts does."""
 
     @_builtins.property
+    def sync(self) -> Global___SyncAction:
+        """Synchronizes with a CRM, as SessionService.StartSession does."""
+
+    @_builtins.property
     def last_run_time(self) -> _timestamp_pb2.Timestamp:
         """When it last ran. Output only; unset before the first time."""
 
@@ -95,6 +101,7 @@ class Schedule(_message.Message):
         cron: _builtins.str = ...,
         time_zone: _builtins.str = ...,
         queue_all: Global___QueueAllAction | None = ...,
+        sync: Global___SyncAction | None = ...,
         enabled: _builtins.bool | None = ...,
         last_run_time: _timestamp_pb2.Timestamp | None = ...,
         last_session_id: _builtins.str = ...,
@@ -105,13 +112,13 @@ class Schedule(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "action", b"action", "create_time", b"create_time", "enabled", b"enabled", "last_run_time", b"last_run_time", "next_run_time", b"next_run_time", "queue_all", b"queue_all", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "action", b"action", "create_time", b"create_time", "enabled", b"enabled", "last_run_time", b"last_run_time", "next_run_time", b"next_run_time", "queue_all", b"queue_all", "sync", b"sync", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "action", b"action", "create_time", b"create_time", "creator", b"creator", "cron", b"cron", "display_name", b"display_name", "enabled", b"enabled", "id", b"id", "last_error", b"last_error", "last_run_time", b"last_run_time", "last_session_id", b"last_session_id", "next_run_time", b"next_run_time", "queue_all", b"queue_all", "time_zone", b"time_zone", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "action", b"action", "create_time", b"create_time", "creator", b"creator", "cron", b"cron", "display_name", b"display_name", "enabled", b"enabled", "id", b"id", "last_error", b"last_error", "last_run_time", b"last_run_time", "last_session_id", b"last_session_id", "next_run_time", b"next_run_time", "queue_all", b"queue_all", "sync", b"sync", "time_zone", b"time_zone", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__enabled: _TypeAlias = _typing.Literal["enabled"]  # noqa: Y015
     _WhichOneofArgType__enabled: _TypeAlias = _typing.Literal["_enabled", b"_enabled"]  # noqa: Y015
-    _WhichOneofReturnType_action: _TypeAlias = _typing.Literal["queue_all"]  # noqa: Y015
+    _WhichOneofReturnType_action: _TypeAlias = _typing.Literal["queue_all", "sync"]  # noqa: Y015
     _WhichOneofArgType_action: _TypeAlias = _typing.Literal["action", b"action"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__enabled) -> _WhichOneofReturnType__enabled | None: ...
@@ -155,3 +162,33 @@ class QueueAllAction(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___QueueAllAction: _TypeAlias = QueueAllAction  # noqa: Y015
+
+@_typing.final
+class SyncAction(_message.Message):
+    """Synchronizes with one CRM."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CRM_FIELD_NUMBER: _builtins.int
+    FULL_FIELD_NUMBER: _builtins.int
+    DIRECTION_FIELD_NUMBER: _builtins.int
+    crm: _builtins.str
+    """The CRM's id, such as `zoho`. Required."""
+    full: _builtins.bool
+    """Whether everything is read and delivered. Unset: only what has changed."""
+    direction: _session_pb2.SyncDirection.ValueType
+    """Which way. Unset: PUSH. Where the CRM cannot be read, the session of a PULL or BOTH FAILS with `NOT_SUPPORTED`."""
+    def __init__(
+        self,
+        *,
+        crm: _builtins.str = ...,
+        full: _builtins.bool = ...,
+        direction: _session_pb2.SyncDirection.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["crm", b"crm", "direction", b"direction", "full", b"full"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SyncAction: _TypeAlias = SyncAction  # noqa: Y015

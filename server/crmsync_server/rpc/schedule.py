@@ -10,24 +10,30 @@ from crmsync.v1 import schedule_pb2
 from crmsync.v1.admin_service_pb2 import UpdateScheduleRequest
 from crmsync.v1.contact_sync_pb2 import Priority
 from crmsync.v1.queue_filter_pb2 import QueueFilter
+from crmsync.v1.session_pb2 import SyncDirection
 from crmsync_server.errors import InvalidRequestError, Violation
 from crmsync_server.rpc.contact_rules import is_uuid
 from crmsync_server.rpc.convert import timestamp
-from crmsync_server.store.schedule import Action, Plan
+from crmsync_server.rpc.session_start import direction_of
+from crmsync_server.store.schedule import Plan
+from crmsync_server.store.schedule_action import Action, AnyAction, SyncAction, action_of
 from crmsync_server.store.timetable import Timetable, TimetableError
 
-_WRITABLE = ("display_name", "cron", "time_zone", "queue_all", "enabled")
+_ACTIONS = ("queue_all", "sync")
+_WRITABLE = ("display_name", "cron", "time_zone", *_ACTIONS, "enabled")
 _UTC = "UTC"
 
 
 def message_of(row: sa.Row[Any]) -> schedule_pb2.Schedule:
     """Turn a row of schedules into its message."""
+    action = action_of(row.action)
     return schedule_pb2.Schedule(
         id=str(row.id),
         display_name=row.display_name,
         cron=row.cron,
         time_zone=row.time_zone,
-        queue_all=_action(row.crm, Action.of(row.action)),
+        queue_all=_queue_all(row.crm, action) if isinstance(action, Action) else None,
+        sync=_sync(row.crm, action) if isinstance(action, SyncAction) else None,
         enabled=row.enabled,
         last_run_time=timestamp(row.last_run_time),
         last_session_id=str(row.last_session_id or ""),
@@ -51,10 +57,11 @@ def changed(row: sa.Row[Any], request: UpdateScheduleRequest) -> Plan:
     present = {field.name for field, _ in given.ListFields()}
     named = list(request.update_mask.paths) or [path for path in _WRITABLE if path in present]
     plan = Plan.of(row)
-    if "queue_all" in named:
+    acting = any(name in _ACTIONS for name in named)
+    if acting:
         plan = replace(plan, crm=asked.crm, action=asked.action)
-    values = {name: getattr(asked, name) for name in named if name != "queue_all"}
-    return _checked(replace(plan, **values), given if "queue_all" in named else None)
+    values = {name: getattr(asked, name) for name in named if name not in _ACTIONS}
+    return _checked(replace(plan, **values), given if acting else None)
 
 
 def refuse_invalid(request: UpdateScheduleRequest) -> None:
@@ -77,8 +84,8 @@ def _plan(given: schedule_pb2.Schedule) -> Plan:
         display_name=given.display_name,
         cron=given.cron,
         time_zone=given.time_zone or _UTC,
-        crm=given.queue_all.crm,
-        action=_action_of(given.queue_all),
+        crm=given.sync.crm if given.HasField("sync") else given.queue_all.crm,
+        action=_action_of(given),
         enabled=given.enabled if given.HasField("enabled") else True,
     )
 
@@ -89,7 +96,7 @@ def _checked(plan: Plan, acting: schedule_pb2.Schedule | None) -> Plan:
     acting: the message that its action comes from; None when that is what it was.
     """
     broken = []
-    if acting is not None and not acting.HasField("queue_all"):
+    if acting is not None and acting.WhichOneof("action") is None:
         broken.append(Violation("schedule.action", "required", "must be set"))
     try:
         Timetable.of(plan.cron, plan.time_zone)
@@ -102,7 +109,7 @@ def _checked(plan: Plan, acting: schedule_pb2.Schedule | None) -> Plan:
     return plan
 
 
-def _action(crm: str, action: Action) -> schedule_pb2.QueueAllAction:
+def _queue_all(crm: str, action: Action) -> schedule_pb2.QueueAllAction:
     told = schedule_pb2.QueueAllAction(
         crm=crm,
         priority=Priority.PRIORITY_HIGH if action.high else Priority.PRIORITY_NORMAL,
@@ -119,7 +126,18 @@ def _action(crm: str, action: Action) -> schedule_pb2.QueueAllAction:
     return told
 
 
-def _action_of(given: schedule_pb2.QueueAllAction) -> Action:
+def _sync(crm: str, action: SyncAction) -> schedule_pb2.SyncAction:
+    direction = SyncDirection.Value(f"SYNC_DIRECTION_{action.direction}")
+    return schedule_pb2.SyncAction(crm=crm, full=action.full, direction=direction)
+
+
+def _action_of(given: schedule_pb2.Schedule) -> AnyAction:
+    if given.HasField("sync"):
+        return SyncAction(given.sync.full, direction_of(given.sync.direction))
+    return _queueing(given.queue_all)
+
+
+def _queueing(given: schedule_pb2.QueueAllAction) -> Action:
     chosen = given.filter
     return Action(
         has_email=chosen.has_email if chosen.HasField("has_email") else None,

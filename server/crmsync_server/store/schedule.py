@@ -1,8 +1,8 @@
-"""Schedules: work that is queued at set times."""
+"""Schedules: work that is begun at set times."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 from uuid import UUID
@@ -11,41 +11,12 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crmsync_server.errors import ScheduleNotFoundError, VersionMismatchError
-from crmsync_server.store import queue
-from crmsync_server.store.filter import compile_filter
-from crmsync_server.store.filter_fields import contact_fields
 from crmsync_server.store.ids import new_id
+from crmsync_server.store.schedule_action import Action, AnyAction, SyncAction, action_of
 from crmsync_server.store.statements import statement
-from crmsync_server.store.states import SessionKind
 from crmsync_server.store.timetable import Timetable
 
-_FILTER = "schedule.queue_all.filter.filter"  # where callers write it
-
-
-@dataclass(frozen=True, slots=True)
-class Action:
-    """What a schedule does: it queues all contacts that pass a filter.
-
-    has_email: None means both.
-    domain_id: a UUID; empty means any.
-    filter: an AIP-160 filter; empty means all.
-    """
-
-    has_email: bool | None = None
-    not_already_synced: bool = False
-    domain_id: str = ""
-    filter: str = ""
-    high: bool = False
-    force: bool = False
-
-    @classmethod
-    def of(cls, document: Mapping[str, Any]) -> Self:
-        """Return the action that a row of schedules holds."""
-        return cls(**document)
-
-    def condition(self) -> sa.ColumnElement[bool] | None:
-        """Return what the filter asks of contacts; raises InvalidFilterError."""
-        return compile_filter(self.filter, contact_fields(), _FILTER)
+__all__ = ["Action", "AnyAction", "Plan", "SyncAction"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +30,7 @@ class Plan:
     cron: str
     time_zone: str
     crm: str
-    action: Action
+    action: AnyAction
     enabled: bool
 
     @classmethod
@@ -70,7 +41,7 @@ class Plan:
             cron=row.cron,
             time_zone=row.time_zone,
             crm=row.crm,
-            action=Action.of(row.action),
+            action=action_of(row.action),
             enabled=row.enabled,
         )
 
@@ -170,25 +141,9 @@ async def claim(connection: AsyncConnection, org_id: str, schedule_id: UUID) -> 
 async def run(
     connection: AsyncConnection, org_id: str, row: sa.Row[Any], *, requires_email: bool
 ) -> UUID:
-    """Queue what a locked schedule says; return the session, which its run is then to record."""
-    action = Action.of(row.action)
-    selection = queue.Selection(
-        requires_email=requires_email,
-        has_email=action.has_email,
-        not_already_synced=action.not_already_synced,
-        domain_id=UUID(action.domain_id) if action.domain_id else None,
-        condition=action.condition(),
-    )
-    order = queue.Order(
-        crm=row.crm,
-        session_id=new_id(),
-        kind=SessionKind.RUN_SCHEDULE,
-        creator=f"schedule:{row.id}",
-        high=action.high,
-        force=action.force,
-    )
-    await queue.enqueue(connection, org_id, selection, order)
-    return order.session_id
+    """Do what a locked schedule says; return the session, which its run is then to record."""
+    action = action_of(row.action)
+    return await action.run(connection, org_id, row, requires_email=requires_email)
 
 
 async def ran(
@@ -220,7 +175,7 @@ def _values(plan: Plan, now: datetime) -> dict[str, object]:
         "cron": plan.cron,
         "time_zone": plan.time_zone,
         "crm": plan.crm,
-        "action": json.dumps(asdict(plan.action)),
+        "action": json.dumps(plan.action.document()),
         "enabled": plan.enabled,
         "next_run_time": plan.next_run_time(now),
     }
