@@ -5,6 +5,7 @@ from functools import partial
 
 from crmsync.v1 import (
     admin_service_pb2_grpc,
+    analytics_service_pb2_grpc,
     connection_service_pb2_grpc,
     contact_service_pb2_grpc,
     session_service_pb2_grpc,
@@ -13,6 +14,7 @@ from crmsync.v1 import (
 from crmsync_server.app.house import House, now
 from crmsync_server.crm.registry import known
 from crmsync_server.rpc.admin import AdminService, Crew
+from crmsync_server.rpc.analytics import AnalyticsService
 from crmsync_server.rpc.auth import Authenticator
 from crmsync_server.rpc.connection import ConnectionService
 from crmsync_server.rpc.contact import ContactService
@@ -25,6 +27,7 @@ from crmsync_server.rpc.session_checks import Bucket, Checks
 from crmsync_server.rpc.session_steps import Moves, Steps
 from crmsync_server.rpc.sync import SyncService
 from crmsync_server.rpc.sync_failures import Retries, SyncFailures
+from crmsync_server.sync.conflict_sides import Sides
 
 
 def server(house: House, authenticator: Authenticator) -> Server:
@@ -50,6 +53,10 @@ def server(house: House, authenticator: Authenticator) -> Server:
     registrations: dict[str, Registration] = {
         "crmsync.v1.AdminService": partial(
             admin_service_pb2_grpc.add_AdminServiceServicer_to_server, _admins(house, crms)
+        ),
+        "crmsync.v1.AnalyticsService": partial(
+            analytics_service_pb2_grpc.add_AnalyticsServiceServicer_to_server,
+            _analytics(house, crms),
         ),
         "crmsync.v1.ConnectionService": partial(
             connection_service_pb2_grpc.add_ConnectionServiceServicer_to_server,
@@ -91,6 +98,15 @@ def _admins(house: House, crms: Crms) -> AdminService:
     settings = house.settings
     defaults = Defaults(settings.engine_max_retries, settings.engine_poll_interval)
     return AdminService(house.database, crms, crew, defaults, now)
+
+
+def _analytics(house: House, crms: Crms) -> AnalyticsService:
+    async def sides(org_id: str, crm: str) -> Sides:
+        return Sides.of(await house.configs.of(org_id, crm))
+
+    return AnalyticsService(
+        house.database, crms, now, sides, house.conflicts.watch, house.on_resolved
+    )
 
 
 def _failures(house: House, crms: Crms) -> SyncFailures:

@@ -17,11 +17,13 @@ from crmsync_server.adapters import Adapters, Shop, accounts, keep_health, publi
 from crmsync_server.app.access import encryption_keys
 from crmsync_server.app.reading import Readers
 from crmsync_server.errors import CrmDisabledError
+from crmsync_server.rpc.conflict_messages import conflict
 from crmsync_server.rpc.crms import CrmTraits
 from crmsync_server.rpc.events import sync_event
 from crmsync_server.rpc.forecast import snapshots, watched
 from crmsync_server.rpc.server import Server
 from crmsync_server.settings import Settings
+from crmsync_server.store import conflict_log
 from crmsync_server.store.db import Database
 from crmsync_server.store.listen import Listener
 from crmsync_server.store.notify import CONFIG, CONNECTION, NOTICE, SESSION, WORK, Notifier
@@ -67,6 +69,7 @@ class House:
         )
         self.notifier = Notifier(database)
         self.events = EventHub(database, sync_event)
+        self.conflicts = EventHub(database, conflict, conflict_log)
         self.hints = Hints(self.notifier, self._on_work, self._on_session)
         self.policy = RetryPolicy(
             max_retries=settings.engine_max_retries,
@@ -87,7 +90,7 @@ class House:
         listener.subscribe(WORK, self.engine.on_work)
         listener.subscribe(SESSION, self._on_session)
         listener.subscribe(SESSION, self.runs.on_session)
-        listener.subscribe(WORK, self.events.on_hint)
+        listener.subscribe(WORK, self._on_news)
         listener.subscribe(CONFIG, self.configs.on_config)
         listener.subscribe(CONFIG, self.engine.on_work)
         listener.subscribe(CONNECTION, self.adapters.on_connection)
@@ -107,6 +110,7 @@ class House:
             stack.push_async_callback(duty.stop)
         self.hub.start()
         self.events.start()
+        self.conflicts.start()
         self.engine.start()
         self.runs.start()
 
@@ -115,6 +119,13 @@ class House:
         self.hints.sessions(org_id, session_id)
         self.hints.queued(org_id, crm)
         self.runs.wake()
+
+    def on_resolved(self, org_id: str, crm: str, session_id: UUID | None) -> None:
+        """Tell every process that a conflict was resolved, and that its result may be queued."""
+        if session_id is not None:
+            self.hints.sessions(org_id, session_id)
+        self.conflicts.on_hint(f"{org_id}/{crm}")
+        self.hints.queued(org_id, crm)
 
     def on_paused(self, org_id: str, session_id: UUID) -> None:
         """Tell every process that a session was paused."""
@@ -158,6 +169,7 @@ class House:
             server.drain(grace),
             self.hub.stop(),
             self.events.stop(),
+            self.conflicts.stop(),
             self.engine.stop(grace),
             self.runs.stop(),
         )
@@ -168,7 +180,11 @@ class House:
 
     def _on_session(self, hint: str | None) -> None:
         self.hub.on_session(hint)
+        self._on_news(hint)
+
+    def _on_news(self, hint: str | None) -> None:
         self.events.on_hint(hint)
+        self.conflicts.on_hint(hint)
 
     def _desk(self) -> Desk:
         return Desk(

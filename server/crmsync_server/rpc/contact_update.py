@@ -20,7 +20,7 @@ def change_of(request: UpdateContactRequest) -> Callable[[Content], Content]:
 
     def change(before: Content) -> Content:
         after = _masked(before, given, paths) if paths else overlaid(before, given)
-        if broken := list(_broken_by(after)):
+        if broken := list(broken_by(after)):
             raise InvalidRequestError(broken)
         return after
 
@@ -39,7 +39,8 @@ def _masked(before: Content, given: Content, paths: list[str]) -> Content:
     return after._replace(properties=kept | named)
 
 
-def _broken_by(after: Content) -> Iterator[Violation]:
+def broken_by(after: Content) -> Iterator[Violation]:
+    """Yield what is wrong with a contact as a change has left it."""
     if len(after.properties) > _MAX_PROPERTIES:
         told = f"must hold at most {_MAX_PROPERTIES} entries, with those it has already"
         yield Violation("contact.properties", "map.max_pairs", told)

@@ -19,7 +19,7 @@ def document_of(settings: MergeSettings) -> Mapping[str, Any]:
 
 def message_of(document: Mapping[str, Any]) -> MergeSettings | None:
     """Read what is stored; None where nothing is set."""
-    return ParseDict(document, MergeSettings()) if document else None
+    return ParseDict(dict(document), MergeSettings()) if document else None
 
 
 def violations(settings: MergeSettings, path: str) -> Iterator[Violation]:

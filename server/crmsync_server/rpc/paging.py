@@ -15,6 +15,7 @@ from typing import TypeVar
 from google.protobuf.message import Message
 
 from crmsync.v1.admin_service_pb2 import ListSchedulesRequest
+from crmsync.v1.analytics_service_pb2 import ListConflictsRequest
 from crmsync.v1.connection_service_pb2 import ListConnectionsRequest
 from crmsync.v1.contact_service_pb2 import ListContactsRequest
 from crmsync.v1.session_service_pb2 import ListSessionItemsRequest, ListSessionsRequest
@@ -31,6 +32,7 @@ _SEPARATOR = "\0"  # no sort value holds one: Postgres keeps none in a text
 
 PagedRequest = (
     ListAttemptsRequest
+    | ListConflictsRequest
     | ListConnectionsRequest
     | ListContactsRequest
     | ListSchedulesRequest

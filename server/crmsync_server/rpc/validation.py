@@ -155,11 +155,9 @@ def _members(message: Message, elements: Any) -> list[str]:  # noqa: ANN401 - pr
     return [member.name for member in members if member.number]
 
 
-def _one_of(field: FieldDescriptor) -> FieldDescriptor:
+def _one_of(field: Any) -> Any:  # noqa: ANN401 - a descriptor, as above
     """Return the field that holds one value: of a map, that of its entries."""
-    if not _is_map(field) or field.message_type is None:
-        return field
-    return field.message_type.fields_by_name["value"]
+    return field.message_type.fields_by_name["value"] if _is_map(field) else field
 
 
 def _path(elements: Any, prefix: str) -> str:  # noqa: ANN401 - protovalidate's own message type

@@ -63,6 +63,11 @@ class Bounds:
         return later(told, self.border)
 
 
+def scope(org_id: str) -> str:
+    """Return what the tokens of an organization's events are bound to."""
+    return org_id
+
+
 async def bounds(connection: AsyncConnection) -> Bounds:
     """Return what can be told, before `page` in the same transaction."""
     row = (await connection.execute(statement("event/bounds"))).one()

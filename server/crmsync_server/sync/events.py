@@ -18,10 +18,10 @@ from crmsync_server.errors import DrainingError
 from crmsync_server.store import event
 from crmsync_server.store.db import Database
 from crmsync_server.store.event import Bounds
-from crmsync_server.store.place import Start, later, named, token
+from crmsync_server.store.place import Start, later
 from crmsync_server.sync.duty import Duty
 from crmsync_server.sync.feed import Feed
-from crmsync_server.sync.pages import Event, Pages
+from crmsync_server.sync.pages import Event, Log, Pages
 
 _BETWEEN_READS = 0.1
 _POLL = 1.0
@@ -37,12 +37,15 @@ class Told(NamedTuple, Generic[View]):
 
 
 class EventHub(Generic[View]):
-    """Tells watchers what attempts end in."""
+    """Tells watchers what attempts end in, or whatever else a log holds."""
 
-    def __init__(self, database: Database, render: Callable[[sa.Row[Any]], View]) -> None:
+    def __init__(
+        self, database: Database, render: Callable[[sa.Row[Any]], View], log: Log = event
+    ) -> None:
         """Render each event once, however many watch it."""
         self._database = database
-        self._pages = Pages(database, render)
+        self._log = log
+        self._pages = Pages(database, render, log)
         self._feeds: dict[str, Feed[View]] = {}
         self._closing = asyncio.Event()
         self._rest = _BETWEEN_READS
@@ -138,7 +141,7 @@ class EventHub(Generic[View]):
         """Move every feed on; return whether there is more to read at once."""
         more = False
         async with self._database.everyone() as connection:
-            bounds = await event.bounds(connection)
+            bounds = await self._log.bounds(connection)
             if self._seen is not None and not bounds.follow(self._seen):
                 self._lose()
             self._seen = bounds
@@ -150,7 +153,7 @@ class EventHub(Generic[View]):
         self, connection: AsyncConnection, org_id: str, feed: Feed[View], bounds: Bounds
     ) -> bool:
         if feed.end is None:
-            feed.begin(await event.last(connection, org_id, bounds), bounds.settled)
+            feed.begin(await self._log.last(connection, org_id, bounds), bounds.settled)
             return False
         if feed.settled == bounds.settled:
             return False
@@ -179,7 +182,7 @@ class _Watcher(Generic[View]):
     @property
     def token(self) -> str:
         """The token of the place that it has come to."""
-        return token(self._org_id, self._system, self._place)
+        return self._pages.token(self._org_id, self._system, self._place)
 
     async def begin(self, start: Start) -> None:
         """Find the place where it begins."""
@@ -190,7 +193,7 @@ class _Watcher(Generic[View]):
     async def read(self) -> Sequence[Event[View]]:
         """Return what comes next, from the feed when that has it all."""
         if self._feed.turn != self._turn and self._turn:
-            await self.begin(Start(named(self._org_id, self.token)))
+            await self.begin(self._pages.start(self._org_id, self.token))
         self._turn = self._feed.turn
         kept = self._feed.after(self._place)
         if kept is not None and self._feed.end is not None:
