@@ -351,3 +351,11 @@ def found_by(page: object) -> Record:
     assert isinstance(page, Page)
     (found,) = [one for one in page.records if one.email == "person2@example.com"]
     return found
+
+
+async def test_our_own_id_comes_along_where_brevo_keeps_it() -> None:
+    """Which is how a contact is known again whose address has changed."""
+    ours = "0197f0a2-0000-7000-8000-000000000007"
+    account = Account([contact(1, ext_id=ours), contact(2)])
+    (page,) = await read(account.crm)
+    assert [one.contact_id for one in page.records] == [ours, ""]

@@ -1,7 +1,8 @@
 """Reads Brevo's contacts: pages in the order of their creation, or one by one.
 
 The id of a contact is its address, as `push` keeps it, so that both speak of the same record; only
-a contact without an address has Brevo's number. Brevo tells nothing of what was deleted.
+a contact without an address has Brevo's number. An address may change: what tells then whose record
+it is is our own id, which a push leaves with it. Brevo tells nothing of what was deleted.
 """
 
 from collections.abc import Mapping, Sequence
@@ -191,6 +192,7 @@ class _Shown:
             own["company"],
             properties={name: _text(held.get(name.upper())) for name in self._names},
             modified_time=iso_time(contact.get("modifiedAt")),
+            contact_id=text(contact.get("ext_id")),
         )
 
     def _own(self, held: Mapping[str, object], name: str) -> str | None:

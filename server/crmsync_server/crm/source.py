@@ -33,6 +33,8 @@ class Record:
     modified_time: when it last changed, by the CRM's clock; None where the CRM does not tell.
     deleted: it is gone there; nothing but the id and perhaps the time is told then.
     merged_into: the id of the record that took its place; empty unless it was merged away.
+    contact_id: our own id of the contact, where the CRM keeps it; empty where it does not, or was
+        never told.
     """
 
     crm_contact_id: str
@@ -46,6 +48,7 @@ class Record:
     modified_time: datetime | None = None
     deleted: bool = False
     merged_into: str = ""
+    contact_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from crmsync_server.store.session_record import SessionRecord, Tally
 from crmsync_server.store.states import Direction, RecordAction
 from crmsync_server.sync.channels import Channels, slots_of
 from crmsync_server.sync.judging import Decision, Judge
-from crmsync_server.sync.matching import Matcher, email_of, newest_of_each
+from crmsync_server.sync.matching import Matcher, email_of, named_in, newest_of_each
 from crmsync_server.sync.storable import storable
 from crmsync_server.sync.sweep import sweep
 from crmsync_server.sync.terms import Absorbed, Terms
@@ -72,6 +72,7 @@ def fingerprint(record: Record) -> bytes:
         record.crm_contact_id,
         record.deleted,
         record.merged_into,
+        record.contact_id,
         sorted(slots_of(record).items()),
     ]
     said = repr(told).encode("utf-8", "surrogatepass")
@@ -154,6 +155,7 @@ class _Batch:
             terms.crm,
             crm_contact_ids=sorted(ids - {""}),
             email_keys=sorted(emails - {""}),
+            contact_ids=sorted({one for one in map(named_in, records) if one}),
         )
 
     async def _insert(self, new: Sequence[Decision]) -> set[UUID]:
