@@ -19,10 +19,12 @@ class Match:
     """Where a record belongs.
 
     contact: None when to none yet. relinked: it was linked to another record, or to none.
+    frees: whether the record was linked to a contact that was deleted.
     """
 
     contact: Known | None = None
     relinked: bool = False
+    frees: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ class Matcher:
         named = {
             one.crm_contact_id: by_id[contact_id]
             for one in records
-            if (contact_id := self._names[one.crm_contact_id]) in by_id
+            if (contact_id := self._names[one.crm_contact_id]) and contact_id in by_id
         }
         return {
             key: contact
@@ -148,29 +150,35 @@ class Matcher:
         if record.deleted:
             # What neither side has is nothing to deal with.
             return Fate(None, contact_id=linked.id) if linked else Fate(RecordAction.UNCHANGED)
+        if (known := self._by_id(record, linked, named)) is not None:
+            return known
+        key = email_of(record, self._channels)
+        if (other := by_email.get(key)) is not None:
+            return self._linked(record, other, frees=linked is not None)
+        if (gone := linked or named) is not None and gone.deleted:
+            told = f"record {record.crm_contact_id}: its contact {gone.id} was deleted here"
+            return Fate(RecordAction.SKIPPED, "CONTACT_DELETED", told, gone.id)
+        return self._claim(record, key)
+
+    def _by_id(
+        self, record: Record, linked: Known | None, named: Known | None
+    ) -> Match | Fate | None:
         if named is not None and not named.deleted:
             if linked is None:
                 # It is the contact's own record, under another id: what was agreed on holds.
                 return self._take(record, Match(named))
             if named.id != linked.id and not linked.deleted:
                 return _disputed(record, linked.id, named.id)
-        if linked is not None and not linked.deleted:
-            relinked = linked.base_id != record.crm_contact_id
-            return self._take(record, Match(linked, relinked))
-        key = email_of(record, self._channels)
-        if (other := by_email.get(key)) is not None:
-            return self._linked(record, other)
-        if (gone := linked or named) is not None and gone.deleted:
-            told = f"record {record.crm_contact_id}: its contact {gone.id} was deleted here"
-            return Fate(RecordAction.SKIPPED, "CONTACT_DELETED", told, gone.id)
-        return self._claim(record, key)
+        if linked is None or linked.deleted:
+            return None
+        return self._take(record, Match(linked, linked.base_id != record.crm_contact_id))
 
-    def _linked(self, record: Record, other: Known) -> Match | Fate:
+    def _linked(self, record: Record, other: Known, *, frees: bool) -> Match | Fate:
         """Link a record to the contact with its email, unless that is linked to another."""
         if (held := other.record_id) not in {None, record.crm_contact_id} | self._gone:
             return _duplicate(record, str(held), other.id)
         is_known = record.crm_contact_id in {other.base_id, other.linked_id}
-        return self._take(record, Match(other, relinked=not is_known))
+        return self._take(record, Match(other, relinked=not is_known, frees=frees))
 
     def _claim(self, record: Record, key: str) -> Match | Fate:
         """Let a record make a contact, unless another of the batch has its email."""
