@@ -129,6 +129,26 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION. No adapter can be built for the connection, or its address is one that the server may not call;
     see UpdateConnection. Metadata: `crm`. The message says what is missing or wrong.
     """
+    ERROR_REASON_USER_NOT_FOUND: _ErrorReason.ValueType  # 54
+    """NOT_FOUND. No such user exists in the caller's organization; a google.rpc.ResourceInfo names it."""
+    ERROR_REASON_ORGANIZATION_MISMATCH: _ErrorReason.ValueType  # 55
+    """PERMISSION_DENIED. A user is another organization's. Metadata: `index`, `org_code`."""
+    ERROR_REASON_TOO_MANY_DEACTIVATIONS: _ErrorReason.ValueType  # 56
+    """FAILED_PRECONDITION. A reconcile would deactivate more users than it may; nothing was changed. Metadata:
+    `deactivations`, `active`, `max_share`.
+    """
+    ERROR_REASON_RECONCILE_RUNNING: _ErrorReason.ValueType  # 57
+    """ABORTED. Another reconcile of this organization is under way. Metadata: none."""
+    ERROR_REASON_LEAD_NOT_FOUND: _ErrorReason.ValueType  # 46
+    """NOT_FOUND. No lead of that id exists in the caller's organization; a google.rpc.ResourceInfo names it."""
+    ERROR_REASON_LEAD_NOT_AT_CRM: _ErrorReason.ValueType  # 47
+    """NOT_FOUND. The CRM knows neither the lead's id nor its email; a google.rpc.ResourceInfo names it. Metadata:
+    `lead_id`, `crm`.
+    """
+    ERROR_REASON_LEAD_BUSY: _ErrorReason.ValueType  # 48
+    """ABORTED. Another call is registering the same lead; a google.rpc.RetryInfo says when to try again. Metadata:
+    `lead_id`.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed. Every error carries a google.rpc.ErrorInfo with one of these names (without the prefix
@@ -241,5 +261,25 @@ CRM's own.
 ERROR_REASON_CONNECTION_MISCONFIGURED: ErrorReason.ValueType  # 40
 """FAILED_PRECONDITION. No adapter can be built for the connection, or its address is one that the server may not call;
 see UpdateConnection. Metadata: `crm`. The message says what is missing or wrong.
+"""
+ERROR_REASON_USER_NOT_FOUND: ErrorReason.ValueType  # 54
+"""NOT_FOUND. No such user exists in the caller's organization; a google.rpc.ResourceInfo names it."""
+ERROR_REASON_ORGANIZATION_MISMATCH: ErrorReason.ValueType  # 55
+"""PERMISSION_DENIED. A user is another organization's. Metadata: `index`, `org_code`."""
+ERROR_REASON_TOO_MANY_DEACTIVATIONS: ErrorReason.ValueType  # 56
+"""FAILED_PRECONDITION. A reconcile would deactivate more users than it may; nothing was changed. Metadata:
+`deactivations`, `active`, `max_share`.
+"""
+ERROR_REASON_RECONCILE_RUNNING: ErrorReason.ValueType  # 57
+"""ABORTED. Another reconcile of this organization is under way. Metadata: none."""
+ERROR_REASON_LEAD_NOT_FOUND: ErrorReason.ValueType  # 46
+"""NOT_FOUND. No lead of that id exists in the caller's organization; a google.rpc.ResourceInfo names it."""
+ERROR_REASON_LEAD_NOT_AT_CRM: ErrorReason.ValueType  # 47
+"""NOT_FOUND. The CRM knows neither the lead's id nor its email; a google.rpc.ResourceInfo names it. Metadata:
+`lead_id`, `crm`.
+"""
+ERROR_REASON_LEAD_BUSY: ErrorReason.ValueType  # 48
+"""ABORTED. Another call is registering the same lead; a google.rpc.RetryInfo says when to try again. Metadata:
+`lead_id`.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

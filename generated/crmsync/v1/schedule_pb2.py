@@ -29,7 +29,7 @@ from crmsync.v1 import session_pb2 as crmsync_dot_v1_dot_session__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x63rmsync/v1/schedule.proto\x12\ncrmsync.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1d\x63rmsync/v1/contact_sync.proto\x1a\x1d\x63rmsync/v1/queue_filter.proto\x1a\x18\x63rmsync/v1/session.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9a\x04\n\x08Schedule\x12\x17\n\x02id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x1d\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x15\n\x04\x63ron\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x1a\n\ttime_zone\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12/\n\tqueue_all\x18\x05 \x01(\x0b\x32\x1a.crmsync.v1.QueueAllActionH\x00\x12&\n\x04sync\x18\x0f \x01(\x0b\x32\x16.crmsync.v1.SyncActionH\x00\x12\x14\n\x07\x65nabled\x18\x06 \x01(\x08H\x01\x88\x01\x01\x12\x31\n\rlast_run_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0flast_session_id\x18\x08 \x01(\t\x12\x12\n\nlast_error\x18\t \x01(\t\x12\x31\n\rnext_run_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x07version\x18\x0b \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x0f\n\x07\x63reator\x18\x0c \x01(\t\x12/\n\x0b\x63reate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x08\n\x06\x61\x63tionB\n\n\x08_enabled\"\x92\x01\n\x0eQueueAllAction\x12\x16\n\x03\x63rm\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \x12\'\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x17.crmsync.v1.QueueFilter\x12\x30\n\x08priority\x18\x03 \x01(\x0e\x32\x14.crmsync.v1.PriorityB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\r\n\x05\x66orce\x18\x04 \x01(\x08\"j\n\nSyncAction\x12\x16\n\x03\x63rm\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \x12\x0c\n\x04\x66ull\x18\x02 \x01(\x08\x12\x36\n\tdirection\x18\x03 \x01(\x0e\x32\x19.crmsync.v1.SyncDirectionB\x08\xbaH\x05\x82\x01\x02\x10\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x63rmsync/v1/schedule.proto\x12\ncrmsync.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1d\x63rmsync/v1/contact_sync.proto\x1a\x1d\x63rmsync/v1/queue_filter.proto\x1a\x18\x63rmsync/v1/session.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xda\x04\n\x08Schedule\x12\x17\n\x02id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x1d\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x15\n\x04\x63ron\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x1a\n\ttime_zone\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12/\n\tqueue_all\x18\x05 \x01(\x0b\x32\x1a.crmsync.v1.QueueAllActionH\x00\x12&\n\x04sync\x18\x0f \x01(\x0b\x32\x16.crmsync.v1.SyncActionH\x00\x12>\n\x11sync_recent_leads\x18\x10 \x01(\x0b\x32!.crmsync.v1.SyncRecentLeadsActionH\x00\x12\x14\n\x07\x65nabled\x18\x06 \x01(\x08H\x01\x88\x01\x01\x12\x31\n\rlast_run_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0flast_session_id\x18\x08 \x01(\t\x12\x12\n\nlast_error\x18\t \x01(\t\x12\x31\n\rnext_run_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x07version\x18\x0b \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x0f\n\x07\x63reator\x18\x0c \x01(\t\x12/\n\x0b\x63reate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x08\n\x06\x61\x63tionB\n\n\x08_enabled\"\x92\x01\n\x0eQueueAllAction\x12\x16\n\x03\x63rm\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \x12\'\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x17.crmsync.v1.QueueFilter\x12\x30\n\x08priority\x18\x03 \x01(\x0e\x32\x14.crmsync.v1.PriorityB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\r\n\x05\x66orce\x18\x04 \x01(\x08\"j\n\nSyncAction\x12\x16\n\x03\x63rm\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \x12\x0c\n\x04\x66ull\x18\x02 \x01(\x08\x12\x36\n\tdirection\x18\x03 \x01(\x0e\x32\x19.crmsync.v1.SyncDirectionB\x08\xbaH\x05\x82\x01\x02\x10\x01\"L\n\x15SyncRecentLeadsAction\x12\x16\n\x03\x63rm\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \x12\x1b\n\x04\x64\x61ys\x18\x02 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc2\x1c(\x01\xd8\x01\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -54,10 +54,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SYNCACTION'].fields_by_name['crm']._serialized_options = b'\272H\006r\004\020\001\030 '
   _globals['_SYNCACTION'].fields_by_name['direction']._loaded_options = None
   _globals['_SYNCACTION'].fields_by_name['direction']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_SYNCRECENTLEADSACTION'].fields_by_name['crm']._loaded_options = None
+  _globals['_SYNCRECENTLEADSACTION'].fields_by_name['crm']._serialized_options = b'\272H\006r\004\020\001\030 '
+  _globals['_SYNCRECENTLEADSACTION'].fields_by_name['days']._loaded_options = None
+  _globals['_SYNCRECENTLEADSACTION'].fields_by_name['days']._serialized_options = b'\272H\n\032\005\030\302\034(\001\330\001\001'
   _globals['_SCHEDULE']._serialized_start=192
-  _globals['_SCHEDULE']._serialized_end=730
-  _globals['_QUEUEALLACTION']._serialized_start=733
-  _globals['_QUEUEALLACTION']._serialized_end=879
-  _globals['_SYNCACTION']._serialized_start=881
-  _globals['_SYNCACTION']._serialized_end=987
+  _globals['_SCHEDULE']._serialized_end=794
+  _globals['_QUEUEALLACTION']._serialized_start=797
+  _globals['_QUEUEALLACTION']._serialized_end=943
+  _globals['_SYNCACTION']._serialized_start=945
+  _globals['_SYNCACTION']._serialized_end=1051
+  _globals['_SYNCRECENTLEADSACTION']._serialized_start=1053
+  _globals['_SYNCRECENTLEADSACTION']._serialized_end=1129
 # @@protoc_insertion_point(module_scope)

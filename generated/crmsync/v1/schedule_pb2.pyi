@@ -24,7 +24,8 @@ DESCRIPTOR: _descriptor.FileDescriptor
 class Schedule(_message.Message):
     """Work that is begun at set times. One server at a time runs it. Runs that were missed, because no server was up, are
     caught up once, not once each. A run opens a session, of the kind RUN_SCHEDULE where it queues; one that is due while
-    the session before is still running opens another, but for a `sync`: that is left out, with SESSION_ACTIVE as its error.
+    the session before is still running opens another, but for a `sync` and for `sync_recent_leads`: those are left out, with
+    SESSION_ACTIVE as their error.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -35,6 +36,7 @@ class Schedule(_message.Message):
     TIME_ZONE_FIELD_NUMBER: _builtins.int
     QUEUE_ALL_FIELD_NUMBER: _builtins.int
     SYNC_FIELD_NUMBER: _builtins.int
+    SYNC_RECENT_LEADS_FIELD_NUMBER: _builtins.int
     ENABLED_FIELD_NUMBER: _builtins.int
     LAST_RUN_TIME_FIELD_NUMBER: _builtins.int
     LAST_SESSION_ID_FIELD_NUMBER: _builtins.int
@@ -78,6 +80,10 @@ class Schedule(_message.Message):
         """Synchronizes with a CRM, as SessionService.StartSession does."""
 
     @_builtins.property
+    def sync_recent_leads(self) -> Global___SyncRecentLeadsAction:
+        """Asks a CRM about recent leads, as LeadService.SyncRecentLeads does."""
+
+    @_builtins.property
     def last_run_time(self) -> _timestamp_pb2.Timestamp:
         """When it last ran. Output only; unset before the first time."""
 
@@ -102,6 +108,7 @@ class Schedule(_message.Message):
         time_zone: _builtins.str = ...,
         queue_all: Global___QueueAllAction | None = ...,
         sync: Global___SyncAction | None = ...,
+        sync_recent_leads: Global___SyncRecentLeadsAction | None = ...,
         enabled: _builtins.bool | None = ...,
         last_run_time: _timestamp_pb2.Timestamp | None = ...,
         last_session_id: _builtins.str = ...,
@@ -112,13 +119,13 @@ class Schedule(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "action", b"action", "create_time", b"create_time", "enabled", b"enabled", "last_run_time", b"last_run_time", "next_run_time", b"next_run_time", "queue_all", b"queue_all", "sync", b"sync", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "action", b"action", "create_time", b"create_time", "enabled", b"enabled", "last_run_time", b"last_run_time", "next_run_time", b"next_run_time", "queue_all", b"queue_all", "sync", b"sync", "sync_recent_leads", b"sync_recent_leads", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "action", b"action", "create_time", b"create_time", "creator", b"creator", "cron", b"cron", "display_name", b"display_name", "enabled", b"enabled", "id", b"id", "last_error", b"last_error", "last_run_time", b"last_run_time", "last_session_id", b"last_session_id", "next_run_time", b"next_run_time", "queue_all", b"queue_all", "sync", b"sync", "time_zone", b"time_zone", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "action", b"action", "create_time", b"create_time", "creator", b"creator", "cron", b"cron", "display_name", b"display_name", "enabled", b"enabled", "id", b"id", "last_error", b"last_error", "last_run_time", b"last_run_time", "last_session_id", b"last_session_id", "next_run_time", b"next_run_time", "queue_all", b"queue_all", "sync", b"sync", "sync_recent_leads", b"sync_recent_leads", "time_zone", b"time_zone", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__enabled: _TypeAlias = _typing.Literal["enabled"]  # noqa: Y015
     _WhichOneofArgType__enabled: _TypeAlias = _typing.Literal["_enabled", b"_enabled"]  # noqa: Y015
-    _WhichOneofReturnType_action: _TypeAlias = _typing.Literal["queue_all", "sync"]  # noqa: Y015
+    _WhichOneofReturnType_action: _TypeAlias = _typing.Literal["queue_all", "sync", "sync_recent_leads"]  # noqa: Y015
     _WhichOneofArgType_action: _TypeAlias = _typing.Literal["action", b"action"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__enabled) -> _WhichOneofReturnType__enabled | None: ...
@@ -192,3 +199,32 @@ class SyncAction(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SyncAction: _TypeAlias = SyncAction  # noqa: Y015
+
+@_typing.final
+class SyncRecentLeadsAction(_message.Message):
+    """Asks one CRM about the leads of the last days. One that does so every hour, for 30 days, is made by itself, once, when
+    an organization connects a CRM that keeps leads, configures it, or registers its first lead there. It can be changed, and
+    deleted for good.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CRM_FIELD_NUMBER: _builtins.int
+    DAYS_FIELD_NUMBER: _builtins.int
+    crm: _builtins.str
+    """The CRM's id, such as `trading`. Required; one that keeps no leads is FAILED_PRECONDITION (NOT_SUPPORTED)."""
+    days: _builtins.int
+    """Leads of how many days: 1 to 3,650. Unset means 7."""
+    def __init__(
+        self,
+        *,
+        crm: _builtins.str = ...,
+        days: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["crm", b"crm", "days", b"days"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SyncRecentLeadsAction: _TypeAlias = SyncRecentLeadsAction  # noqa: Y015

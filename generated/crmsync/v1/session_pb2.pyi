@@ -115,6 +115,8 @@ class _SessionKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SessionKi
     """SessionService.StartSession with `manual`."""
     SESSION_KIND_RESOLVE_CONFLICT: _SessionKind.ValueType  # 10
     """AnalyticsService.ResolveConflict."""
+    SESSION_KIND_LEAD_STATUS_SYNC: _SessionKind.ValueType  # 11
+    """LeadService.SyncRecentLeads, or a schedule that does the same."""
 
 class SessionKind(_SessionKind, metaclass=_SessionKindEnumTypeWrapper):
     """What opened a session."""
@@ -141,6 +143,8 @@ SESSION_KIND_MANUAL_SYNC: SessionKind.ValueType  # 9
 """SessionService.StartSession with `manual`."""
 SESSION_KIND_RESOLVE_CONFLICT: SessionKind.ValueType  # 10
 """AnalyticsService.ResolveConflict."""
+SESSION_KIND_LEAD_STATUS_SYNC: SessionKind.ValueType  # 11
+"""LeadService.SyncRecentLeads, or a schedule that does the same."""
 Global___SessionKind: _TypeAlias = SessionKind  # noqa: Y015
 
 class _SessionState:
@@ -208,6 +212,7 @@ class Session(_message.Message):
     ERROR_FIELD_NUMBER: _builtins.int
     PULL_FIELD_NUMBER: _builtins.int
     PLAN_FIELD_NUMBER: _builtins.int
+    LEADS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The server's id for this session, a UUIDv7."""
     kind: Global___SessionKind.ValueType
@@ -223,7 +228,9 @@ class Session(_message.Message):
     what came later.
     """
     direction: Global___SyncDirection.ValueType
-    """Which way it carries contacts. PUSH for every kind but FULL_SYNC, INCREMENTAL_SYNC and MANUAL_SYNC."""
+    """Which way it carries contacts. PUSH for every kind but FULL_SYNC, INCREMENTAL_SYNC and MANUAL_SYNC,
+    and PULL for LEAD_STATUS_SYNC.
+    """
     dry_run: _builtins.bool
     """Whether it only plans: nothing is changed here or at the CRM. See `plan`."""
     @_builtins.property
@@ -265,6 +272,10 @@ class Session(_message.Message):
         id of this session, within 7 days.
         """
 
+    @_builtins.property
+    def leads(self) -> Global___LeadProgress:
+        """What became of leads. Unset unless the kind is LEAD_STATUS_SYNC."""
+
     def __init__(
         self,
         *,
@@ -284,14 +295,49 @@ class Session(_message.Message):
         error: _contact_sync_pb2.SyncError | None = ...,
         pull: Global___PullProgress | None = ...,
         plan: Global___SyncPlan | None = ...,
+        leads: Global___LeadProgress | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "error", b"error", "forecast", b"forecast", "plan", b"plan", "progress", b"progress", "pull", b"pull", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "error", b"error", "forecast", b"forecast", "leads", b"leads", "plan", b"plan", "progress", b"progress", "pull", b"pull", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "creator", b"creator", "crm", b"crm", "direction", b"direction", "dry_run", b"dry_run", "end_time", b"end_time", "error", b"error", "forecast", b"forecast", "id", b"id", "kind", b"kind", "plan", b"plan", "progress", b"progress", "pull", b"pull", "resume_token", b"resume_token", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "creator", b"creator", "crm", b"crm", "direction", b"direction", "dry_run", b"dry_run", "end_time", b"end_time", "error", b"error", "forecast", b"forecast", "id", b"id", "kind", b"kind", "leads", b"leads", "plan", b"plan", "progress", b"progress", "pull", b"pull", "resume_token", b"resume_token", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Session: _TypeAlias = Session  # noqa: Y015
+
+@_typing.final
+class LeadProgress(_message.Message):
+    """What a LEAD_STATUS_SYNC found; the counts rise while it runs. Each lead is counted once in a session."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SYNCED_FIELD_NUMBER: _builtins.int
+    UPDATED_FIELD_NUMBER: _builtins.int
+    CONVERSIONS_FIELD_NUMBER: _builtins.int
+    NEW_CONVERSIONS_FIELD_NUMBER: _builtins.int
+    synced: _builtins.int
+    """How many leads the CRM told of."""
+    updated: _builtins.int
+    """How many of them were not as they were known: status, deposit or trading account."""
+    conversions: _builtins.int
+    """How many of them have made a first deposit, whenever that was."""
+    new_conversions: _builtins.int
+    """How many of those conversions were seen for the first time."""
+    def __init__(
+        self,
+        *,
+        synced: _builtins.int = ...,
+        updated: _builtins.int = ...,
+        conversions: _builtins.int = ...,
+        new_conversions: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversions", b"conversions", "new_conversions", b"new_conversions", "synced", b"synced", "updated", b"updated"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LeadProgress: _TypeAlias = LeadProgress  # noqa: Y015
 
 @_typing.final
 class PullProgress(_message.Message):
