@@ -78,6 +78,7 @@ class SessionKind(StrEnum):
     INCREMENTAL_SYNC = "INCREMENTAL_SYNC"
     MANUAL_SYNC = "MANUAL_SYNC"
     RESOLVE_CONFLICT = "RESOLVE_CONFLICT"
+    LEAD_STATUS_SYNC = "LEAD_STATUS_SYNC"
 
 
 class Direction(StrEnum):
@@ -147,3 +148,13 @@ class AttemptOutcome(StrEnum):
     UNKNOWN = "UNKNOWN"
     RELEASED = "RELEASED"
     LEASE_EXPIRED = "LEASE_EXPIRED"
+
+
+class LeadRegistration(StrEnum):
+    """Whether a CRM has taken a signup."""
+
+    PENDING = "PENDING"
+    REGISTERING = "REGISTERING"
+    REGISTERED = "REGISTERED"
+    REFUSED = "REFUSED"
+    UNKNOWN = "UNKNOWN"

@@ -43,6 +43,8 @@ def sessions(metadata: sa.MetaData) -> None:
         text("error_code", null=True),
         text("error_message", null=True),
         sa.Column("plan", pg.JSONB, nullable=True),
+        count("conversions"),
+        count("new_conversions"),
         *_constraints(),
         sa.Index(
             "sessions_open_idx",
