@@ -338,6 +338,9 @@ class Settings(BaseSettings):
     max_deletion_share: float = Field(default=0.2, ge=0, le=1)
     """How many of the contacts linked to a CRM a session may delete or unlink because they are gone
     there, unless its caller says otherwise: 0.2 is a fifth. More stop it before the first one."""
+    max_deactivation_share: float = Field(default=0.2, ge=0, le=1)
+    """How many of an organization's active users a reconcile may deactivate, unless its caller says
+    otherwise: 0.2 is a fifth. More stop it, and nothing is changed."""
     attempts_retention: Duration = timedelta(days=90)
     """How long the history of attempts is kept, in whole days."""
     sessions_retention: Duration = timedelta(days=90)

@@ -36,6 +36,8 @@ READING = {
     "SyncService/ListAttempts",
     "SyncService/ListSyncFailures",
     "SyncService/WatchEvents",
+    "UserService/GetUser",
+    "UserService/ListUsers",
 }
 WRITING = {
     "AnalyticsService/ResolveConflict",
@@ -70,6 +72,8 @@ ADMINISTERING = {
     "ConnectionService/UpdateConnection",
     "ConnectionService/ValidateConnection",
     "ConnectionService/ValidateFields",
+    "UserService/SyncUserStream",
+    "UserService/SyncUsers",
 }
 
 

@@ -77,6 +77,34 @@ CASES: list[tuple[CrmsyncError, Code, str, dict[str, str], list[Message]]] = [
         ],
     ),
     (
+        errors.UserNotFoundError("u-1"),
+        Code.NOT_FOUND,
+        "USER_NOT_FOUND",
+        {},
+        [
+            rpc.ResourceInfo(
+                resource_type="crmsync.v1.User",
+                resource_name="u-1",
+                description="There is no such user.",
+            )
+        ],
+    ),
+    (
+        errors.OrganizationMismatchError(3, "evil"),
+        Code.PERMISSION_DENIED,
+        "ORGANIZATION_MISMATCH",
+        {"index": "3", "org_code": "evil"},
+        [],
+    ),
+    (
+        errors.TooManyDeactivationsError(3, 10, 0.2),
+        Code.FAILED_PRECONDITION,
+        "TOO_MANY_DEACTIVATIONS",
+        {"deactivations": "3", "active": "10", "max_share": "0.2"},
+        [],
+    ),
+    (errors.ReconcileRunningError(), Code.ABORTED, "RECONCILE_RUNNING", {}, []),
+    (
         errors.ConflictNotFoundError("k-1"),
         Code.NOT_FOUND,
         "CONFLICT_NOT_FOUND",

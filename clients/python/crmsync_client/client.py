@@ -18,6 +18,7 @@ from crmsync.v1.session_pb2 import Session
 from crmsync.v1.session_service_pb2_grpc import SessionServiceStub
 from crmsync.v1.sync_service_pb2 import WatchEventsRequest, WatchEventsResponse
 from crmsync.v1.sync_service_pb2_grpc import SyncServiceStub
+from crmsync.v1.user_service_pb2_grpc import UserServiceStub
 from crmsync_client.channel import open_channel
 from crmsync_client.events import watch_conflicts, watch_events
 from crmsync_client.importing import Contacts, Import
@@ -65,6 +66,7 @@ class CrmsyncClient:
         self.contacts = ContactServiceStub(self._channel)
         self.sync = SyncServiceStub(self._channel)
         self.sessions = SessionServiceStub(self._channel)
+        self.users = UserServiceStub(self._channel)
 
     async def __aenter__(self) -> Self:
         """Return the client; the first call connects."""
@@ -87,8 +89,8 @@ class CrmsyncClient:
         """Yield a session as it is now, then each change, until it has ended.
 
         The last one yielded is SUCCEEDED, CANCELLED or FAILED. A broken or silent connection is
-        made again by itself; what changed meanwhile comes as the newest state. Whoever leaves the loop
-        before its end closes the watch with `contextlib.aclosing`.
+        made again by itself; what changed meanwhile comes as the newest state. Whoever leaves the
+        loop before its end closes the watch with `contextlib.aclosing`.
 
         Args:
             session_id: a UUID, as QueueAllContacts and its like return it.

@@ -10,6 +10,7 @@ from crmsync.v1 import (
     contact_service_pb2_grpc,
     session_service_pb2_grpc,
     sync_service_pb2_grpc,
+    user_service_pb2_grpc,
 )
 from crmsync_server.app.house import House, now
 from crmsync_server.crm.registry import known
@@ -27,6 +28,7 @@ from crmsync_server.rpc.session_checks import Bucket, Checks
 from crmsync_server.rpc.session_steps import Moves, Steps
 from crmsync_server.rpc.sync import SyncService
 from crmsync_server.rpc.sync_failures import Retries, SyncFailures
+from crmsync_server.rpc.users import UserService
 from crmsync_server.sync.conflict_sides import Sides
 
 
@@ -70,6 +72,10 @@ def server(house: House, authenticator: Authenticator) -> Server:
         ),
         "crmsync.v1.SessionService": partial(
             session_service_pb2_grpc.add_SessionServiceServicer_to_server, sessions
+        ),
+        "crmsync.v1.UserService": partial(
+            user_service_pb2_grpc.add_UserServiceServicer_to_server,
+            UserService(house.database, house.settings.max_deactivation_share),
         ),
     }
     door = Door(house.settings.grpc_address, house.settings.max_message_bytes)

@@ -13,7 +13,10 @@ CrmsyncError
 │   ├── SessionNotFoundError
 │   ├── ConflictNotFoundError
 │   ├── ConnectionNotFoundError
-│   └── ScheduleNotFoundError
+│   ├── LeadNotFoundError
+│   ├── LeadNotAtCrmError
+│   ├── ScheduleNotFoundError
+│   └── UserNotFoundError
 ├── EmailTakenError
 ├── ConnectionExistsError
 ├── FailedPreconditionError
@@ -25,14 +28,18 @@ CrmsyncError
 │   ├── SessionActiveError
 │   ├── PlanNotReadyError
 │   ├── ConflictClosedError
+│   ├── TooManyDeactivationsError
 │   ├── NotSupportedError
 │   ├── RefusedCredentialsError
 │   ├── ConnectionMisconfiguredError
 │   └── CrmRefusedError
 ├── VersionMismatchError
+├── LeadBusyError
 ├── ResumeTokenExpiredError
 ├── UnauthenticatedError
 ├── RoleRequiredError
+├── OrganizationMismatchError
+├── ReconcileRunningError
 ├── TooManyItemsError
 ├── CrmBusyError
 ├── UnavailableError
@@ -80,6 +87,7 @@ from crmsync_server.errors.crm import (
     RefusedCredentialsError,
 )
 from crmsync_server.errors.details import Violation
+from crmsync_server.errors.lead import LeadBusyError, LeadNotAtCrmError, LeadNotFoundError
 from crmsync_server.errors.queue import (
     InvalidFilterError,
     NotInErrorError,
@@ -101,6 +109,12 @@ from crmsync_server.errors.session import (
     SessionActiveError,
 )
 from crmsync_server.errors.status import to_status
+from crmsync_server.errors.user import (
+    OrganizationMismatchError,
+    ReconcileRunningError,
+    TooManyDeactivationsError,
+    UserNotFoundError,
+)
 
 __all__ = [
     "ConflictClosedError",
@@ -125,11 +139,16 @@ __all__ = [
     "InvalidFilterError",
     "InvalidPageTokenError",
     "InvalidRequestError",
+    "LeadBusyError",
+    "LeadNotAtCrmError",
+    "LeadNotFoundError",
     "NotFoundError",
     "NotInErrorError",
     "NotQueuedError",
     "NotSupportedError",
+    "OrganizationMismatchError",
     "PlanNotReadyError",
+    "ReconcileRunningError",
     "RefusedCredentialsError",
     "RequestIdReusedError",
     "ResumeTokenExpiredError",
@@ -138,11 +157,13 @@ __all__ = [
     "SessionActiveError",
     "SessionEndedError",
     "SessionNotFoundError",
+    "TooManyDeactivationsError",
     "TooManyItemsError",
     "UnauthenticatedError",
     "UnavailableError",
     "UnknownCrmError",
     "UrlNotAllowedError",
+    "UserNotFoundError",
     "VersionMismatchError",
     "Violation",
     "to_status",

@@ -71,7 +71,7 @@ class CrmBusyError(CrmsyncError):
 
     def details(self) -> Sequence[Message]:
         """Return the RetryInfo."""
-        return (_retry_info(self._wait),)
+        return (retry_info(self._wait),)
 
 
 class CrmUnavailableError(UnavailableError):
@@ -88,10 +88,11 @@ class CrmUnavailableError(UnavailableError):
 
     def details(self) -> Sequence[Message]:
         """Return the RetryInfo, if the CRM told anything."""
-        return () if self._wait is None else (_retry_info(self._wait),)
+        return () if self._wait is None else (retry_info(self._wait),)
 
 
-def _retry_info(wait: timedelta) -> Message:
+def retry_info(wait: timedelta) -> Message:
+    """Return the RetryInfo of a wait, a second at least."""
     delay = Duration()
     delay.FromTimedelta(max(wait, _SOONEST))
     told: Message = error_details_pb2.RetryInfo(retry_delay=delay)

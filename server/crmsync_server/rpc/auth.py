@@ -11,7 +11,9 @@ from crmsync_server.rpc.context import Context
 _SERVICES = "/crmsync.v1."
 _READING = ("Get", "List", "Watch")
 _LOOKING = "Validate"
-_ADMINISTERED = ("/crmsync.v1.AdminService/", "/crmsync.v1.ConnectionService/")
+_ADMINISTERED = tuple(
+    f"/crmsync.v1.{name}/" for name in ("AdminService", "ConnectionService", "UserService")
+)
 
 
 class Role(IntEnum):

@@ -20,6 +20,7 @@ from crmsync.v1.connection_service_pb2 import ListConnectionsRequest
 from crmsync.v1.contact_service_pb2 import ListContactsRequest
 from crmsync.v1.session_service_pb2 import ListSessionItemsRequest, ListSessionsRequest
 from crmsync.v1.sync_service_pb2 import ListAttemptsRequest, ListSyncFailuresRequest
+from crmsync.v1.user_service_pb2 import ListUsersRequest
 from crmsync_server.errors import InvalidPageTokenError
 from crmsync_server.rpc.auth import current_caller
 
@@ -39,6 +40,7 @@ PagedRequest = (
     | ListSessionItemsRequest
     | ListSessionsRequest
     | ListSyncFailuresRequest
+    | ListUsersRequest
 )
 Row = TypeVar("Row", bound=Message)
 

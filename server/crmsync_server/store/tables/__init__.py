@@ -12,10 +12,12 @@ from crmsync_server.store.tables import (
     connections,
     contacts,
     history,
+    leads,
     queue,
     runs,
     sessions,
     two_ways,
+    users,
 )
 
 
@@ -42,5 +44,8 @@ def schema() -> sa.MetaData:
     for table in (runs.session_runs, runs.session_records, runs.watermarks):
         table(metadata)
     for table in (two_ways.sync_bases, two_ways.conflicts, two_ways.notices):
+        table(metadata)
+    users.users(metadata)
+    for table in (leads.leads, leads.lead_history, leads.lead_counts, leads.lead_totals):
         table(metadata)
     return metadata

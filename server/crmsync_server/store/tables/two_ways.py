@@ -23,7 +23,7 @@ def sync_bases(metadata: sa.MetaData) -> None:
         sa.Column("conflicted", pg.ARRAY(sa.Text), nullable=False, server_default="{}"),
         time("update_time", default=True),
         sa.PrimaryKeyConstraint("org_id", "contact_id", "crm", name="sync_bases_pkey"),
-        sa.UniqueConstraint("org_id", "crm", "crm_contact_id", name="sync_bases_crm_contact_key"),
+        sa.UniqueConstraint("org_id", "crm_contact_id", "crm", name="sync_bases_crm_contact_key"),
     )
 
 
