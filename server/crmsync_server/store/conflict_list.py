@@ -44,8 +44,12 @@ async def page(
 ) -> Sequence[sa.Row[Any]]:
     """Return a page of conflicts, newest first, older than before_id."""
     parameters = {"org_id": org_id, "before_id": before_id or _NEWEST, "size": size}
-    statement = narrowed("conflict_list/page", _condition(chosen))
-    return (await connection.execute(statement, parameters)).all()
+    return (await connection.execute(query(chosen), parameters)).all()
+
+
+def query(chosen: Filter) -> sa.TextClause:
+    """Return the statement of `page` for a filter."""
+    return narrowed("conflict_list/page", _condition(chosen))
 
 
 async def open_counts(connection: AsyncConnection, org_id: str) -> Mapping[str, int]:
