@@ -86,6 +86,14 @@ def accounts(settings: Settings) -> Mapping[str, Account]:
             _zoho_secrets(settings),
             settings.zoho_options,
         )
+    if settings.trading_base_url is not None:
+        found["trading"] = Account(
+            _NOBODY,
+            "trading",
+            settings.trading_base_url,
+            _trading_secrets(settings),
+            settings.trading_options,
+        )
     return found
 
 
@@ -104,6 +112,12 @@ def _zoho_secrets(settings: Settings) -> Mapping[str, str]:
         "refresh_token": settings.zoho_refresh_token,
     }
     shown = {"client_id": settings.zoho_client_id or ""}
+    return shown | {name: value.get_secret_value() for name, value in known.items() if value}
+
+
+def _trading_secrets(settings: Settings) -> Mapping[str, str]:
+    known = {"password": settings.trading_password, "token": settings.trading_token}
+    shown = {"username": settings.trading_username} if settings.trading_username else {}
     return shown | {name: value.get_secret_value() for name, value in known.items() if value}
 
 
@@ -238,6 +252,13 @@ class Adapters:
         if adapter is None:
             return CrmTraits(enabled=False, requires_email=False, records_per_second=1.0)
         able = adapter.capabilities
+        if not able.takes_contacts:
+            return CrmTraits(
+                enabled=True,
+                requires_email=able.requires_email,
+                records_per_second=1.0,
+                takes_contacts=False,
+            )
         rates = (limit.calls / limit.period.total_seconds() for limit in able.limits)
         return CrmTraits(
             enabled=True,

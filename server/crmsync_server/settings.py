@@ -317,6 +317,18 @@ class Settings(BaseSettings):
     `trigger`, `duplicate_check_fields`, `company_field`, `bulk_read_threshold`, `accounts_url`,
     `timeout_seconds`."""
 
+    trading_base_url: str | None = Field(default=None, pattern="^https?://")
+    """Where a broker's Trading CRM is, as `https://crm.broker.example:4477`. Unset: no leads are
+    handed to one. Set: a user's name and password are needed, or a token."""
+    trading_username: str | None = None
+    """The user whose name and password give a token for a day."""
+    trading_password: SecretStr | None = None
+    """The password of that user."""
+    trading_token: SecretStr | None = None
+    """The key that a broker hands out in place of a name and a password; it does not expire."""
+    trading_options: Options = Field(default_factory=dict)
+    """The adapter's options as a JSON object of texts: `calls_per_second`, `timeout_seconds`."""
+
     # --- the engine ---
 
     engine_lease: Duration = timedelta(seconds=30)
@@ -373,6 +385,19 @@ class Settings(BaseSettings):
             message = (
                 "CRMSYNC_ZOHO_CLIENT_ID, CRMSYNC_ZOHO_CLIENT_SECRET and CRMSYNC_ZOHO_REFRESH_TOKEN "
                 "are needed together"
+            )
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _trading_is_whole(self) -> Self:
+        """Refuse credentials of which a half is missing, or of both kinds."""
+        user = (self.trading_username, self.trading_password)
+        given = [kind for kind in (user, (self.trading_token,)) if any(kind)]
+        if self.trading_base_url is not None and not (len(given) == 1 and all(given[0])):
+            message = (
+                "CRMSYNC_TRADING_BASE_URL needs either CRMSYNC_TRADING_USERNAME and _PASSWORD, or "
+                "CRMSYNC_TRADING_TOKEN"
             )
             raise ValueError(message)
         return self

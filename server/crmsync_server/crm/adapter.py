@@ -70,6 +70,7 @@ class Capabilities:
     idempotent: whether pushing a contact again after an unknown outcome is safe.
     push_timeout: the longest a push may take; leases are longer than this.
     read_back: whether the CRM can be asked what it holds, after an unknown outcome.
+    takes_contacts: whether contacts can be delivered at all; a CRM may only keep leads (crm.leads).
     """
 
     max_batch: int
@@ -79,6 +80,7 @@ class Capabilities:
     push_timeout: timedelta
     limits: Sequence[Limit] = ()
     read_back: bool = False
+    takes_contacts: bool = True
 
 
 @dataclass(frozen=True, slots=True)

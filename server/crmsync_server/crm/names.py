@@ -86,6 +86,10 @@ TAKES: Mapping[str, Takes] = {
             }
         ),
     ),
+    "trading": Takes(
+        frozenset({"password", "token", "username"}),
+        frozenset({"calls_per_second", "timeout_seconds"}),
+    ),
     "zoho": Takes(
         frozenset({"client_id", "client_secret", "refresh_token", "webhook_token"}),
         frozenset(

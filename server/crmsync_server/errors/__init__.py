@@ -35,6 +35,7 @@ CrmsyncError
 │   └── CrmRefusedError
 ├── VersionMismatchError
 ├── LeadBusyError
+├── LeadBusyError
 ├── ResumeTokenExpiredError
 ├── UnauthenticatedError
 ├── RoleRequiredError

@@ -3,8 +3,11 @@
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
-from crmsync_server.errors import CrmDisabledError, UnknownCrmError
+from crmsync_server.errors import CrmDisabledError, NotSupportedError, UnknownCrmError
 from crmsync_server.rpc.auth import current_caller
+
+CONTACTS = "contacts"
+"""The feature that a CRM lacks which keeps leads alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,11 +18,13 @@ class CrmTraits:
     requires_email: whether a contact without an email cannot be delivered to it.
     records_per_second: the most that its rate limits allow; an estimate before anything is
         measured.
+    takes_contacts: whether contacts can be delivered to it at all.
     """
 
     enabled: bool
     requires_email: bool
     records_per_second: float
+    takes_contacts: bool = True
 
 
 class Crms:
@@ -43,8 +48,10 @@ class Crms:
         return await self._look(current_caller().org_id, crm)
 
     async def usable(self, crm: str) -> CrmTraits:
-        """Return a CRM's traits; raises UnknownCrmError or CrmDisabledError."""
+        """Return a CRM's traits; raises UnknownCrmError, CrmDisabledError or NotSupportedError."""
         traits = await self.traits(crm)
         if not traits.enabled:
             raise CrmDisabledError(crm)
+        if not traits.takes_contacts:
+            raise NotSupportedError(crm, CONTACTS)
         return traits

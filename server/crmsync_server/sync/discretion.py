@@ -4,9 +4,11 @@ from collections.abc import Collection, Sequence
 
 from crmsync_server.crm.adapter import Adapter, Capabilities, Delivery, Standing
 from crmsync_server.crm.directory import Directory, directory_of
+from crmsync_server.crm.leads import Leads, leads_of
 from crmsync_server.crm.outcomes import Outcome, Synced
 from crmsync_server.crm.source import Source, source_of
 from crmsync_server.crm.webhook import Webhooks, webhooks_of
+from crmsync_server.sync.discreet_leads import DiscreetLeads
 from crmsync_server.sync.discreet_parts import DiscreetDirectory, DiscreetSource, DiscreetWebhooks
 from crmsync_server.sync.redaction import Redaction
 
@@ -14,13 +16,14 @@ from crmsync_server.sync.redaction import Redaction
 class Discreet:
     """Passes everything on to an adapter, but for what its exceptions and its messages repeat.
 
-    source, directory, webhooks: those of the adapter, told likewise; attributes only where it has
-        them.
+    source, directory, webhooks, leads: those of the adapter, told likewise; attributes only where
+        it has them.
     """
 
     source: Source
     directory: Directory
     webhooks: Webhooks
+    leads: Leads
 
     def __init__(self, adapter: Adapter, secrets: Collection[str]) -> None:
         """Take the adapter, and the values that no text may repeat."""
@@ -32,6 +35,8 @@ class Discreet:
             self.directory = DiscreetDirectory(directory, self._redaction)
         if (webhooks := webhooks_of(adapter)) is not None:
             self.webhooks = DiscreetWebhooks(webhooks, self._redaction)
+        if (leads := leads_of(adapter)) is not None:
+            self.leads = DiscreetLeads(leads, self._redaction)
 
     def __repr__(self) -> str:
         """Name the adapter's kind."""
