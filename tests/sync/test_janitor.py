@@ -29,3 +29,21 @@ async def test_statistics_are_kept_for_two_years(database: Database) -> None:
             )
         )
         assert list(ages) == [730, 1]
+
+
+async def test_notices_are_kept_for_eight_days_after_they_were_seen_to(database: Database) -> None:
+    """No CRM sends a webhook again later than that; what waits is kept however old it is."""
+    async with database.everyone() as connection:
+        await connection.execute(
+            sa.text(
+                "INSERT INTO notices (org_id, crm, key, kind, email, receive_time, done_time)"
+                " SELECT 'acme', 'brevo', coalesce(age, 0), 'CHANGED', 'ada@example.com',"
+                "  now() - interval '1 year', now() - make_interval(days => age)"
+                " FROM unnest(ARRAY[7, 9, NULL]) AS age"
+            )
+        )
+    days = timedelta(days=90)
+    await Janitor(database, now, attempts_retention=days, sessions_retention=days).turn()
+    async with database.everyone() as connection:
+        kept = await connection.scalars(sa.text("SELECT key FROM notices ORDER BY key"))
+        assert list(kept) == ["0", "7"]

@@ -17,7 +17,7 @@ from crmsync_server.sandbox.server import Sandbox
 from crmsync_server.sandbox.webhooks import WebhookSettings
 from crmsync_server.settings import Settings
 from tests.service.accounts import Account, good
-from tests.web.senders import BREVO_TOKEN, MAUTIC_SECRET
+from tests.web.senders import BREVO_TOKEN, MAUTIC_SECRET, ZOHO_TOKEN
 
 _PLENTY = 100_000
 _SECRET = "a secret for tests, long enough for HS256"
@@ -38,6 +38,7 @@ class Site:
             "hubspot": {"client_secret": sandbox.hubspot.settings.client_secret},
             "brevo": {"webhook_token": BREVO_TOKEN},
             "mautic": {"webhook_secret": MAUTIC_SECRET},
+            "zoho": {"webhook_token": ZOHO_TOKEN},
         }
         secrets = {**account.secrets, **verifying[crm]}
         connection = await Account(crm, account.base_url, secrets, account.options).connect(

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 
 BREVO_TOKEN = "a token that Brevo shows"
+ZOHO_TOKEN = "a token that Zoho shows"
 MAUTIC_SECRET = "a secret that Mautic signs with"
 
 EVENT = {

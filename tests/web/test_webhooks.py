@@ -10,7 +10,10 @@ import pytest
 
 from crmsync_server.sandbox.server import Sandbox
 from crmsync_server.settings import Settings
+from tests.eventually import eventually
+from tests.postgres import Postgres
 from tests.service.accounts import good
+from tests.sync.test_pulse import refuse
 from tests.web import senders
 from tests.web.conftest import Site, running
 from tests.web.senders import BREVO_TOKEN
@@ -185,10 +188,10 @@ async def test_a_genuine_webhook_that_makes_no_sense_is_refused_and_logged(
         assert await site.counted(crm, "unreadable") == 1
 
 
-async def test_while_the_database_is_away_the_crm_is_asked_to_send_it_again(
+async def test_what_cannot_be_stored_is_not_acknowledged(
     site: Site, sandbox: Sandbox, secret: str, rows: asyncpg.Connection
 ) -> None:
-    """Nothing is acknowledged that is not kept."""
+    """The CRM is asked to send it again, and then it is stored."""
     url = await site.connect(sandbox)
     told = senders.hubspot(url, secret=secret)
     await rows.execute("ALTER TABLE notices RENAME TO elsewhere")
@@ -198,6 +201,26 @@ async def test_while_the_database_is_away_the_crm_is_asked_to_send_it_again(
     await rows.execute("ALTER TABLE elsewhere RENAME TO notices")
     assert (await post(site, url, *told)).is_success
     assert await count(rows) == 1
+
+
+async def test_while_the_database_is_away_webhooks_are_to_be_sent_again(
+    site: Site, sandbox: Sandbox, secret: str, postgres: Postgres, database_url: str
+) -> None:
+    """Within the time that CRMs wait for an answer; metrics are served as far as they go."""
+    url = await site.connect(sandbox)
+    await refuse(postgres, database_url, refused=True)
+    try:
+        reply = await post(site, url, *senders.hubspot(url, secret=secret))
+        assert (reply.status_code, reply.content) == (503, b"")
+        assert await site.counted("hubspot", "failed") == 1
+    finally:
+        await refuse(postgres, database_url, refused=False)
+
+    async def taken() -> None:
+        reply = await post(site, url, *senders.hubspot(url, secret=secret))
+        assert reply.status_code == 200
+
+    await eventually(taken, within=15)
 
 
 async def test_no_secret_of_a_webhook_is_logged(
