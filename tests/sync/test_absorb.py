@@ -1,6 +1,7 @@
 """Records that are taken in: which contact each belongs to, and what is written of it."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -184,7 +185,7 @@ async def test_a_new_contact_with_its_email_gets_the_record_of_a_deleted_one(
     ],
 )
 async def test_a_record_that_breaks_a_rule_is_told_as_an_error(
-    reading: Reading, told: dict[str, object], fault: str
+    reading: Reading, told: dict[str, Any], fault: str
 ) -> None:
     """With the field and the reason; the others of its batch are taken in."""
     await reading.open()

@@ -5,7 +5,7 @@ keeps: the session's run (the caller's), contacts by id, their standings, confli
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from crmsync_server.crm.source import Record
 from crmsync_server.store import base, conflict, contact, session_record
 from crmsync_server.store.base import Known
 from crmsync_server.store.content import email_key
+from crmsync_server.store.ids import new_ids
 from crmsync_server.store.session_record import SessionRecord, Tally
 from crmsync_server.store.states import Direction, RecordAction
 from crmsync_server.sync.channels import Channels, slots_of
@@ -100,6 +101,7 @@ class _Batch:
         self._records = records
         self._channels = Channels(terms.mapping)
         self._matcher = Matcher(records, self._channels)
+        self._ids = _ids(len(records))
 
     async def decide(self) -> None:
         """Decide what becomes of the records, and lock or make the contacts that it concerns."""
@@ -141,22 +143,30 @@ class _Batch:
     async def _judge(self, records: Sequence[Record]) -> list[Decision]:
         found = await self._find(records)
         owners = {one.email_key: one.id for one in found if one.email_key and not one.deleted}
-        judge = Judge(self._terms, self._channels, owners, self._matcher.emails)
+        judge = Judge(self._terms, self._channels, owners, self._matcher.emails, self._ids)
         matched = self._matcher.match(records, found)
         return [judge.judge(one, matched[one.crm_contact_id]) for one in records]
 
     async def _find(self, records: Sequence[Record]) -> Sequence[Known]:
-        terms = self._terms
+        """Return the contacts that records are linked to, and those that have their emails."""
+        org_id, crm = self._terms.org_id, self._terms.crm
         ids = {one.crm_contact_id for one in records} | {one.merged_into for one in records}
-        emails = {email_of(one, self._channels) for one in records}
-        return await base.find(
+        named = {one for one in map(named_in, records) if one}
+        found = await base.find(
             self._connection,
-            terms.org_id,
-            terms.crm,
+            org_id,
+            crm,
             crm_contact_ids=sorted(ids - {""}),
-            email_keys=sorted(emails - {""}),
-            contact_ids=sorted({one for one in map(named_in, records) if one}),
+            contact_ids=sorted(named),
         )
+        # Most linked records have the email that their contact has: nobody else is looked for.
+        has = {one.base_id: one.email_key for one in found if not one.deleted}
+        emails = {one.crm_contact_id: email_of(one, self._channels) for one in records}
+        wanted = {email for key, email in emails.items() if email and has.get(key) != email}
+        if wanted:
+            others = await base.find(self._connection, org_id, crm, email_keys=sorted(wanted))
+            found = list({one.id: one for one in [*found, *others]}.values())
+        return found
 
     async def _insert(self, new: Sequence[Decision]) -> set[UUID]:
         drafts = [(one.contact_id, one.draft) for one in new if one.contact_id and one.draft]
@@ -175,8 +185,9 @@ class _Batch:
             await contact.write(connection, org_id, drafts)
         if standings := [one.standing for one in writing if one.standing]:
             await base.stand(connection, org_id, crm, standings)
+        if freed := [one.record.crm_contact_id for one in writing if one.frees]:
+            await base.free(connection, org_id, crm, freed)
         if bases := [one.base for one in writing if one.base]:
-            await base.free(connection, org_id, crm, [one.crm_contact_id for one in bases])
             await base.write(connection, org_id, crm, bases)
         return await self._write_conflicts(writing)
 
@@ -211,6 +222,12 @@ class _Batch:
             one.code,
             storable(one.message) if one.message else None,
         )
+
+
+def _ids(count: int) -> Iterator[UUID]:
+    """Yield ids for new contacts, made together when the first one is needed."""
+    while True:
+        yield from new_ids(count)
 
 
 def _tally(done: Sequence[Decision]) -> Tally:

@@ -1,6 +1,6 @@
 """What is to be done with a record and the contact that it belongs to."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -9,7 +9,6 @@ from crmsync_server.crm.source import Record
 from crmsync_server.store.base import Base, Known, Standing
 from crmsync_server.store.conflict import Conflict
 from crmsync_server.store.content import Content, content_hash, email_key, named
-from crmsync_server.store.ids import new_id
 from crmsync_server.store.states import RecordAction, SyncStatus
 from crmsync_server.sync.acceptable import fault_of
 from crmsync_server.sync.canonical import Value, empty, same
@@ -31,6 +30,7 @@ class Decision:
     known: its contact as it was read; None for a new one.
     draft: what the contact is to say; None where it stays.
     settles: whether an open conflict has ended. pushes: whether the CRM lacks something.
+    frees: whether its record is still linked to a contact that was deleted.
     """
 
     record: Record
@@ -43,6 +43,7 @@ class Decision:
     conflict: Conflict | None = None
     settles: bool = False
     pushes: bool = False
+    frees: bool = False
     differences: Sequence[Difference] = field(default_factory=tuple)
     code: str | None = None
     message: str | None = None
@@ -63,12 +64,14 @@ class Judge:
 
     owners: which contact has each email of the batch.
     claims: which record of the batch will give a contact each email; added to.
+    ids: of new contacts.
     """
 
     terms: Terms
     channels: Channels
     owners: Mapping[str, UUID]
     claims: dict[str, str]
+    ids: Iterator[UUID]
 
     def judge(self, record: Record, found: Match | Fate) -> Decision:
         """Return what becomes of a record."""
@@ -80,7 +83,9 @@ class Judge:
             return self._new(record)
         if record.merged_into:
             return self._moved(record, found.contact)
-        return self._known(record, found.contact, relinked=found.relinked)
+        decision = self._known(record, found.contact, relinked=found.relinked)
+        decision.frees = found.frees
+        return decision
 
     def _new(self, record: Record) -> Decision:
         slots = slots_of(record)
@@ -94,7 +99,7 @@ class Judge:
             return _left_out(record, RecordAction.SKIPPED, "NO_CONTACT", told)
         if fault := fault_of(draft):
             return _left_out(record, RecordAction.ERROR, "INVALID_RECORD", fault)
-        contact_id = new_id()
+        contact_id = next(self.ids)
         base = dict(self.channels.by_slot(theirs.there))
         lacks = self._see_alone(draft, slots, base)
         hashed = None if lacks else content_hash(draft) + self.terms.salt
@@ -128,6 +133,8 @@ class Judge:
 
     def _known(self, record: Record, contact: Known, *, relinked: bool) -> Decision:
         told = slots_of(record)
+        if not relinked and self._is_as_before(record, contact, told):
+            return Decision(record, RecordAction.UNCHANGED, contact.id, contact)
         before = {} if relinked else self._agreed(contact)
         slots = told if relinked else self._news(record, contact, told, before)
         if slots is None:
@@ -149,6 +156,19 @@ class Judge:
         agreed = merged.agreed and not lacks and not unmapped
         self._write(decision, base, merged, agreed=agreed, whole=slots is told)
         return decision
+
+    def _is_as_before(self, record: Record, contact: Known, told: Slots) -> bool:
+        """Tell whether neither side has changed since both agreed: most records are so."""
+        return (
+            contact.sync_status == SyncStatus.COMPLETE
+            and contact.synced_hash == contact.content_hash + self.terms.salt
+            and contact.linked_id == contact.base_id == record.crm_contact_id
+            and contact.base_time == contact.synced_time
+            and not contact.conflicted
+            and record.modified_time in {None, contact.crm_modified_time}
+            and contact.fields is not None
+            and told == read_fields(contact.fields)
+        )
 
     def _merge(self, record: Record, contact: Known, slots: Slots, before: Slots) -> Merged:
         ours = self.channels.of_contact(contact.content)

@@ -118,7 +118,7 @@ CREATE TABLE sync_bases (
   conflicted text[] NOT NULL DEFAULT '{}',
   update_time timestamptz NOT NULL DEFAULT now(),
   CONSTRAINT sync_bases_pkey PRIMARY KEY (org_id, contact_id, crm),
-  CONSTRAINT sync_bases_crm_contact_key UNIQUE (org_id, crm, crm_contact_id)
+  CONSTRAINT sync_bases_crm_contact_key UNIQUE (org_id, crm_contact_id, crm)
 );
 
 CREATE TABLE conflicts (

@@ -1,11 +1,15 @@
 -- Forget the records of contacts: they are gone at the CRM, and a delivery makes new ones. A delivery that
 -- is under way may have brought the old one back, and is not taken for everything. The contacts and their
--- standings are locked before.
-WITH gone AS (
+-- standings are locked before. See finish.sql for why org_id and crm travel along.
+WITH asked AS MATERIALIZED (
+    SELECT :org_id AS org_id, :crm AS crm, i.contact_id
+    FROM unnest(CAST(:contact_ids AS uuid [])) AS i (contact_id)
+),
+
+gone AS (
     DELETE FROM sync_bases AS b
-    WHERE b.org_id = :org_id
-        AND b.crm = :crm
-        AND b.contact_id = ANY(CAST(:contact_ids AS uuid []))
+    USING asked AS a
+    WHERE b.org_id = a.org_id AND b.contact_id = a.contact_id AND b.crm = a.crm
 ),
 
 settled AS (
@@ -14,9 +18,10 @@ settled AS (
         transaction = (SELECT CAST(CAST(pg_current_xact_id() AS text) AS bigint)),
         update_time = now(),
         resolve_time = now()
-    WHERE f.org_id = :org_id
-        AND f.crm = :crm
-        AND f.contact_id = ANY(CAST(:contact_ids AS uuid []))
+    FROM asked AS a
+    WHERE f.org_id = a.org_id
+        AND f.contact_id = a.contact_id
+        AND f.crm = a.crm
         AND f.state = 'OPEN'
 ),
 
@@ -24,15 +29,15 @@ moved AS (
     UPDATE contact_syncs AS cs SET
         previous_status = cs.sync_status,
         sync_status = CASE cs.sync_status WHEN 'COMPLETE' THEN 'SELECTED' ELSE cs.sync_status END,
-        processing_status = CASE cs.sync_status WHEN 'COMPLETE' THEN NULL ELSE cs.processing_status END,
+        processing_status =
+            CASE cs.sync_status WHEN 'COMPLETE' THEN NULL ELSE cs.processing_status END,
         crm_contact_id = NULL,
         synced_time = NULL,
         synced_hash = NULL,
         claimed_hash = CASE cs.sync_status WHEN 'PROCESSING' THEN '' ELSE cs.claimed_hash END,
         update_time = now()
-    WHERE cs.org_id = :org_id
-        AND cs.crm = :crm
-        AND cs.contact_id = ANY(CAST(:contact_ids AS uuid []))
+    FROM asked AS a
+    WHERE cs.org_id = a.org_id AND cs.contact_id = a.contact_id AND cs.crm = a.crm
     RETURNING cs.previous_status AS before
 )
 

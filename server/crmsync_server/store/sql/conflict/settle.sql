@@ -1,12 +1,18 @@
 -- End the open conflicts of contacts at a CRM: nothing of them is in conflict any more. The contacts are
--- locked before.
+-- locked before. See finish.sql for why org_id and crm travel along.
+WITH asked AS MATERIALIZED (
+    SELECT :org_id AS org_id, :crm AS crm, i.contact_id
+    FROM unnest(CAST(:contact_ids AS uuid [])) AS i (contact_id)
+)
+
 UPDATE conflicts AS f SET
     state = 'SETTLED',
     transaction = (SELECT CAST(CAST(pg_current_xact_id() AS text) AS bigint)),
     update_time = now(),
     resolve_time = now()
-WHERE f.org_id = :org_id
-    AND f.crm = :crm
-    AND f.contact_id = ANY(CAST(:contact_ids AS uuid []))
+FROM asked AS a
+WHERE f.org_id = a.org_id
+    AND f.contact_id = a.contact_id
+    AND f.crm = a.crm
     AND f.state = 'OPEN'
 RETURNING f.id
