@@ -149,6 +149,24 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """ABORTED. Another call is registering the same lead; a google.rpc.RetryInfo says when to try again. Metadata:
     `lead_id`.
     """
+    ERROR_REASON_CONVERSATION_NOT_FOUND: _ErrorReason.ValueType  # 61
+    """NOT_FOUND. No conversation of that id exists in the caller's organization; a google.rpc.ResourceInfo names it."""
+    ERROR_REASON_ACCOUNT_NOT_FOUND: _ErrorReason.ValueType  # 62
+    """NOT_FOUND. The organization has connected no WhatsApp account; a google.rpc.ResourceInfo says so."""
+    ERROR_REASON_ACCOUNT_NOT_SYNCED: _ErrorReason.ValueType  # 63
+    """FAILED_PRECONDITION. The WhatsApp account is not fully synced. Metadata: `missing` (comma-separated: `waba_id`,
+    `business_id`, `phone_numbers`, `access_token`).
+    """
+    ERROR_REASON_SUBSCRIPTION_REQUIRED: _ErrorReason.ValueType  # 64
+    """PERMISSION_DENIED. The caller's token shows no subscription. Metadata: `method`."""
+    ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 65
+    """RESOURCE_EXHAUSTED. The caller has made too many calls; a google.rpc.RetryInfo says when to come again, a
+    google.rpc.QuotaFailure which limit it is. Metadata: `method`, `limit` (calls an hour).
+    """
+    ERROR_REASON_TEMPLATE_REQUIRED: _ErrorReason.ValueType  # 66
+    """FAILED_PRECONDITION. Free text may be sent only within 24 hours of the last message received; a template may be sent
+    at any time. Metadata: `contact_id`, `window_end_time` (RFC 3339; empty where nothing was ever received).
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed. Every error carries a google.rpc.ErrorInfo with one of these names (without the prefix
@@ -281,5 +299,23 @@ ERROR_REASON_LEAD_NOT_AT_CRM: ErrorReason.ValueType  # 47
 ERROR_REASON_LEAD_BUSY: ErrorReason.ValueType  # 48
 """ABORTED. Another call is registering the same lead; a google.rpc.RetryInfo says when to try again. Metadata:
 `lead_id`.
+"""
+ERROR_REASON_CONVERSATION_NOT_FOUND: ErrorReason.ValueType  # 61
+"""NOT_FOUND. No conversation of that id exists in the caller's organization; a google.rpc.ResourceInfo names it."""
+ERROR_REASON_ACCOUNT_NOT_FOUND: ErrorReason.ValueType  # 62
+"""NOT_FOUND. The organization has connected no WhatsApp account; a google.rpc.ResourceInfo says so."""
+ERROR_REASON_ACCOUNT_NOT_SYNCED: ErrorReason.ValueType  # 63
+"""FAILED_PRECONDITION. The WhatsApp account is not fully synced. Metadata: `missing` (comma-separated: `waba_id`,
+`business_id`, `phone_numbers`, `access_token`).
+"""
+ERROR_REASON_SUBSCRIPTION_REQUIRED: ErrorReason.ValueType  # 64
+"""PERMISSION_DENIED. The caller's token shows no subscription. Metadata: `method`."""
+ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 65
+"""RESOURCE_EXHAUSTED. The caller has made too many calls; a google.rpc.RetryInfo says when to come again, a
+google.rpc.QuotaFailure which limit it is. Metadata: `method`, `limit` (calls an hour).
+"""
+ERROR_REASON_TEMPLATE_REQUIRED: ErrorReason.ValueType  # 66
+"""FAILED_PRECONDITION. Free text may be sent only within 24 hours of the last message received; a template may be sent
+at any time. Metadata: `contact_id`, `window_end_time` (RFC 3339; empty where nothing was ever received).
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
