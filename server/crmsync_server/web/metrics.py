@@ -1,5 +1,6 @@
 """What is counted and measured, in the text that Prometheus reads."""
 
+import asyncio
 from collections.abc import Mapping
 
 import structlog
@@ -16,6 +17,8 @@ from crmsync_server.store import notice, stats
 from crmsync_server.store.db import FAULTS, Database
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+_PATIENCE = 3.0  # seconds for the database; Prometheus gives up after ten
 
 _log = structlog.get_logger()
 
@@ -54,7 +57,7 @@ class Metrics:
     async def text(self) -> bytes:
         """Return all of it; while the database is away, without what only the tables know."""
         try:
-            async with self._database.everyone() as connection:
+            async with asyncio.timeout(_PATIENCE), self._database.everyone() as connection:
                 queued = await stats.totals(connection)
                 waiting = await notice.waiting(connection)
         except (*FAULTS, TimeoutError) as error:
