@@ -82,6 +82,7 @@ def sandbox(
     mautic_port: Port = 9103,
     n8n_port: Port = 9104,
     zoho_port: Port = 9105,
+    trading_port: Port = 9106,
 ) -> None:
     """Run the simulated CRMs alone, until SIGTERM or Ctrl-C."""
     ports = {
@@ -90,6 +91,7 @@ def sandbox(
         "mautic": mautic_port,
         "n8n": n8n_port,
         "zoho": zoho_port,
+        "trading": trading_port,
     }
     _run(_settings(), _sandbox(ports))
 
@@ -216,6 +218,10 @@ async def _simulating(settings: "Settings") -> "AsyncIterator[Settings]":
                 "zoho_client_id": simulators.zoho.settings.client_id,
                 "zoho_client_secret": SecretStr(simulators.zoho.settings.client_secret),
                 "zoho_refresh_token": SecretStr(simulators.zoho.settings.refresh_token),
+                "trading_base_url": simulators.urls["trading"],
+                "trading_username": simulators.trading.settings.username,
+                "trading_password": SecretStr(simulators.trading.settings.password),
+                "trading_token": None,
             }
         )
 
@@ -264,7 +270,10 @@ export CRMSYNC_N8N_OPTIONS='{{"auth": "header"}}'
 export CRMSYNC_ZOHO_BASE_URL={urls["zoho"]}
 export CRMSYNC_ZOHO_CLIENT_ID={simulators.zoho.settings.client_id}
 export CRMSYNC_ZOHO_CLIENT_SECRET={simulators.zoho.settings.client_secret}
-export CRMSYNC_ZOHO_REFRESH_TOKEN={simulators.zoho.settings.refresh_token}"""
+export CRMSYNC_ZOHO_REFRESH_TOKEN={simulators.zoho.settings.refresh_token}
+export CRMSYNC_TRADING_BASE_URL={urls["trading"]}
+export CRMSYNC_TRADING_USERNAME={simulators.trading.settings.username}
+export CRMSYNC_TRADING_PASSWORD={simulators.trading.settings.password}"""
 
 
 def _n8n_secrets(simulators: "Sandbox") -> dict[str, str]:

@@ -8,7 +8,7 @@ from crmsync_server.crm.registry import UnknownCrmError
 
 def test_the_built_in_crms_are_known() -> None:
     """Their factories are what the entry points name."""
-    assert {"brevo", "hubspot", "mautic", "n8n", "zoho"} <= registry.known()
+    assert {"brevo", "hubspot", "mautic", "n8n", "trading", "zoho"} <= registry.known()
     assert registry.factory("brevo") is brevo.build
     assert registry.factory("hubspot") is hubspot.build
 

@@ -76,6 +76,8 @@ class House:
             "0",
             "--zoho-port",
             "0",
+            "--trading-port",
+            "0",
         ]
         self.sandbox = Process(sandbox, {}, folder / "sandbox.log")
         serve = ["serve", "--data-dir", str(self.data_dir), "--grpc", self.target]

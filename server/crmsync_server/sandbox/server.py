@@ -16,6 +16,7 @@ from crmsync_server.sandbox.gateway import Gateway
 from crmsync_server.sandbox.hubspot import HubSpot, HubSpotSettings
 from crmsync_server.sandbox.mautic import Mautic, MauticSettings
 from crmsync_server.sandbox.n8n import N8n, N8nSettings
+from crmsync_server.sandbox.trading import Trading, TradingSettings
 from crmsync_server.sandbox.zoho import Zoho, ZohoSettings
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Sandbox:
         mautic: MauticSettings | None = None,
         n8n: N8nSettings | None = None,
         zoho: ZohoSettings | None = None,
+        trading: TradingSettings | None = None,
         ports: Mapping[str, int] | None = None,
         clock: Clock = utc_now,
     ) -> None:
@@ -56,6 +58,7 @@ class Sandbox:
             mautic: settings of the instance.
             n8n: settings of the instance, and its workflows.
             zoho: settings of the organization, and of the client that was granted access.
+            trading: settings of the broker, and of the affiliate that uses it.
             ports: where a CRM listens, by its name; 0 and absent take a free port.
             clock: where the simulators read the time.
 
@@ -67,12 +70,14 @@ class Sandbox:
         self.mautic = Mautic(mautic or MauticSettings(), clock)
         self.n8n = N8n(n8n or N8nSettings(), clock)
         self.zoho = Zoho(zoho or ZohoSettings(), clock)
+        self.trading = Trading(trading or TradingSettings(), clock)
         crms: tuple[Simulator, ...] = (
             self.hubspot,
             self.brevo,
             self.mautic,
             self.n8n,
             self.zoho,
+            self.trading,
         )
         self.simulators = {crm.name: crm for crm in crms}
         self.urls: dict[str, str] = {}
