@@ -149,6 +149,18 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """ABORTED. Another call is registering the same lead; a google.rpc.RetryInfo says when to try again. Metadata:
     `lead_id`.
     """
+    ERROR_REASON_NO_CRM_READY: _ErrorReason.ValueType  # 51
+    """FAILED_PRECONDITION. No CRM can take the contact now. Metadata: `contact_id`, `skipped` (comma-separated, such as
+    `brevo=EMAIL_REQUIRED,hubspot=CRM_DISABLED`).
+    """
+    ERROR_REASON_EXPORT_TOO_LARGE: _ErrorReason.ValueType  # 52
+    """FAILED_PRECONDITION. The search finds more records than a file of this format holds. Metadata: `format`, `limit`,
+    `total_size`.
+    """
+    ERROR_REASON_EXPORT_BUSY: _ErrorReason.ValueType  # 53
+    """RESOURCE_EXHAUSTED. As many exports run in this server as may at once; a google.rpc.RetryInfo says when to try again.
+    Metadata: `limit`.
+    """
     ERROR_REASON_CONVERSATION_NOT_FOUND: _ErrorReason.ValueType  # 61
     """NOT_FOUND. No conversation of that id exists in the caller's organization; a google.rpc.ResourceInfo names it."""
     ERROR_REASON_ACCOUNT_NOT_FOUND: _ErrorReason.ValueType  # 62
@@ -299,6 +311,18 @@ ERROR_REASON_LEAD_NOT_AT_CRM: ErrorReason.ValueType  # 47
 ERROR_REASON_LEAD_BUSY: ErrorReason.ValueType  # 48
 """ABORTED. Another call is registering the same lead; a google.rpc.RetryInfo says when to try again. Metadata:
 `lead_id`.
+"""
+ERROR_REASON_NO_CRM_READY: ErrorReason.ValueType  # 51
+"""FAILED_PRECONDITION. No CRM can take the contact now. Metadata: `contact_id`, `skipped` (comma-separated, such as
+`brevo=EMAIL_REQUIRED,hubspot=CRM_DISABLED`).
+"""
+ERROR_REASON_EXPORT_TOO_LARGE: ErrorReason.ValueType  # 52
+"""FAILED_PRECONDITION. The search finds more records than a file of this format holds. Metadata: `format`, `limit`,
+`total_size`.
+"""
+ERROR_REASON_EXPORT_BUSY: ErrorReason.ValueType  # 53
+"""RESOURCE_EXHAUSTED. As many exports run in this server as may at once; a google.rpc.RetryInfo says when to try again.
+Metadata: `limit`.
 """
 ERROR_REASON_CONVERSATION_NOT_FOUND: ErrorReason.ValueType  # 61
 """NOT_FOUND. No conversation of that id exists in the caller's organization; a google.rpc.ResourceInfo names it."""
