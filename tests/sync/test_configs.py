@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from crmsync_server.crm.mapping import FieldMapping, Rule
 from crmsync_server.store import config
 from crmsync_server.store.db import Database
+from crmsync_server.store.merging import MergePolicy, Merging
 from crmsync_server.sync.configs import Configs
 from crmsync_server.sync.lane_config import LaneConfig
 from tests.store.people import CRM, ORG
@@ -55,6 +56,19 @@ async def test_all_that_is_configured_is_told(database: Database) -> None:
     told = await Configs(database).of(ORG, CRM)
     rule = Rule(target="company", constant="Globex")
     assert told.mapping == FieldMapping((rule,), frozenset({"plan"}))
+
+
+async def test_that_a_crm_is_read_is_told_without_a_new_version(database: Database) -> None:
+    """No caller has changed anything."""
+    configs = Configs(database, max_age=0)
+    document = {"policy": "MERGE_POLICY_MANUAL", "create_contacts": False}
+    await change(database, merging=document)
+    assert not (await configs.of(ORG, CRM)).two_way
+    async with database.org(ORG) as connection:
+        await config.go_two_ways(connection, ORG, CRM)
+    told = await configs.of(ORG, CRM)
+    assert told.two_way
+    assert told.merging == Merging(MergePolicy.MANUAL, create_contacts=False)
 
 
 @pytest.mark.parametrize("hint", [HINT, None])

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from crmsync_server.crm.adapter import Delivery
-from crmsync_server.crm.outcomes import Outcome, Synced, Unknown
+from crmsync_server.crm.mapping import FieldMapping, Rule
+from crmsync_server.crm.outcomes import Accepted, Outcome, Rejected, Synced, Unknown
 from crmsync_server.store.merging import MergePolicy, Merging
 from crmsync_server.sync.lane import Lane
 from crmsync_server.sync.lane_config import LaneConfig
@@ -16,7 +17,7 @@ from tests.store import people
 from tests.store.people import CRM, ORG
 from tests.store.records import Reading, ada, later
 from tests.sync.adapters import Scripted, answering
-from tests.sync.bench import Shop
+from tests.sync.bench import Shop, now
 
 TWO_WAYS = LaneConfig(two_way=True)
 
@@ -216,3 +217,69 @@ async def test_a_record_that_another_contact_has_stays_its_own(pair: Pair) -> No
     await pair.shop.enqueue([row.id for row in rows if row.id != other.contact_id], people.order())
     await pair.lane().deliver()
     assert (await pair.reading.base()).contact_id == other.contact_id
+
+
+async def test_an_import_s_end_writes_down_what_it_has_brought(pair: Pair) -> None:
+    """What was told is made up again, long after it was sent."""
+    await pair.reading.absorb(ada())
+    row = await pair.reading.contact()
+    await pair.reading.edit(row.id, company="Looms")
+    pair.adapter.answers.insert(0, answering(lambda _: Accepted("import-1", now())))
+    pair.adapter.settlements[:] = [as_one]
+    await pair.deliver()
+    await pair.shop.make_due()
+    await pair.lane().settle()
+    base, standing = await pair.reading.base(), await pair.reading.standing()
+    assert (base.fields["company"], base.fields["first_name"]) == ("Looms", "Ada")
+    assert base.synced_time == standing.synced_time
+
+
+async def test_of_an_import_that_was_overtaken_nothing_is_known(pair: Pair) -> None:
+    """The contact changed meanwhile: what was sent is not there any more."""
+    await pair.reading.absorb(ada())
+    row = await pair.reading.contact()
+    await pair.reading.edit(row.id, company="Looms")
+    pair.adapter.answers.insert(0, answering(lambda _: Accepted("import-1", now())))
+    pair.adapter.settlements[:] = [as_one]
+    await pair.deliver()
+    await pair.reading.edit(row.id, company="Mills")
+    await pair.shop.make_due()
+    await pair.lane().settle()
+    base, standing = await pair.reading.base(), await pair.reading.standing()
+    assert base.fields["company"] == "Engines"
+    assert base.synced_time < standing.synced_time
+    await pair.lane().deliver()
+    assert (pair.told.first_name, pair.told.company) == ("Ada", "Mills")
+
+
+async def test_a_mapping_s_names_are_those_that_are_agreed_on(pair: Pair) -> None:
+    """Delivered, left out and cleared by the CRM's own names."""
+    mapping = FieldMapping(
+        (Rule("employer", source="properties.firm"), Rule("origin", constant="crmsync"))
+    )
+    config = replace(TWO_WAYS, mapping=mapping)
+    pair.reading.mapping = mapping
+    await pair.reading.absorb(ada(properties={"employer": "Engines", "origin": "crmsync"}))
+    row = await pair.reading.contact()
+    assert row.properties == {"firm": "Engines"}
+    await pair.reading.edit(row.id, last_name="King")
+    await pair.deliver(config)
+    assert pair.told.last_name == "King"
+    assert pair.told.properties == {"firm": "Engines"}
+    await pair.reading.edit(row.id, properties={})
+    await pair.deliver(config)
+    assert pair.told.properties == {"employer": "", "firm": ""}
+    assert pair.told.blank == {"employer", "firm"}
+
+
+async def test_a_failure_writes_nothing_down(pair: Pair) -> None:
+    """What was agreed on before still holds."""
+    await pair.reading.absorb(ada())
+    before = await pair.reading.base()
+    row = await pair.reading.contact()
+    await pair.reading.edit(row.id, company="Looms")
+    pair.adapter.answers.insert(0, answering(lambda _: Rejected("VALIDATION_ERROR", "no")))
+    await pair.deliver()
+    assert await pair.reading.base() == before
+    await pair.deliver()
+    assert (pair.told.first_name, pair.told.company) == ("", "Looms")

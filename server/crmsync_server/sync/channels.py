@@ -67,8 +67,8 @@ class Channels:
         return channel.kind if channel else KINDS.get(slot, Kind.TEXT)
 
     def is_told(self, slot: str) -> bool:
-        """Tell whether deliveries tell a slot at all."""
-        return slot in self._ruled or slot in STANDARD or self._passes(slot)
+        """Tell whether deliveries tell a slot at all: also one that is not read back."""
+        return slot in self._ruled or slot in STANDARD or self._is_chosen(slot)
 
     def of_slots(self, slots: Mapping[str, Value]) -> Side:
         """Return what a record says, or a base, by the contact's fields."""
@@ -132,10 +132,11 @@ class Channels:
         return {slot: value for name, value in fields.items() if (slot := self.slot_of(name))}
 
     def _passes(self, slot: str) -> bool:
-        """Tell whether a property goes to itself."""
-        if slot in self._ruled or not slot.startswith(PROPERTY):
-            return False
-        if slot in self._by_field:
+        """Tell whether a property goes to itself, and is read back from there."""
+        return slot not in self._ruled and slot not in self._by_field and self._is_chosen(slot)
+
+    def _is_chosen(self, slot: str) -> bool:
+        if not slot.startswith(PROPERTY):
             return False
         return self._chosen is None or slot.removeprefix(PROPERTY) in self._chosen
 

@@ -25,6 +25,7 @@ _SKEW = timedelta(minutes=2)
 # However small a share is allowed: so few are let through.
 _ALWAYS_DELETED = 10
 _DELETED_TOGETHER = 500
+_EXPORTING = ("EXPORT_PENDING", "the CRM writes an export of all records, which is read then")
 
 
 async def go(run: Run) -> None:
@@ -75,7 +76,8 @@ async def _read(run: Run) -> None:
                 raise TroubledError(batch)
             await run.step(_after(batch), partial(run.take_in, records=batch.records))
             if batch.last.ready_time is not None:
-                await run.rest(batch.last.ready_time - run.desk.clock())
+                rest = batch.last.ready_time - run.desk.clock()
+                await run.rest(rest, *_EXPORTING)
 
 
 def _after(batch: Batch) -> Step:
@@ -168,7 +170,10 @@ async def _sweep_away(
     run: Run, keys: Sequence[str], alive: Mapping[str, Record], connection: AsyncConnection
 ) -> None:
     await run.take_in(connection, as_found(alive))
-    await sweep_away(connection, run.terms, [key for key in keys if key not in alive])
+    # One that came as the record that took its place is gone as well: its contact has gone over to
+    # that, if it had none, and is not linked to this one any more.
+    there = {one.crm_contact_id for one in alive.values()}
+    await sweep_away(connection, run.terms, [key for key in keys if key not in there])
 
 
 async def _queue(run: Run) -> None:
