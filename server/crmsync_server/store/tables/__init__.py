@@ -15,6 +15,7 @@ from crmsync_server.store.tables import (
     leads,
     queue,
     runs,
+    search,
     sessions,
     two_ways,
     users,
@@ -47,5 +48,7 @@ def schema() -> sa.MetaData:
         table(metadata)
     users.users(metadata)
     for table in (leads.leads, leads.lead_history, leads.lead_counts, leads.lead_totals):
+        table(metadata)
+    for table in (search.contact_terms, search.unindexed_contacts, search.recent_searches):
         table(metadata)
     return metadata

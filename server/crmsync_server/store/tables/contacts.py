@@ -54,6 +54,9 @@ def _indexes() -> Sequence[sa.Index]:
         sa.Index("contacts_email_key", "org_id", "email_key", unique=True, postgresql_where=living),
         *(
             sa.Index(f"contacts_{column}_idx", "org_id", column, "id", postgresql_where=living)
-            for column in ("create_time", "last_message_time")
+            for column in ("create_time", "last_message_time", "update_time")
+        ),
+        sa.Index(
+            "contacts_name_idx", "org_id", sa.text("nullif(name, '')"), "id", postgresql_where=living
         ),
     )

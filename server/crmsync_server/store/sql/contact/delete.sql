@@ -1,6 +1,7 @@
 -- Leave tombstones, for the history and for deliveries that still wait: they see the raised version
 -- and end as skipped. The emails are free again. What was agreed on with CRMs is forgotten but for which
--- records they are, so that no reading takes one for a new contact; conflicts have nothing left to settle.
+-- records they are, so that no reading takes one for a new contact; conflicts have nothing left to settle,
+-- and no search finds them.
 -- The contacts and their standings are locked before.
 WITH deleted AS (
     UPDATE contacts AS c SET delete_time = now(), update_time = now(), version = c.version + 1
@@ -14,6 +15,12 @@ forgotten AS (
     UPDATE sync_bases AS b SET fields = NULL, echoes = '{}', conflicted = '{}', update_time = now()
     FROM deleted AS d
     WHERE b.org_id = d.org_id AND b.contact_id = d.id
+),
+
+unfound AS (
+    DELETE FROM contact_terms AS t
+    USING deleted AS d
+    WHERE t.org_id = d.org_id AND t.contact_id = d.id
 ),
 
 settled AS (
