@@ -88,6 +88,8 @@ class _WaitReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WaitReason
     """The CRM's allowance is used up until until_time."""
     WAIT_REASON_BEHIND_OTHERS: _WaitReason.ValueType  # 6
     """It is due, and others are ahead of it."""
+    WAIT_REASON_SESSION_PAUSED: _WaitReason.ValueType  # 7
+    """Every session that wants it is paused. Told before LANE_PAUSED and all that follow it."""
 
 class WaitReason(_WaitReason, metaclass=_WaitReasonEnumTypeWrapper):
     """Why a contact has not been delivered yet."""
@@ -106,6 +108,8 @@ WAIT_REASON_QUOTA: WaitReason.ValueType  # 5
 """The CRM's allowance is used up until until_time."""
 WAIT_REASON_BEHIND_OTHERS: WaitReason.ValueType  # 6
 """It is due, and others are ahead of it."""
+WAIT_REASON_SESSION_PAUSED: WaitReason.ValueType  # 7
+"""Every session that wants it is paused. Told before LANE_PAUSED and all that follow it."""
 Global___WaitReason: _TypeAlias = WaitReason  # noqa: Y015
 
 @_typing.final
@@ -293,6 +297,7 @@ class Waiting(_message.Message):
     UNTIL_TIME_FIELD_NUMBER: _builtins.int
     AHEAD_COUNT_FIELD_NUMBER: _builtins.int
     SERVER_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
     crm: _builtins.str
     """The CRM's id."""
     reason: Global___WaitReason.ValueType
@@ -307,6 +312,8 @@ class Waiting(_message.Message):
     """How many contacts of the lane go first; 0 unless the reason is BEHIND_OTHERS."""
     server: _builtins.str
     """The server that delivers it now. Unset unless the reason is BEING_DELIVERED."""
+    session_id: _builtins.str
+    """The session that is to be resumed. Unset unless the reason is SESSION_PAUSED."""
     @_builtins.property
     def until_time(self) -> _timestamp_pb2.Timestamp:
         """When the wait is expected to end. Unset when it is not known."""
@@ -321,10 +328,11 @@ class Waiting(_message.Message):
         until_time: _timestamp_pb2.Timestamp | None = ...,
         ahead_count: _builtins.int = ...,
         server: _builtins.str = ...,
+        session_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["until_time", b"until_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ahead_count", b"ahead_count", "code", b"code", "crm", b"crm", "message", b"message", "reason", b"reason", "server", b"server", "until_time", b"until_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ahead_count", b"ahead_count", "code", b"code", "crm", b"crm", "message", b"message", "reason", b"reason", "server", b"server", "session_id", b"session_id", "until_time", b"until_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -385,7 +385,9 @@ class PullProgress(_message.Message):
     """How many pages have been stored."""
     @_builtins.property
     def waiting(self) -> _contact_sync_pb2.SyncError:
-        """Why it waits, such as `QUOTA_EXHAUSTED` or the CRM's own code; unset while it does not."""
+        """Why it waits, such as `QUOTA_EXHAUSTED`, `EXPORT_PENDING` (the CRM writes an export of everything)
+        or the CRM's own code; unset while it does not.
+        """
 
     @_builtins.property
     def next_page_time(self) -> _timestamp_pb2.Timestamp:

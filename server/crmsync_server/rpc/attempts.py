@@ -92,6 +92,8 @@ def waiting(row: sa.Row[Any], traits: CrmTraits | None, now: datetime) -> attemp
         told.ahead_count = row.ahead
     if reason == attempt_pb2.WAIT_REASON_BEING_DELIVERED:
         told.server = row.lease_owner or ""
+    if reason == attempt_pb2.WAIT_REASON_SESSION_PAUSED:
+        told.session_id = str(row.paused_session_id)
     return told
 
 
@@ -102,6 +104,9 @@ def _waits(row: sa.Row[Any], traits: CrmTraits | None, now: datetime) -> Waits:
     if row.delivering:
         message = "accepted by the CRM, which is asked what became of it"
         return attempt_pb2.WAIT_REASON_ACCEPTED, "", message, row.check_time
+    if row.paused_session_id is not None:
+        message = f"session {row.paused_session_id} is paused"
+        return attempt_pb2.WAIT_REASON_SESSION_PAUSED, "", message, None
     if traits is None or not traits.enabled:
         message = f"{row.crm} has no credentials here, or is switched off"
         return attempt_pb2.WAIT_REASON_LANE_PAUSED, "CRM_DISABLED", message, None

@@ -10,13 +10,17 @@ from crmsync.v1 import contact_sync_pb2, session_pb2, session_service_pb2, sync_
 from crmsync_server.rpc.convert import timestamp
 from crmsync_server.store.session import resume_token
 
-_ENDED = frozenset({"SUCCEEDED", "CANCELLED", "FAILED"})
+_STILL = frozenset({"SUCCEEDED", "CANCELLED", "FAILED", "PAUSED"})
 
 
 def contact_sync(
     row: sa.Row[Any], estimated: datetime | None = None
 ) -> contact_sync_pb2.ContactSync:
-    """Turn a row of contact_syncs into its message."""
+    """Turn a row of contact_syncs into its message.
+
+    estimated: left out of one that waits for a paused session.
+    """
+    held = row.paused_session_id
     return contact_sync_pb2.ContactSync(
         contact_id=str(row.contact_id),
         crm=row.crm,
@@ -27,11 +31,12 @@ def contact_sync(
         error=_error(row),
         skip_reason=row.skip_reason or "",
         retry_count=row.retry_count,
-        next_retry_time=timestamp(_if_ahead(row.next_retry_time)),
+        next_retry_time=timestamp(None if held else _if_ahead(row.next_retry_time)),
         last_retry_time=timestamp(row.last_retry_time),
-        estimated_processing_time=timestamp(estimated),
+        estimated_processing_time=timestamp(None if held else estimated),
         attempt_count=row.attempt,
         update_time=timestamp(row.update_time),
+        paused_session_id=str(held) if held else "",
     )
 
 
@@ -106,7 +111,7 @@ def _progress(row: sa.Row[Any]) -> session_pb2.SessionProgress:
         records_per_second=rate,
         conflicts=row.pulled_conflicts,
     )
-    if rate and row.state not in _ENDED:
+    if rate and row.state not in _STILL:
         seconds = (total - completed) / rate
         progress.estimated_completion_time.FromSeconds(int(datetime.now(UTC).timestamp() + seconds))
     return progress

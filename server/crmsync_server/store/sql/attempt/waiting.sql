@@ -10,7 +10,26 @@ SELECT
     nullif(l.paused_until, 'infinity') AS paused_until,
     l.pause_code,
     l.pause_message,
-    CASE WHEN cs.due_time > now() THEN cs.due_time END AS due_time,
+    CASE
+        WHEN cs.due_time > now() AND cs.due_time <= timestamptz '9999-01-01 00:00:00+00'
+            THEN cs.due_time
+    END AS due_time,
+    CASE
+        WHEN cs.sync_status = 'QUEUED' AND cs.due_time > timestamptz '9999-01-01 00:00:00+00'
+            THEN (
+                SELECT si.session_id
+                FROM session_items AS si
+                INNER JOIN sessions AS s ON s.org_id = si.org_id AND s.id = si.session_id
+                WHERE si.org_id = cs.org_id
+                    AND si.contact_id = cs.contact_id
+                    AND si.crm = cs.crm
+                    AND si.min_attempt > cs.settled_attempt
+                    AND si.outcome IS NULL
+                    AND s.state = 'PAUSED'
+                ORDER BY s.id
+                LIMIT 1
+            )
+    END AS paused_session_id,
     q.bucket,
     q.blocked_until,
     l.records_per_second,
