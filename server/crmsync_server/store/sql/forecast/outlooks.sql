@@ -9,7 +9,7 @@ SELECT
     coalesce(open.total, 0) AS open,
     coalesce(later.pending, 0) AS later,
     l.records_per_second,
-    coalesce(l.paused_until = 'infinity', FALSE) OR s.state = 'PAUSED' AS stopped,
+    l.paused_until = 'infinity' OR s.state = 'PAUSED' AS stopped,
     CASE
         WHEN isfinite(l.paused_until)
             THEN CAST(extract(EPOCH FROM l.paused_until - now()) AS double precision)
