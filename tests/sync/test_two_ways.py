@@ -283,3 +283,21 @@ async def test_a_failure_writes_nothing_down(pair: Pair) -> None:
     assert await pair.reading.base() == before
     await pair.deliver()
     assert (pair.told.first_name, pair.told.company) == ("", "Looms")
+
+
+async def test_of_a_contact_that_is_deleted_while_it_is_delivered_only_the_record_is_known(
+    pair: Pair,
+) -> None:
+    """So that no reading makes a new contact of what the delivery has made."""
+    contact_id = await pair.reading.keep()
+
+    async def deleting(batch: Sequence[Delivery]) -> Sequence[Outcome]:
+        await pair.reading.delete(contact_id)
+        return await as_one(batch)
+
+    pair.adapter.answers.insert(0, deleting)
+    await pair.deliver()
+    base = await pair.reading.base()
+    assert (base.crm_contact_id, base.fields) == ("1", None)
+    await pair.reading.absorb(ada())
+    assert not await pair.reading.contacts()

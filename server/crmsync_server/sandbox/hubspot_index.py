@@ -38,6 +38,11 @@ class SearchIndex:
             _, contact = self._awaited.popleft()
             self._take_in(contact)
 
+    def is_behind(self) -> bool:
+        """Tell whether there are changes that search does not show yet."""
+        self.catch_up()
+        return bool(self._awaited)
+
     def contact(self, number: int) -> PortalContact:
         """Return a contact as search shows it."""
         return self._shown.get(number) or self._portal.contacts[str(number)]

@@ -4,11 +4,13 @@
 -- A record that another contact is linked to stays that contact's: then nothing is known of this one.
 -- Without fields nothing was sent because the CRM has it all: that is then the standing's.
 -- Fields in conflict were left out, so that what was delivered is not all there is.
+-- Of a contact that was deleted meanwhile only the record is kept; a newer version was wanted then.
 WITH recorded AS MATERIALIZED (
     SELECT
         :org_id AS org_id, :crm AS crm, i.contact_id, CAST(i.fields AS jsonb) AS fields,
         i.synced_before, i.modified_time, i.echo_before, i.echo, i.hash,
-        cs.crm_contact_id, cs.synced_time, cs.sync_status
+        cs.crm_contact_id, cs.synced_time, cs.sync_status,
+        cs.wanted_version > cs.claimed_version AS outdated
     FROM unnest(
         CAST(:contact_ids AS uuid []),
         CAST(:attempts AS integer []),
@@ -35,7 +37,13 @@ WITH recorded AS MATERIALIZED (
 ),
 
 told AS MATERIALIZED (
-    SELECT r.* FROM recorded AS r
+    SELECT
+        r.*,
+        r.outdated AND EXISTS (
+            SELECT FROM contacts AS c
+            WHERE c.org_id = r.org_id AND c.id = r.contact_id AND c.delete_time IS NOT NULL
+        ) AS deleted
+    FROM recorded AS r
     WHERE r.fields IS NOT NULL
 ),
 
@@ -67,6 +75,7 @@ settled AS (
 kept AS (
     UPDATE sync_bases AS b SET
         fields = CASE
+            WHEN t.deleted THEN NULL
             WHEN b.synced_time IS NOT DISTINCT FROM t.synced_before
                 THEN coalesce(b.fields, '{}') || t.fields
             ELSE t.fields
@@ -101,8 +110,9 @@ added AS (
         org_id, contact_id, crm, crm_contact_id, fields, synced_time, crm_modified_time, echoes
     )
     SELECT
-        t.org_id, t.contact_id, t.crm, t.crm_contact_id, t.fields, t.synced_time, t.modified_time,
-        ARRAY[t.echo]
+        t.org_id, t.contact_id, t.crm, t.crm_contact_id,
+        CASE WHEN NOT t.deleted THEN t.fields END,
+        t.synced_time, t.modified_time, ARRAY[t.echo]
     FROM told AS t
     WHERE (SELECT count(*) FROM moved) >= 0
         AND NOT EXISTS (SELECT FROM kept AS k WHERE k.contact_id = t.contact_id)
