@@ -1,5 +1,6 @@
 """What is read of a simulated Zoho, over real HTTP, while somebody works in it."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -366,9 +367,27 @@ async def test_records_that_swap_addresses_end_up_right(unique: tuple[str, ...])
         assert len(held) == 2
 
 
-async def test_a_company_that_zoho_has_no_module_for_is_noted() -> None:
+async def test_a_company_goes_there_and_comes_back() -> None:
+    """It is a record of its own, made once; a list, a query and a bulk job show its name."""
+    async with a_world({"bulk_read_threshold": "3"}, bulk_seconds=0) as world:
+        outcomes = await world.adapter.push(
+            [replace(delivery(number), company="Acme") for number in (1, 2)]
+        )
+        assert [type(one) for one in outcomes] == [Synced, Synced]
+        assert not any(one.note for one in outcomes if isinstance(one, Synced))
+        assert len(world.organization.organization.accounts) == 1
+        listed = await world.reading().to_its_end()
+        assert {one.company for one in listed.living.values()} == {"Acme"}
+        people(world, 2)
+        exported = await world.reading().to_its_end()
+        assert "bulk" in exported.stages
+        assert Counter(one.company for one in exported.living.values()) == {"Acme": 2, "": 2}
+
+
+async def test_a_company_that_the_token_may_not_write_is_noted() -> None:
     """The contact is delivered without it."""
-    async with a_world() as world:
+    scopes = tuple(one for one in ALL_SCOPES if "modules" not in one)
+    async with a_world(scopes=(*scopes, "ZohoCRM.modules.contacts.ALL")) as world:
         (outcome,) = await world.adapter.push([delivery(1)])
         assert isinstance(outcome, Synced)
         assert outcome.note.startswith("not sent: Account_Name")

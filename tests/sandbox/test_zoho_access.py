@@ -145,10 +145,11 @@ async def test_the_user_and_the_organization_can_be_asked_for(sandbox: Sandbox) 
     async with asking(sandbox) as client:
         (me,) = (await client.get(ME)).json()["users"]
         (org,) = (await client.get("/crm/v8/org")).json()["org"]
-        (module,) = (await client.get("/crm/v8/settings/modules")).json()["modules"]
+        modules = (await client.get("/crm/v8/settings/modules")).json()["modules"]
         await upsert(client, {"Last_Name": "A"})
         (contact,) = (await client.get(f"{CONTACTS}?fields=Modified_By")).json()["data"]
-    assert (org["zgid"], module["api_name"]) == (sandbox.zoho.settings.org_id, "Contacts")
+    assert org["zgid"] == sandbox.zoho.settings.org_id
+    assert [one["api_name"] for one in modules] == ["Contacts", "Accounts"]
     assert contact["Modified_By"]["id"] == me["id"]
 
 

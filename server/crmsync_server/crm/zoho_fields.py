@@ -1,7 +1,7 @@
 """Which fields an organization's contacts have, and how texts are written to them and read back."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from http import HTTPStatus
@@ -37,6 +37,11 @@ class Field:
         """Whether it names another record, which is written by its id."""
         return self.kind in _REFERENCES
 
+    @property
+    def is_custom(self) -> bool:
+        """Whether the organization made it."""
+        return self.about.get("custom_field") is True
+
     def written(self, value: str) -> object:
         """Return a text as this field takes it; as it is where it does not fit, for Zoho to say."""
         told = value.strip()
@@ -56,6 +61,15 @@ class Fields:
     """The fields of contacts by API name; known is None where the token may not read them."""
 
     known: Mapping[str, Field] | None = None
+
+    @property
+    def custom(self) -> Sequence[str]:
+        """The names of those that the organization made, as far as they are known.
+
+        References are none: they are shown by name, and take an id.
+        """
+        made = (one for one in (self.known or {}).values() if one.is_custom)
+        return [one.name for one in made if not one.is_reference]
 
     def find(self, name: str) -> Field | None:
         """Return a field by its API name, whose capitals need not be right."""

@@ -58,12 +58,13 @@ class Columns:
 def columns(fields: Fields, names: frozenset[str] | None, company_field: str) -> Columns:
     """Return what to read, of the fields that there are.
 
-    names: of custom properties; None means all, as far as the fields are known.
+    names: of custom properties; None means all that the organization has made itself: Zoho's own
+        (`Full_Name`, `Modified_By`) would come back changed by every delivery.
     """
     place = fields.find(company_field)
     company = place.name if place else ""
     neutral = {EMAIL, *OWNED.values(), company, TAG, MODIFIED, "id"}
-    wanted = sorted(names if names is not None else fields.known or ())
+    wanted = sorted(fields.custom if names is None else names)
     found = {name: fields.find(name) for name in wanted}
     custom = {name: one.name for name, one in found.items() if one and one.name not in neutral}
     return Columns(company, place is not None and place.is_reference, custom)

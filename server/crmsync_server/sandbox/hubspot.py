@@ -24,6 +24,7 @@ from crmsync_server.sandbox.hubspot_errors import (
     rate_limited,
 )
 from crmsync_server.sandbox.hubspot_index import SearchIndex
+from crmsync_server.sandbox.hubspot_oauth import TOKEN_PATH, Application, Tokens
 from crmsync_server.sandbox.hubspot_portal import Portal
 from crmsync_server.sandbox.hubspot_property_paths import PropertyPaths
 from crmsync_server.sandbox.hubspot_search import SEARCH_PATH, FilterLimits, Search
@@ -35,7 +36,7 @@ from crmsync_server.sandbox.simulator import Admission
 from crmsync_server.sandbox.webhooks import Sender, WebhookSettings
 from crmsync_server.sandbox.wire import JsonObject
 
-_READS = ("/batch/read", "/search", "/introspect")
+_READS = ("/batch/read", "/search", "/introspect", TOKEN_PATH)
 _BURST = "TEN_SECONDLY_ROLLING"
 _SEARCH_BURST = "SECONDLY"
 
@@ -49,8 +50,12 @@ class HubSpotSettings:
     """What the token may do."""
     portal_id: int = 4242
     app_id: int = 77
+    client_id: str = "sandbox-hubspot-client-id"
     client_secret: str = "sandbox-hubspot-client-secret"  # noqa: S105 - likewise
-    """What webhooks are signed with."""
+    """What webhooks are signed with, and what the application shows to be granted tokens."""
+    refresh_token: str = "sandbox-hubspot-refresh-token"  # noqa: S105 - likewise
+    """For which the application is granted access tokens, besides `token`, which always holds."""
+    token_seconds: float = 1800
     time_zone: str = "America/New_York"
     """The daily limit starts anew at midnight here."""
     burst_limit: int = 190
@@ -95,7 +100,9 @@ class HubSpot:
         merging = MergeRules(settings.merge_makes_id, settings.merged_ids_lead_on)
         self._contact_paths = ContactPaths(self.portal, writer, merging, clock)
         self._property_paths = PropertyPaths(self.portal, clock)
-        self._account_paths = AccountPaths(_grant(settings), clock)
+        grant = _grant(settings)
+        self.tokens = Tokens(_application(settings), settings.token, clock, grant.facts)
+        self._account_paths = AccountPaths(grant, self.tokens, clock)
         self.index = SearchIndex(self.portal, clock, timedelta(seconds=settings.index_lag_seconds))
         limits = FilterLimits(settings.filters_each_group, settings.filters_in_all)
         self.search = Search(self.portal, self.index, limits)
@@ -107,8 +114,9 @@ class HubSpot:
         self.reset()
 
     def reset(self) -> None:
-        """Forget all contacts, properties added, limits taken and events not yet sent."""
+        """Forget all contacts, properties added, tokens, limits taken and events not yet sent."""
         self.portal.clear()
+        self.tokens.clear()
         self.webhooks.clear()
         self.subscribe(self.settings.webhook_url)
         self._searches = RollingWindow(self.settings.search_limit, 1)
@@ -139,6 +147,7 @@ class HubSpot:
     def routes(self) -> Sequence[Route]:
         """Return HubSpot's paths, and the one that merges two contacts."""
         return [
+            *self.tokens.routes(),
             *self._account_paths.routes(),
             *self._property_paths.routes(),
             *self.search.routes(),
@@ -152,21 +161,28 @@ class HubSpot:
     def authenticate(self, request: Request) -> Response | None:
         """Refuse a wrong or expired bearer token with 401, one that lacks a scope with 403.
 
-        A token that is asked about is in the body, and needs no other.
+        A token that is asked for or about is in the body, and needs no other.
         """
         path = request.url.path
-        if path == INTROSPECT_PATH:
+        if path in {TOKEN_PATH, INTROSPECT_PATH}:
             return None
-        if self.faults.settings.token_expired:
+        token = request.headers.get("authorization", "").removeprefix("Bearer ")
+        good = self.tokens.is_good(token)
+        if self.faults.settings.token_expired or (self.tokens.is_known(token) and not good):
             message = "The OAuth token used to make this call expired 1 second(s) ago."
             return HubSpotError(401, message, category="EXPIRED_AUTHENTICATION").as_response()
-        if request.headers.get("authorization") == f"Bearer {self.settings.token}":
+        if good:
             return self._account_paths.lacks_scope(request.method, path)
         message = "Authentication credentials not found."
         return HubSpotError(401, message).as_response()
 
     def admit(self, request: Request) -> Admission:
-        """Count a request against the ten-second limit, or that of searches, and the daily one."""
+        """Count a request against the ten-second limit, or that of searches, and the daily one.
+
+        Tokens are asked for outside of all of them.
+        """
+        if request.url.path == TOKEN_PATH:
+            return Admission()
         if request.url.path == SEARCH_PATH:
             return self._admit_search()
         now = self._clock()
@@ -208,9 +224,17 @@ class HubSpot:
         }
 
 
+def _application(settings: HubSpotSettings) -> Application:
+    return Application(
+        settings.client_id,
+        settings.client_secret,
+        settings.refresh_token,
+        timedelta(seconds=settings.token_seconds),
+    )
+
+
 def _grant(settings: HubSpotSettings) -> Grant:
     return Grant(
-        settings.token,
         settings.portal_id,
         settings.app_id,
         settings.time_zone,

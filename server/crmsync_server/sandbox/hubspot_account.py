@@ -11,8 +11,10 @@ from starlette.routing import Route
 
 from crmsync_server.sandbox.clock import Clock
 from crmsync_server.sandbox.hubspot_errors import HubSpotError
+from crmsync_server.sandbox.hubspot_oauth import TOKEN_PATH, Tokens
+from crmsync_server.sandbox.wire import JsonObject
 
-INTROSPECT_PATH = "/oauth/v3/token/introspect"
+INTROSPECT_PATH = f"{TOKEN_PATH}/introspect"
 _READ, _WRITE = "crm.objects.contacts.read", "crm.objects.contacts.write"
 _READ_SCHEMAS, _WRITE_SCHEMAS = "crm.schemas.contacts.read", "crm.schemas.contacts.write"
 SCOPES = ("oauth", _READ, _WRITE, _READ_SCHEMAS, _WRITE_SCHEMAS)
@@ -22,21 +24,25 @@ _READING_POSTS = ("/search", "/batch/read")
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A token, the portal it opens and what it may do there."""
+    """A portal, and what its tokens may do there."""
 
-    token: str
     portal_id: int
     app_id: int
     time_zone: str
     scopes: Collection[str]
 
+    def facts(self) -> JsonObject:
+        """Return what is told of every token."""
+        return {"hub_id": self.portal_id, "user_id": 1, "scopes": list(self.scopes)}
+
 
 class AccountPaths:
     """The handlers of the account and of its token."""
 
-    def __init__(self, grant: Grant, clock: Clock) -> None:
-        """Serve the holder of this token."""
+    def __init__(self, grant: Grant, tokens: Tokens, clock: Clock) -> None:
+        """Serve the holders of these tokens."""
         self._grant = grant
+        self._tokens = tokens
         self._clock = clock
 
     def routes(self) -> list[Route]:
@@ -73,18 +79,13 @@ class AccountPaths:
         form = dict(parse_qsl((await request.body()).decode(errors="replace")))
         if "token" not in form:
             raise HubSpotError(400, "Some required fields were not set: [token]")
-        if form["token"] != self._grant.token:
+        renews = self._tokens.is_refresh_token(form["token"])
+        if not (renews or self._tokens.is_good(form["token"])):
             return JSONResponse({"active": False})
+        use = "refresh_token" if renews else "access_token"
+        kind = {"token_use": use, "token_type": use.removesuffix("_token")}
         return JSONResponse(
-            {
-                "active": True,
-                "token_use": "access_token",
-                "token_type": "access",
-                "hub_id": self._grant.portal_id,
-                "app_id": self._grant.app_id,
-                "user_id": 1,
-                "scopes": list(self._grant.scopes),
-            }
+            {"active": True, "app_id": self._grant.app_id, **kind, **self._grant.facts()}
         )
 
 

@@ -18,6 +18,7 @@ from crmsync_server.sandbox.faults import Fault, FaultDial, FaultSettings
 from crmsync_server.sandbox.simulator import Admission
 from crmsync_server.sandbox.webhooks import Sender, WebhookSettings
 from crmsync_server.sandbox.wire import JsonObject
+from crmsync_server.sandbox.zoho_accounts import AccountPaths
 from crmsync_server.sandbox.zoho_bulk import READ, BulkPaths
 from crmsync_server.sandbox.zoho_channels import Channels
 from crmsync_server.sandbox.zoho_errors import (
@@ -176,6 +177,7 @@ class Zoho:
             Route(TOKEN_PATH, self.tokens.grant, methods=["POST"]),
             *meta.routes(),
             *ReadPaths(organization, pager).routes(),
+            *AccountPaths(organization, partial_status=settings.partial_status).routes(),
             *writes.routes(),
             *self._bulk.routes(),
             *WatchPaths(organization, self.channels, longest_seconds=longest).routes(),

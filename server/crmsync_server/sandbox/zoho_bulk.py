@@ -27,6 +27,7 @@ from crmsync_server.sandbox.zoho_errors import (
     read_body,
     too_many_requests,
 )
+from crmsync_server.sandbox.zoho_fields import COMPANY
 from crmsync_server.sandbox.zoho_organization import INTEGRATION, Organization
 from crmsync_server.sandbox.zoho_table import Contact
 
@@ -34,6 +35,8 @@ READ = "/crm/bulk/v8/read"
 _RESULT_LIFE = timedelta(days=1)
 _QUERY = f"{ROOT}.query"
 _DOWNLOADS = 10
+# A field of the record that a lookup names, by the names of both.
+_COMPANY_NAME = f"{COMPANY}.{COMPANY}"
 _DOWNLOAD_SECONDS = 60
 
 
@@ -139,7 +142,8 @@ class BulkPaths:
             raise ZohoError(400, "MODULE_NOT_AVAILABLE", message, {"module": str(name)})
         known = self._organization.fields
         fields = query.get("fields") or list(known)
-        if not isinstance(fields, list) or not all(one in known for one in fields):
+        there = {*known, _COMPANY_NAME}
+        if not isinstance(fields, list) or not all(one in there for one in fields):
             raise invalid_data(_QUERY, "fields", "a field is not known")
         page = query.get("page_token") or query.get("page") or 1
         if not str(page).isdecimal() or not int(page):
@@ -179,16 +183,24 @@ class BulkPaths:
 
     def _zipped(self, job_id: str, fields: list[str], contacts: Iterable[Contact]) -> bytes:
         columns = ["id", *(name for name in fields if name != "id")]
+        shown = [name.partition(".")[0] for name in columns]
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(["Id", *columns[1:]])
         for contact in contacts:
-            row = printed(self._organization, contact, columns)
-            writer.writerow([_cell(row[name]) for name in columns])
+            row = printed(self._organization, contact, shown)
+            writer.writerow([_field(row, name) for name in columns])
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
             archive.writestr(f"{job_id}.csv", text.getvalue())
         return packed.getvalue()
+
+
+def _field(row: JsonObject, name: str) -> str:
+    value = row[name.partition(".")[0]]
+    if name == _COMPANY_NAME:
+        return _cell(value.get("name") if isinstance(value, dict) else None)
+    return _cell(value)
 
 
 def _cell(value: object) -> str:

@@ -28,7 +28,11 @@ def _printed(organization: Organization, contact: Contact, field: Field) -> obje
     computed = _COMPUTED.get(field.api_name)
     if computed is not None:
         return computed(organization, contact)
-    return contact.values.get(field.api_name, False if field.data_type == "boolean" else None)
+    value = contact.values.get(field.api_name, False if field.data_type == "boolean" else None)
+    if field.data_type == "lookup" and isinstance(value, dict):
+        account = organization.accounts.get(value.get("id"))
+        return value if account is None else account.as_reference()
+    return value
 
 
 _COMPUTED: dict[str, Callable[[Organization, Contact], object]] = {

@@ -8,6 +8,7 @@ from crmsync_server.sandbox.wire import JsonObject, is_email
 
 EMAIL = "Email"
 LAST_NAME = "Last_Name"
+COMPANY = "Account_Name"
 _FIRST_FIELD_ID = 554023000000002001
 _SALUTATIONS = ("Mr.", "Mrs.", "Ms.", "Dr.", "Prof.")
 _SOURCES = (
@@ -107,7 +108,7 @@ def default_fields() -> dict[str, Field]:
         Field("Lead_Source", "picklist", 120, options=_SOURCES, options_open=True),
         Field("Date_of_Birth", "date", 20),
         Field("Email_Opt_Out", "boolean", 5),
-        Field("Account_Name", "lookup", 120),
+        Field(COMPANY, "lookup", 120),
         Field("Description", "textarea", 32_000),
         *(Field(name, length=length) for name, length in _TEXT_LENGTHS.items()),
         *(Field(name, "phone", 50) for name in _PHONES),

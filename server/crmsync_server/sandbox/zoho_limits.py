@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from crmsync_server.sandbox.clock import Clock
 
 _API = "/crm/"
-_CONTACTS = "/crm/v8/Contacts"
+_MODULES = ("/crm/v8/Contacts", "/crm/v8/Accounts")
 _COQL = "/crm/v8/coql"
 _BULK_READ = "/crm/bulk/v8/read"
 _BULK_READ_CREDITS = 50
@@ -165,7 +165,7 @@ def price_of(method: str, path: str, body: bytes) -> Price:
         return Price(next(prices, _COQL_MOST), heavy=True)
     if method == "POST" and path == _BULK_READ:
         return Price(_BULK_READ_CREDITS, heavy=False)
-    if method in {"POST", "PUT"} and path.startswith(_CONTACTS):
+    if method in {"POST", "PUT"} and path.startswith(_MODULES):
         records = _records(body)
         return Price(max(1, -(-records // _RECORDS_PER_CREDIT)), records > _RECORDS_PER_CREDIT)
     return Price(1, heavy=False)

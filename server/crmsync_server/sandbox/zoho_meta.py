@@ -27,6 +27,7 @@ from crmsync_server.sandbox.zoho_table import User
 
 _SETTINGS = "/crm/v8/settings"
 _MODULE = "Contacts"
+_MODULES = {_MODULE: MODULE_ID, "Accounts": "554023000000000131"}
 _MAX_NEW_FIELDS = 5
 _MAX_LABEL = 50
 _LENGTHS = {"textarea": 2000, "email": 100, "phone": 30, "website": 450}
@@ -75,13 +76,15 @@ class MetaPaths:
         return JSONResponse({"org": [org]})
 
     async def read_modules(self, _: Request) -> Response:
-        """Return the modules: Contacts alone."""
-        return JSONResponse({"modules": [_module()]})
+        """Return the modules: contacts, and the companies that they belong to."""
+        return JSONResponse({"modules": [_module(name) for name in _MODULES]})
 
     async def read_module(self, request: Request) -> Response:
         """Return one module."""
-        _check_module(request.path_params["name"])
-        return JSONResponse({"modules": [_module()]})
+        name = request.path_params["name"]
+        if name not in _MODULES:
+            raise invalid_module(name)
+        return JSONResponse({"modules": [_module(name)]})
 
     async def read_fields(self, request: Request) -> Response:
         """Return the definitions of all fields."""
@@ -184,13 +187,13 @@ def _options(item: JsonObject, path: str) -> tuple[str, ...]:
     return tuple(value.get("actual_value") or value["display_value"] for value in values)
 
 
-def _module() -> JsonObject:
+def _module(name: str) -> JsonObject:
     return {
-        "api_name": _MODULE,
-        "module_name": _MODULE,
-        "id": MODULE_ID,
-        "plural_label": _MODULE,
-        "singular_label": "Contact",
+        "api_name": name,
+        "module_name": name,
+        "id": _MODULES[name],
+        "plural_label": name,
+        "singular_label": name.removesuffix("s"),
         "api_supported": True,
         "creatable": True,
         "editable": True,

@@ -1,4 +1,4 @@
-"""What a simulated Zoho organization holds: contacts, fields, deleted contacts, a search index."""
+"""What a simulated Zoho holds: contacts, accounts, fields, deleted contacts, a search index."""
 
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from crmsync_server.sandbox.clock import Clock
 from crmsync_server.sandbox.wire import JsonObject
+from crmsync_server.sandbox.zoho_companies import Accounts
 from crmsync_server.sandbox.zoho_fields import EMAIL, default_fields
 from crmsync_server.sandbox.zoho_table import Contact, Table, User
 
@@ -52,12 +53,13 @@ class Organization:
         self.clear()
 
     def clear(self) -> None:
-        """Forget all contacts, deleted ones too, and the fields added."""
+        """Forget all contacts, deleted ones too, all accounts and the fields added."""
         self.fields = default_fields()
         for name in self._unique:
             self.fields[name] = replace(self.fields[name], unique=True)
         looked_up = tuple(dict.fromkeys((EMAIL, SECONDARY_EMAIL, *self._unique)))
         self.live = Table(looked_up)
+        self.accounts = Accounts()
         self.deleted: list[Deleted] = []
         self.locked: set[int] = set()
         self.workflows_run = 0
@@ -89,6 +91,11 @@ class Organization:
             else:
                 self._indexed.put(contact)
         return self._indexed
+
+    def is_behind(self) -> bool:
+        """Tell whether there are changes that search and COQL do not show yet."""
+        self.index()
+        return bool(self._unindexed)
 
     def insert(self, values: Mapping[str, object], by: User, at: datetime | None = None) -> Contact:
         """Add a contact, as of now or of another instant; a value of None counts as absent."""

@@ -54,6 +54,7 @@ class ReadPaths:
         return [
             Route(CONTACTS, self.list_contacts, methods=["GET"]),
             Route(f"{CONTACTS}/deleted", self.list_deleted, methods=["GET"]),
+            Route(f"{CONTACTS}/actions/count", self.count, methods=["GET"]),
             Route(f"{CONTACTS}/search", self.search, methods=["GET"]),
             Route(f"{CONTACTS}/{{id:int}}", self.read, methods=["GET"]),
             Route(COQL, self.query, methods=["POST"]),
@@ -111,6 +112,10 @@ class ReadPaths:
         said = info(page, per_page, len(found), more=page * per_page < len(newer))
         data = [self._printed_deleted(one) for one in found]
         return JSONResponse({"data": data, "info": said})
+
+    async def count(self, _: Request) -> Response:
+        """Return how many contacts there are; those in the recycle bin are none."""
+        return JSONResponse({"count": len(self._organization.live.contacts)})
 
     async def search(self, request: Request) -> Response:
         """Return the indexed contacts with an email, in either of its two fields."""

@@ -8,6 +8,7 @@ _PLAIN = {
     "org": "ZohoCRM.org",
     "actions": "ZohoCRM.notifications",
     "Contacts": _MODULE,
+    "Accounts": "ZohoCRM.modules.accounts",
 }
 _OPERATIONS = {"GET": "READ", "POST": "CREATE", "PUT": "UPDATE", "PATCH": "UPDATE"}
 _SEARCH = "ZohoSearch.securesearch.READ"

@@ -53,6 +53,12 @@ class ZohoUser:
             self._organization.update(contact, self._known(changes), PERSON)
         self._channels.tell("update", {contact.id: list(changes) for contact in contacts})
 
+    def company(self, name: str) -> Mapping[str, object]:
+        """Return a company as the `Account_Name` of a contact names it; it is made if need be."""
+        held, now = self._organization.accounts, self._organization.now()
+        found = held.find(name) or held.add(self._organization.issue_id(), name, now)
+        return {"id": str(found.id)}
+
     def touch(self, *contact_ids: str) -> None:
         """Move the Modified_Time of contacts and nothing else, as Zoho's own processes do."""
         for contact_id in contact_ids:

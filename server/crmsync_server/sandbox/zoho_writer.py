@@ -15,7 +15,7 @@ from crmsync_server.sandbox.zoho_errors import (
     not_an_object,
     place,
 )
-from crmsync_server.sandbox.zoho_fields import EMAIL, LAST_NAME, problem_with
+from crmsync_server.sandbox.zoho_fields import COMPANY, EMAIL, LAST_NAME, problem_with
 from crmsync_server.sandbox.zoho_organization import INTEGRATION, Organization
 from crmsync_server.sandbox.zoho_table import Contact
 
@@ -115,7 +115,14 @@ class Writer:
             problem = None if values[name] is None else problem_with(field, value)
             if problem is not None:
                 raise invalid_data(path, name, "the value is not valid", **problem)
+            if isinstance(value, dict) and name == COMPANY:
+                self._check_account(value, path)
         return values
+
+    def _check_account(self, value: JsonObject, path: str) -> None:
+        if self._organization.accounts.get(value["id"]) is None:
+            within = f"{path}.{COMPANY}"
+            raise invalid_data(within, "id", "the id given is not known")
 
     def _target(
         self, verb: Verb, record: JsonObject, check: Sequence[str], path: str
