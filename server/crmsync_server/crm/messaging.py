@@ -1,7 +1,7 @@
 """What a system that carries messages offers: its account, sending, and reading its webhooks.
 
-An adapter that can has an attribute `messaging`. There is no list of contacts to read and no key
-that makes sending twice harmless: whoever sends decides what becomes of a message without an answer.
+An adapter that can has an attribute `messaging`. There is no list of contacts to read, and no key
+that makes sending twice harmless: whoever sends decides what to do about a lost answer.
 """
 
 from collections.abc import Mapping, Sequence
