@@ -23,11 +23,13 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from crmsync.v1 import analytics_pb2 as crmsync_dot_v1_dot_analytics__pb2
 from crmsync.v1 import conflict_pb2 as crmsync_dot_v1_dot_conflict__pb2
 from crmsync.v1 import heartbeat_pb2 as crmsync_dot_v1_dot_heartbeat__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"crmsync/v1/analytics_service.proto\x12\ncrmsync.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x19\x63rmsync/v1/conflict.proto\x1a\x1a\x63rmsync/v1/heartbeat.proto\"\xb1\x01\n\x14ListConflictsRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x14\n\x03\x63rm\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18 \x12\x32\n\x05state\x18\x04 \x01(\x0e\x32\x19.crmsync.v1.ConflictStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1f\n\ncontact_id\x18\x05 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"\xd4\x01\n\x15ListConflictsResponse\x12\'\n\tconflicts\x18\x01 \x03(\x0b\x32\x14.crmsync.v1.Conflict\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x46\n\x0bopen_counts\x18\x03 \x03(\x0b\x32\x31.crmsync.v1.ListConflictsResponse.OpenCountsEntry\x1a\x31\n\x0fOpenCountsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"\xa5\x02\n\x16ResolveConflictRequest\x12\x1d\n\x0b\x63onflict_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x34\n\x06\x63hoice\x18\x02 \x01(\x0e\x32\x1a.crmsync.v1.ConflictChoiceB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12I\n\x06\x66ields\x18\x03 \x03(\x0b\x32..crmsync.v1.ResolveConflictRequest.FieldsEntryB\t\xbaH\x06\x9a\x01\x03\x10\xc8\x01\x12\x1f\n\nrequest_id\x18\x04 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x1aJ\n\x0b\x46ieldsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12*\n\x05value\x18\x02 \x01(\x0b\x32\x1b.crmsync.v1.FieldResolution:\x02\x38\x01\"{\n\x0f\x46ieldResolution\x12\x38\n\x06\x63hoice\x18\x01 \x01(\x0e\x32\x1a.crmsync.v1.ConflictChoiceB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00H\x00\x12\x19\n\x05value\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xa0\x1fH\x00\x42\x13\n\nresolution\x12\x05\xbaH\x02\x08\x01\"A\n\x17ResolveConflictResponse\x12&\n\x08\x63onflict\x18\x01 \x01(\x0b\x32\x14.crmsync.v1.Conflict\"L\n\x15WatchConflictsRequest\x12\x14\n\x03\x63rm\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18 \x12\x1d\n\x0cresume_token\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\"\x94\x01\n\x16WatchConflictsResponse\x12(\n\x08\x63onflict\x18\x01 \x01(\x0b\x32\x14.crmsync.v1.ConflictH\x00\x12*\n\theartbeat\x18\x02 \x01(\x0b\x32\x15.crmsync.v1.HeartbeatH\x00\x12\x14\n\x0cresume_token\x18\x03 \x01(\tB\x0e\n\x05\x65vent\x12\x05\xbaH\x02\x08\x01\x32\x9f\x02\n\x10\x41nalyticsService\x12T\n\rListConflicts\x12 .crmsync.v1.ListConflictsRequest\x1a!.crmsync.v1.ListConflictsResponse\x12Z\n\x0fResolveConflict\x12\".crmsync.v1.ResolveConflictRequest\x1a#.crmsync.v1.ResolveConflictResponse\x12Y\n\x0eWatchConflicts\x12!.crmsync.v1.WatchConflictsRequest\x1a\".crmsync.v1.WatchConflictsResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"crmsync/v1/analytics_service.proto\x12\ncrmsync.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1a\x63rmsync/v1/analytics.proto\x1a\x19\x63rmsync/v1/conflict.proto\x1a\x1a\x63rmsync/v1/heartbeat.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb1\x01\n\x14ListConflictsRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x14\n\x03\x63rm\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18 \x12\x32\n\x05state\x18\x04 \x01(\x0e\x32\x19.crmsync.v1.ConflictStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1f\n\ncontact_id\x18\x05 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"\xd4\x01\n\x15ListConflictsResponse\x12\'\n\tconflicts\x18\x01 \x03(\x0b\x32\x14.crmsync.v1.Conflict\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x46\n\x0bopen_counts\x18\x03 \x03(\x0b\x32\x31.crmsync.v1.ListConflictsResponse.OpenCountsEntry\x1a\x31\n\x0fOpenCountsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"\xa5\x02\n\x16ResolveConflictRequest\x12\x1d\n\x0b\x63onflict_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x34\n\x06\x63hoice\x18\x02 \x01(\x0e\x32\x1a.crmsync.v1.ConflictChoiceB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12I\n\x06\x66ields\x18\x03 \x03(\x0b\x32..crmsync.v1.ResolveConflictRequest.FieldsEntryB\t\xbaH\x06\x9a\x01\x03\x10\xc8\x01\x12\x1f\n\nrequest_id\x18\x04 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x1aJ\n\x0b\x46ieldsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12*\n\x05value\x18\x02 \x01(\x0b\x32\x1b.crmsync.v1.FieldResolution:\x02\x38\x01\"{\n\x0f\x46ieldResolution\x12\x38\n\x06\x63hoice\x18\x01 \x01(\x0e\x32\x1a.crmsync.v1.ConflictChoiceB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00H\x00\x12\x19\n\x05value\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xa0\x1fH\x00\x42\x13\n\nresolution\x12\x05\xbaH\x02\x08\x01\"A\n\x17ResolveConflictResponse\x12&\n\x08\x63onflict\x18\x01 \x01(\x0b\x32\x14.crmsync.v1.Conflict\"L\n\x15WatchConflictsRequest\x12\x14\n\x03\x63rm\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18 \x12\x1d\n\x0cresume_token\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\"\x94\x01\n\x16WatchConflictsResponse\x12(\n\x08\x63onflict\x18\x01 \x01(\x0b\x32\x14.crmsync.v1.ConflictH\x00\x12*\n\theartbeat\x18\x02 \x01(\x0b\x32\x15.crmsync.v1.HeartbeatH\x00\x12\x14\n\x0cresume_token\x18\x03 \x01(\tB\x0e\n\x05\x65vent\x12\x05\xbaH\x02\x08\x01\",\n\x14GetSyncHealthRequest\x12\x14\n\x03\x63rm\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18 \"?\n\x15GetSyncHealthResponse\x12&\n\x06health\x18\x01 \x01(\x0b\x32\x16.crmsync.v1.SyncHealth\"\x8b\x01\n\x15GetPerformanceRequest\x12\x14\n\x03\x63rm\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18 \x12.\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x97\x01\n\x16GetPerformanceResponse\x12&\n\x05total\x18\x01 \x01(\x0b\x32\x17.crmsync.v1.Performance\x12%\n\x04\x63rms\x18\x02 \x03(\x0b\x32\x17.crmsync.v1.Performance\x12.\n\nkept_since\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9c\x02\n\x10GetTrendsRequest\x12\x14\n\x03\x63rm\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18 \x12\x31\n\x06period\x18\x02 \x01(\x0e\x32\x17.crmsync.v1.TrendPeriodB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12;\n\x07metrics\x18\x05 \x03(\x0e\x32\x17.crmsync.v1.TrendMetricB\x11\xbaH\x0e\x92\x01\x0b\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\x12$\n\x10\x66orecast_periods\x18\x06 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xa8\x01(\x00\"g\n\x11GetTrendsResponse\x12\"\n\x06trends\x18\x01 \x01(\x0b\x32\x12.crmsync.v1.Trends\x12.\n\nkept_since\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x8d\x01\n\x17GetSummaryReportRequest\x12\x14\n\x03\x63rm\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18 \x12.\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"u\n\x18GetSummaryReportResponse\x12)\n\x06report\x18\x01 \x01(\x0b\x32\x19.crmsync.v1.SummaryReport\x12.\n\nkept_since\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\xf7\x04\n\x10\x41nalyticsService\x12T\n\rListConflicts\x12 .crmsync.v1.ListConflictsRequest\x1a!.crmsync.v1.ListConflictsResponse\x12Z\n\x0fResolveConflict\x12\".crmsync.v1.ResolveConflictRequest\x1a#.crmsync.v1.ResolveConflictResponse\x12Y\n\x0eWatchConflicts\x12!.crmsync.v1.WatchConflictsRequest\x1a\".crmsync.v1.WatchConflictsResponse0\x01\x12T\n\rGetSyncHealth\x12 .crmsync.v1.GetSyncHealthRequest\x1a!.crmsync.v1.GetSyncHealthResponse\x12W\n\x0eGetPerformance\x12!.crmsync.v1.GetPerformanceRequest\x1a\".crmsync.v1.GetPerformanceResponse\x12H\n\tGetTrends\x12\x1c.crmsync.v1.GetTrendsRequest\x1a\x1d.crmsync.v1.GetTrendsResponse\x12]\n\x10GetSummaryReport\x12#.crmsync.v1.GetSummaryReportRequest\x1a$.crmsync.v1.GetSummaryReportResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -66,24 +68,54 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WATCHCONFLICTSREQUEST'].fields_by_name['resume_token']._serialized_options = b'\272H\004r\002\030d'
   _globals['_WATCHCONFLICTSRESPONSE'].oneofs_by_name['event']._loaded_options = None
   _globals['_WATCHCONFLICTSRESPONSE'].oneofs_by_name['event']._serialized_options = b'\272H\002\010\001'
-  _globals['_LISTCONFLICTSREQUEST']._serialized_start=135
-  _globals['_LISTCONFLICTSREQUEST']._serialized_end=312
-  _globals['_LISTCONFLICTSRESPONSE']._serialized_start=315
-  _globals['_LISTCONFLICTSRESPONSE']._serialized_end=527
-  _globals['_LISTCONFLICTSRESPONSE_OPENCOUNTSENTRY']._serialized_start=478
-  _globals['_LISTCONFLICTSRESPONSE_OPENCOUNTSENTRY']._serialized_end=527
-  _globals['_RESOLVECONFLICTREQUEST']._serialized_start=530
-  _globals['_RESOLVECONFLICTREQUEST']._serialized_end=823
-  _globals['_RESOLVECONFLICTREQUEST_FIELDSENTRY']._serialized_start=749
-  _globals['_RESOLVECONFLICTREQUEST_FIELDSENTRY']._serialized_end=823
-  _globals['_FIELDRESOLUTION']._serialized_start=825
-  _globals['_FIELDRESOLUTION']._serialized_end=948
-  _globals['_RESOLVECONFLICTRESPONSE']._serialized_start=950
-  _globals['_RESOLVECONFLICTRESPONSE']._serialized_end=1015
-  _globals['_WATCHCONFLICTSREQUEST']._serialized_start=1017
-  _globals['_WATCHCONFLICTSREQUEST']._serialized_end=1093
-  _globals['_WATCHCONFLICTSRESPONSE']._serialized_start=1096
-  _globals['_WATCHCONFLICTSRESPONSE']._serialized_end=1244
-  _globals['_ANALYTICSSERVICE']._serialized_start=1247
-  _globals['_ANALYTICSSERVICE']._serialized_end=1534
+  _globals['_GETSYNCHEALTHREQUEST'].fields_by_name['crm']._loaded_options = None
+  _globals['_GETSYNCHEALTHREQUEST'].fields_by_name['crm']._serialized_options = b'\272H\004r\002\030 '
+  _globals['_GETPERFORMANCEREQUEST'].fields_by_name['crm']._loaded_options = None
+  _globals['_GETPERFORMANCEREQUEST'].fields_by_name['crm']._serialized_options = b'\272H\004r\002\030 '
+  _globals['_GETTRENDSREQUEST'].fields_by_name['crm']._loaded_options = None
+  _globals['_GETTRENDSREQUEST'].fields_by_name['crm']._serialized_options = b'\272H\004r\002\030 '
+  _globals['_GETTRENDSREQUEST'].fields_by_name['period']._loaded_options = None
+  _globals['_GETTRENDSREQUEST'].fields_by_name['period']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_GETTRENDSREQUEST'].fields_by_name['metrics']._loaded_options = None
+  _globals['_GETTRENDSREQUEST'].fields_by_name['metrics']._serialized_options = b'\272H\016\222\001\013\030\001\"\007\202\001\004\020\001 \000'
+  _globals['_GETTRENDSREQUEST'].fields_by_name['forecast_periods']._loaded_options = None
+  _globals['_GETTRENDSREQUEST'].fields_by_name['forecast_periods']._serialized_options = b'\272H\007\032\005\030\250\001(\000'
+  _globals['_GETSUMMARYREPORTREQUEST'].fields_by_name['crm']._loaded_options = None
+  _globals['_GETSUMMARYREPORTREQUEST'].fields_by_name['crm']._serialized_options = b'\272H\004r\002\030 '
+  _globals['_LISTCONFLICTSREQUEST']._serialized_start=196
+  _globals['_LISTCONFLICTSREQUEST']._serialized_end=373
+  _globals['_LISTCONFLICTSRESPONSE']._serialized_start=376
+  _globals['_LISTCONFLICTSRESPONSE']._serialized_end=588
+  _globals['_LISTCONFLICTSRESPONSE_OPENCOUNTSENTRY']._serialized_start=539
+  _globals['_LISTCONFLICTSRESPONSE_OPENCOUNTSENTRY']._serialized_end=588
+  _globals['_RESOLVECONFLICTREQUEST']._serialized_start=591
+  _globals['_RESOLVECONFLICTREQUEST']._serialized_end=884
+  _globals['_RESOLVECONFLICTREQUEST_FIELDSENTRY']._serialized_start=810
+  _globals['_RESOLVECONFLICTREQUEST_FIELDSENTRY']._serialized_end=884
+  _globals['_FIELDRESOLUTION']._serialized_start=886
+  _globals['_FIELDRESOLUTION']._serialized_end=1009
+  _globals['_RESOLVECONFLICTRESPONSE']._serialized_start=1011
+  _globals['_RESOLVECONFLICTRESPONSE']._serialized_end=1076
+  _globals['_WATCHCONFLICTSREQUEST']._serialized_start=1078
+  _globals['_WATCHCONFLICTSREQUEST']._serialized_end=1154
+  _globals['_WATCHCONFLICTSRESPONSE']._serialized_start=1157
+  _globals['_WATCHCONFLICTSRESPONSE']._serialized_end=1305
+  _globals['_GETSYNCHEALTHREQUEST']._serialized_start=1307
+  _globals['_GETSYNCHEALTHREQUEST']._serialized_end=1351
+  _globals['_GETSYNCHEALTHRESPONSE']._serialized_start=1353
+  _globals['_GETSYNCHEALTHRESPONSE']._serialized_end=1416
+  _globals['_GETPERFORMANCEREQUEST']._serialized_start=1419
+  _globals['_GETPERFORMANCEREQUEST']._serialized_end=1558
+  _globals['_GETPERFORMANCERESPONSE']._serialized_start=1561
+  _globals['_GETPERFORMANCERESPONSE']._serialized_end=1712
+  _globals['_GETTRENDSREQUEST']._serialized_start=1715
+  _globals['_GETTRENDSREQUEST']._serialized_end=1999
+  _globals['_GETTRENDSRESPONSE']._serialized_start=2001
+  _globals['_GETTRENDSRESPONSE']._serialized_end=2104
+  _globals['_GETSUMMARYREPORTREQUEST']._serialized_start=2107
+  _globals['_GETSUMMARYREPORTREQUEST']._serialized_end=2248
+  _globals['_GETSUMMARYREPORTRESPONSE']._serialized_start=2250
+  _globals['_GETSUMMARYREPORTRESPONSE']._serialized_end=2367
+  _globals['_ANALYTICSSERVICE']._serialized_start=2370
+  _globals['_ANALYTICSSERVICE']._serialized_end=3001
 # @@protoc_insertion_point(module_scope)

@@ -4,10 +4,12 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from crmsync.v1 import analytics_pb2 as _analytics_pb2
 from crmsync.v1 import conflict_pb2 as _conflict_pb2
 from crmsync.v1 import heartbeat_pb2 as _heartbeat_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
@@ -286,3 +288,267 @@ class WatchConflictsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
 Global___WatchConflictsResponse: _TypeAlias = WatchConflictsResponse  # noqa: Y015
+
+@_typing.final
+class GetSyncHealthRequest(_message.Message):
+    """Request of AnalyticsService.GetSyncHealth."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CRM_FIELD_NUMBER: _builtins.int
+    crm: _builtins.str
+    """Only this CRM. Unset means every CRM that is in use; an unknown one is INVALID_ARGUMENT (UNKNOWN_CRM)."""
+    def __init__(
+        self,
+        *,
+        crm: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["crm", b"crm"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetSyncHealthRequest: _TypeAlias = GetSyncHealthRequest  # noqa: Y015
+
+@_typing.final
+class GetSyncHealthResponse(_message.Message):
+    """Response of AnalyticsService.GetSyncHealth."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEALTH_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def health(self) -> _analytics_pb2.SyncHealth:
+        """How synchronization does now."""
+
+    def __init__(
+        self,
+        *,
+        health: _analytics_pb2.SyncHealth | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["health", b"health"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["health", b"health"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetSyncHealthResponse: _TypeAlias = GetSyncHealthResponse  # noqa: Y015
+
+@_typing.final
+class GetPerformanceRequest(_message.Message):
+    """Request of AnalyticsService.GetPerformance."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CRM_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    crm: _builtins.str
+    """Only this CRM. Unset means all; an unknown one is INVALID_ARGUMENT (UNKNOWN_CRM)."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """From when on: the hour that this is in counts as a whole. Unset: 24 hours before end_time. One that is not before
+        end_time, or more than 400 days before it, is INVALID_ARGUMENT.
+        """
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when: the hour that this is in counts as a whole, unless it has just begun. Unset, or in the future: now."""
+
+    def __init__(
+        self,
+        *,
+        crm: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["crm", b"crm", "end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPerformanceRequest: _TypeAlias = GetPerformanceRequest  # noqa: Y015
+
+@_typing.final
+class GetPerformanceResponse(_message.Message):
+    """Response of AnalyticsService.GetPerformance."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOTAL_FIELD_NUMBER: _builtins.int
+    CRMS_FIELD_NUMBER: _builtins.int
+    KEPT_SINCE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def total(self) -> _analytics_pb2.Performance:
+        """All CRMs together, or the one that was asked for."""
+
+    @_builtins.property
+    def crms(self) -> _containers.RepeatedCompositeFieldContainer[_analytics_pb2.Performance]:
+        """Each CRM of which something is kept in the period, by its id."""
+
+    @_builtins.property
+    def kept_since(self) -> _timestamp_pb2.Timestamp:
+        """Statistics of hours before this are no longer kept. A period that begins earlier is told from here on only."""
+
+    def __init__(
+        self,
+        *,
+        total: _analytics_pb2.Performance | None = ...,
+        crms: _abc.Iterable[_analytics_pb2.Performance] | None = ...,
+        kept_since: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["kept_since", b"kept_since", "total", b"total"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["crms", b"crms", "kept_since", b"kept_since", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPerformanceResponse: _TypeAlias = GetPerformanceResponse  # noqa: Y015
+
+@_typing.final
+class GetTrendsRequest(_message.Message):
+    """Request of AnalyticsService.GetTrends."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CRM_FIELD_NUMBER: _builtins.int
+    PERIOD_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    METRICS_FIELD_NUMBER: _builtins.int
+    FORECAST_PERIODS_FIELD_NUMBER: _builtins.int
+    crm: _builtins.str
+    """Only this CRM. Unset means all together; an unknown one is INVALID_ARGUMENT (UNKNOWN_CRM)."""
+    period: _analytics_pb2.TrendPeriod.ValueType
+    """How long a point is. Unset: DAY."""
+    forecast_periods: _builtins.int
+    """How many periods to foresee: 1 to 168. 0: 24 hours, 14 days or 8 weeks."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """From when on: the period that this is in counts as a whole. Unset: 28 days before end_time for HOUR, 180 for DAY, 400 for
+        WEEK. One that is not before end_time, or more than 400 days before it (for HOUR more than 60), is INVALID_ARGUMENT.
+        """
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when: the period that this is in counts as a whole, unless it has just begun. Unset, or in the future: now."""
+
+    @_builtins.property
+    def metrics(self) -> _containers.RepeatedScalarFieldContainer[_analytics_pb2.TrendMetric.ValueType]:
+        """Which figures; each once. Empty: SYNCED, ERRORS, PULLED and SUCCESS_RATE."""
+
+    def __init__(
+        self,
+        *,
+        crm: _builtins.str = ...,
+        period: _analytics_pb2.TrendPeriod.ValueType = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        metrics: _abc.Iterable[_analytics_pb2.TrendMetric.ValueType] | None = ...,
+        forecast_periods: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["crm", b"crm", "end_time", b"end_time", "forecast_periods", b"forecast_periods", "metrics", b"metrics", "period", b"period", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTrendsRequest: _TypeAlias = GetTrendsRequest  # noqa: Y015
+
+@_typing.final
+class GetTrendsResponse(_message.Message):
+    """Response of AnalyticsService.GetTrends."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRENDS_FIELD_NUMBER: _builtins.int
+    KEPT_SINCE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def trends(self) -> _analytics_pb2.Trends:
+        """The series and what is expected of them."""
+
+    @_builtins.property
+    def kept_since(self) -> _timestamp_pb2.Timestamp:
+        """Statistics of hours before this are no longer kept. Series that begin earlier are told from here on only."""
+
+    def __init__(
+        self,
+        *,
+        trends: _analytics_pb2.Trends | None = ...,
+        kept_since: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["kept_since", b"kept_since", "trends", b"trends"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kept_since", b"kept_since", "trends", b"trends"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTrendsResponse: _TypeAlias = GetTrendsResponse  # noqa: Y015
+
+@_typing.final
+class GetSummaryReportRequest(_message.Message):
+    """Request of AnalyticsService.GetSummaryReport."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CRM_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    crm: _builtins.str
+    """Only this CRM. Unset means all together; an unknown one is INVALID_ARGUMENT (UNKNOWN_CRM)."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """From when on: the hour that this is in counts as a whole. Unset: 7 days before end_time. One that is not before end_time,
+        or more than 200 days before it, is INVALID_ARGUMENT.
+        """
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when: the hour that this is in counts as a whole, unless it has just begun. Unset, or in the future: now."""
+
+    def __init__(
+        self,
+        *,
+        crm: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["crm", b"crm", "end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetSummaryReportRequest: _TypeAlias = GetSummaryReportRequest  # noqa: Y015
+
+@_typing.final
+class GetSummaryReportResponse(_message.Message):
+    """Response of AnalyticsService.GetSummaryReport."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPORT_FIELD_NUMBER: _builtins.int
+    KEPT_SINCE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def report(self) -> _analytics_pb2.SummaryReport:
+        """The report."""
+
+    @_builtins.property
+    def kept_since(self) -> _timestamp_pb2.Timestamp:
+        """Statistics of hours before this are no longer kept. Where the period before begins earlier, comparing says little."""
+
+    def __init__(
+        self,
+        *,
+        report: _analytics_pb2.SummaryReport | None = ...,
+        kept_since: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["kept_since", b"kept_since", "report", b"report"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kept_since", b"kept_since", "report", b"report"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetSummaryReportResponse: _TypeAlias = GetSummaryReportResponse  # noqa: Y015

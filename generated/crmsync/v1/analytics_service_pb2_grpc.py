@@ -51,6 +51,26 @@ class AnalyticsServiceStub:
                 request_serializer=crmsync_dot_v1_dot_analytics__service__pb2.WatchConflictsRequest.SerializeToString,
                 response_deserializer=crmsync_dot_v1_dot_analytics__service__pb2.WatchConflictsResponse.FromString,
                 _registered_method=True)
+        self.GetSyncHealth = channel.unary_unary(
+                '/crmsync.v1.AnalyticsService/GetSyncHealth',
+                request_serializer=crmsync_dot_v1_dot_analytics__service__pb2.GetSyncHealthRequest.SerializeToString,
+                response_deserializer=crmsync_dot_v1_dot_analytics__service__pb2.GetSyncHealthResponse.FromString,
+                _registered_method=True)
+        self.GetPerformance = channel.unary_unary(
+                '/crmsync.v1.AnalyticsService/GetPerformance',
+                request_serializer=crmsync_dot_v1_dot_analytics__service__pb2.GetPerformanceRequest.SerializeToString,
+                response_deserializer=crmsync_dot_v1_dot_analytics__service__pb2.GetPerformanceResponse.FromString,
+                _registered_method=True)
+        self.GetTrends = channel.unary_unary(
+                '/crmsync.v1.AnalyticsService/GetTrends',
+                request_serializer=crmsync_dot_v1_dot_analytics__service__pb2.GetTrendsRequest.SerializeToString,
+                response_deserializer=crmsync_dot_v1_dot_analytics__service__pb2.GetTrendsResponse.FromString,
+                _registered_method=True)
+        self.GetSummaryReport = channel.unary_unary(
+                '/crmsync.v1.AnalyticsService/GetSummaryReport',
+                request_serializer=crmsync_dot_v1_dot_analytics__service__pb2.GetSummaryReportRequest.SerializeToString,
+                response_deserializer=crmsync_dot_v1_dot_analytics__service__pb2.GetSummaryReportResponse.FromString,
+                _registered_method=True)
 
 
 class AnalyticsServiceServicer:
@@ -83,6 +103,36 @@ class AnalyticsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetSyncHealth(self, request, context):
+        """Tells how synchronization does now, overall, by component and by CRM, each with the reason, the number behind it and its
+        thresholds. Asks no CRM anything, and costs the same however much was delivered.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPerformance(self, request, context):
+        """Tells how a period went: what attempts ended in, throughput, response times, errors by code, at each CRM and in total.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetTrends(self, request, context):
+        """Tells how figures moved by hour, day or week, and what is to be expected of them, with intervals and a score of how well
+        that would have been foreseen until now. Says so where there is too little data.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetSummaryReport(self, request, context):
+        """Compares a period with the one before, and recommends what follows from the figures.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AnalyticsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -100,6 +150,26 @@ def add_AnalyticsServiceServicer_to_server(servicer, server):
                     servicer.WatchConflicts,
                     request_deserializer=crmsync_dot_v1_dot_analytics__service__pb2.WatchConflictsRequest.FromString,
                     response_serializer=crmsync_dot_v1_dot_analytics__service__pb2.WatchConflictsResponse.SerializeToString,
+            ),
+            'GetSyncHealth': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSyncHealth,
+                    request_deserializer=crmsync_dot_v1_dot_analytics__service__pb2.GetSyncHealthRequest.FromString,
+                    response_serializer=crmsync_dot_v1_dot_analytics__service__pb2.GetSyncHealthResponse.SerializeToString,
+            ),
+            'GetPerformance': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPerformance,
+                    request_deserializer=crmsync_dot_v1_dot_analytics__service__pb2.GetPerformanceRequest.FromString,
+                    response_serializer=crmsync_dot_v1_dot_analytics__service__pb2.GetPerformanceResponse.SerializeToString,
+            ),
+            'GetTrends': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTrends,
+                    request_deserializer=crmsync_dot_v1_dot_analytics__service__pb2.GetTrendsRequest.FromString,
+                    response_serializer=crmsync_dot_v1_dot_analytics__service__pb2.GetTrendsResponse.SerializeToString,
+            ),
+            'GetSummaryReport': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSummaryReport,
+                    request_deserializer=crmsync_dot_v1_dot_analytics__service__pb2.GetSummaryReportRequest.FromString,
+                    response_serializer=crmsync_dot_v1_dot_analytics__service__pb2.GetSummaryReportResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -185,6 +255,114 @@ class AnalyticsService:
             '/crmsync.v1.AnalyticsService/WatchConflicts',
             crmsync_dot_v1_dot_analytics__service__pb2.WatchConflictsRequest.SerializeToString,
             crmsync_dot_v1_dot_analytics__service__pb2.WatchConflictsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSyncHealth(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/crmsync.v1.AnalyticsService/GetSyncHealth',
+            crmsync_dot_v1_dot_analytics__service__pb2.GetSyncHealthRequest.SerializeToString,
+            crmsync_dot_v1_dot_analytics__service__pb2.GetSyncHealthResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPerformance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/crmsync.v1.AnalyticsService/GetPerformance',
+            crmsync_dot_v1_dot_analytics__service__pb2.GetPerformanceRequest.SerializeToString,
+            crmsync_dot_v1_dot_analytics__service__pb2.GetPerformanceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTrends(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/crmsync.v1.AnalyticsService/GetTrends',
+            crmsync_dot_v1_dot_analytics__service__pb2.GetTrendsRequest.SerializeToString,
+            crmsync_dot_v1_dot_analytics__service__pb2.GetTrendsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSummaryReport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/crmsync.v1.AnalyticsService/GetSummaryReport',
+            crmsync_dot_v1_dot_analytics__service__pb2.GetSummaryReportRequest.SerializeToString,
+            crmsync_dot_v1_dot_analytics__service__pb2.GetSummaryReportResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -30,6 +30,18 @@ class AnalyticsServiceStub:
     several changes. A heartbeat comes at least every 15 seconds. A server that shuts down ends the stream with
     UNAVAILABLE (DRAINING) and the trailer `crmsync-resume-token`; calling again anywhere goes on from there.
     """
+    GetSyncHealth: _aio.UnaryUnaryMultiCallable[_analytics_service_pb2.GetSyncHealthRequest, _analytics_service_pb2.GetSyncHealthResponse]
+    """Tells how synchronization does now, overall, by component and by CRM, each with the reason, the number behind it and its
+    thresholds. Asks no CRM anything, and costs the same however much was delivered.
+    """
+    GetPerformance: _aio.UnaryUnaryMultiCallable[_analytics_service_pb2.GetPerformanceRequest, _analytics_service_pb2.GetPerformanceResponse]
+    """Tells how a period went: what attempts ended in, throughput, response times, errors by code, at each CRM and in total."""
+    GetTrends: _aio.UnaryUnaryMultiCallable[_analytics_service_pb2.GetTrendsRequest, _analytics_service_pb2.GetTrendsResponse]
+    """Tells how figures moved by hour, day or week, and what is to be expected of them, with intervals and a score of how well
+    that would have been foreseen until now. Says so where there is too little data.
+    """
+    GetSummaryReport: _aio.UnaryUnaryMultiCallable[_analytics_service_pb2.GetSummaryReportRequest, _analytics_service_pb2.GetSummaryReportResponse]
+    """Compares a period with the one before, and recommends what follows from the figures."""
 
 class AnalyticsServiceServicer(metaclass=_abc_1.ABCMeta):
     """Tells how synchronization does, and what it could not settle. Reading needs the role `reader`, resolving needs `writer`.
@@ -65,5 +77,41 @@ class AnalyticsServiceServicer(metaclass=_abc_1.ABCMeta):
         several changes. A heartbeat comes at least every 15 seconds. A server that shuts down ends the stream with
         UNAVAILABLE (DRAINING) and the trailer `crmsync-resume-token`; calling again anywhere goes on from there.
         """
+
+    @_abc_1.abstractmethod
+    def GetSyncHealth(
+        self,
+        request: _analytics_service_pb2.GetSyncHealthRequest,
+        context: _aio.ServicerContext[_analytics_service_pb2.GetSyncHealthRequest, _abc.Awaitable[_analytics_service_pb2.GetSyncHealthResponse]],
+    ) -> _abc.Awaitable[_analytics_service_pb2.GetSyncHealthResponse]:
+        """Tells how synchronization does now, overall, by component and by CRM, each with the reason, the number behind it and its
+        thresholds. Asks no CRM anything, and costs the same however much was delivered.
+        """
+
+    @_abc_1.abstractmethod
+    def GetPerformance(
+        self,
+        request: _analytics_service_pb2.GetPerformanceRequest,
+        context: _aio.ServicerContext[_analytics_service_pb2.GetPerformanceRequest, _abc.Awaitable[_analytics_service_pb2.GetPerformanceResponse]],
+    ) -> _abc.Awaitable[_analytics_service_pb2.GetPerformanceResponse]:
+        """Tells how a period went: what attempts ended in, throughput, response times, errors by code, at each CRM and in total."""
+
+    @_abc_1.abstractmethod
+    def GetTrends(
+        self,
+        request: _analytics_service_pb2.GetTrendsRequest,
+        context: _aio.ServicerContext[_analytics_service_pb2.GetTrendsRequest, _abc.Awaitable[_analytics_service_pb2.GetTrendsResponse]],
+    ) -> _abc.Awaitable[_analytics_service_pb2.GetTrendsResponse]:
+        """Tells how figures moved by hour, day or week, and what is to be expected of them, with intervals and a score of how well
+        that would have been foreseen until now. Says so where there is too little data.
+        """
+
+    @_abc_1.abstractmethod
+    def GetSummaryReport(
+        self,
+        request: _analytics_service_pb2.GetSummaryReportRequest,
+        context: _aio.ServicerContext[_analytics_service_pb2.GetSummaryReportRequest, _abc.Awaitable[_analytics_service_pb2.GetSummaryReportResponse]],
+    ) -> _abc.Awaitable[_analytics_service_pb2.GetSummaryReportResponse]:
+        """Compares a period with the one before, and recommends what follows from the figures."""
 
 def add_AnalyticsServiceServicer_to_server(servicer: AnalyticsServiceServicer, server: _aio.Server) -> None: ...
