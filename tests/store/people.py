@@ -52,7 +52,12 @@ async def populate(database: Database, count: int, org_id: str = ORG) -> list[UU
 
 
 def order(
-    crm: str = CRM, *, session_id: UUID | None = None, high: bool = False, force: bool = False
+    crm: str = CRM,
+    *,
+    session_id: UUID | None = None,
+    high: bool = False,
+    force: bool = False,
+    removing: bool = False,
 ) -> queue.Order:
     """Ask for contacts to be queued."""
     return queue.Order(
@@ -62,6 +67,7 @@ def order(
         "tests",
         high=high,
         force=force,
+        removing=removing,
     )
 
 

@@ -129,6 +129,7 @@ async def _finishing(
         "skip_reasons": None,
         "retry_counts": [0] * count,
         "due_times": [now] * count,
+        "removals": None,
         "clock": now,
     }
 

@@ -28,6 +28,12 @@ def agrees_with_model(after: Snapshot, model: Model) -> None:
     assert {key: (row.sync_status, row.attempt) for key, row in after.standings.items()} == {
         key: (one.status, one.attempt) for key, one in model.standings.items()
     }
+    assert {key: row.removing for key, row in after.standings.items()} == {
+        key: one.removing for key, one in model.standings.items()
+    }
+    assert {key: bool(row.crm_contact_id) for key, row in after.standings.items()} == {
+        key: one.linked for key, one in model.standings.items()
+    }
     assert after.items == {
         (session_id, key): item.outcome
         for session_id, one in model.sessions.items()

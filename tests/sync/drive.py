@@ -79,7 +79,7 @@ class Drive(RuleBasedStateMachine):
     ) -> tuple[int, Sequence[UUID]]:
         answer = self.world.transaction(lambda c: queue.enqueue(c, org_id, selection, order))
         keys = [(org_id, one, order.crm) for one in sorted(expected)]  # a set has no order
-        self.model.enqueue(order.session_id, org_id, keys, high=order.high)
+        self.model.enqueue(order.session_id, org_id, keys, high=order.high, removing=order.removing)
         return answer
 
     def _finish(self, batch: Sequence[Claim], ending: str, *, soon: bool) -> int:
@@ -97,9 +97,14 @@ class Drive(RuleBasedStateMachine):
         return receipt.finished
 
     def _remember(self, one: Claim, ending: str, *, applied: bool) -> None:
-        if ending == "synced" or (ending == "unknown" and applied):
+        arrived = ending == "synced" or (ending == "unknown" and applied)
+        if arrived and one.row.removing:
+            self.held_by_crm.pop(one.key, None)
+        elif arrived:
             self.held_by_crm[one.key] = one.row.first_name
-        if ending == "synced":
+        if ending == "synced" and one.row.removing:
+            self.synced_once.discard(one.key)
+        elif ending == "synced":
             self.synced_once.add(one.key)
 
     def _expire(self, key: Key) -> None:

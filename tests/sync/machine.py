@@ -75,6 +75,15 @@ class QueueMachine(SecondThoughts):
         assert set(ids) == expected
         assert count == len(expected)
 
+    @rule(org_id=orgs, crm=crms, mask=masks, high=st.booleans())
+    def remove(self, org_id: str, crm: str, mask: int, *, high: bool) -> None:
+        """Ask for records to be removed, also of contacts that are deleted here."""
+        asked = [one for bit, one in enumerate(self.contacts[org_id]) if mask >> bit & 1]
+        order = people.order(crm, high=high, removing=True)
+        count, ids = self._enqueue(org_id, queue.Selection(asked), order, set(asked))
+        assert set(ids) == set(asked)
+        assert count == len(asked)
+
     @rule(org_id=orgs, crm=crms, has_email=st.none() | st.booleans(), new=st.booleans())
     def enqueue_all(self, org_id: str, crm: str, has_email: bool | None, *, new: bool) -> None:  # noqa: FBT001 - three values, not two
         """Queue everything that passes a filter."""
@@ -116,10 +125,11 @@ class QueueMachine(SecondThoughts):
             assert all(claimable[key].high for key in claimed)
         # In an order of their own: a replay must do the same, whatever plan Postgres chose.
         for key, row in sorted(claimed.items()):
+            assert row.removing == self.model.standings[key].removing
             assert row.attempt == self.model.claim(key)
             assert row.deleted == (row.contact_id in self.deleted)
             assert row.first_name == self.content[row.contact_id]
-            assert not row.unchanged or self.held_by_crm.get(key) == row.first_name
+            assert row.removing or not row.unchanged or self.held_by_crm.get(key) == row.first_name
             self.claims.append(Claim(key, row))
 
     @rule(pick=picks, size=st.integers(1, 3), ending=endings, soon=st.booleans())
@@ -152,7 +162,9 @@ class QueueMachine(SecondThoughts):
         """Have a worker crash, before or after the CRM applied what it sent; its lease runs out."""
         live = self._live()
         one = live[pick % len(live)]
-        if applied:
+        if applied and one.row.removing:
+            self.held_by_crm.pop(one.key, None)
+        elif applied:
             self.held_by_crm[one.key] = one.row.first_name
         self._expire(one.key)
 

@@ -14,6 +14,7 @@ Key = tuple[str, UUID, str]  # organization, contact, CRM
 
 _ITEM_OUTCOME = {
     SyncStatus.COMPLETE: ItemOutcome.SYNCED,
+    SyncStatus.SELECTED: ItemOutcome.SYNCED,
     SyncStatus.SKIPPED: ItemOutcome.SKIPPED,
     SyncStatus.ERROR: ItemOutcome.ERROR,
 }
@@ -21,9 +22,13 @@ _ITEM_OUTCOME = {
 
 @dataclass
 class Item:
-    """What a session waits for: the outcome of an attempt not before min_attempt."""
+    """What a session waits for: the outcome of an attempt not before min_attempt.
+
+    removing: whether it asked for the record's removal.
+    """
 
     min_attempt: int
+    removing: bool = False
     outcome: ItemOutcome | None = None
 
 
@@ -51,6 +56,8 @@ class Standing:
     edited: whether the contact changed after the claim.
     told: whether a cancel left nobody who wants the delivery under way to be tried again.
     refused: whether the last attempt ended because the CRM refused the credentials.
+    removing: whether what was asked last is a removal. removes: whether the attempt is one.
+    linked: whether a record is known.
     """
 
     status: SyncStatus
@@ -60,6 +67,9 @@ class Standing:
     edited: bool = False
     told: bool = False
     refused: bool = False
+    removing: bool = False
+    removes: bool = False
+    linked: bool = False
 
     @property
     def failed(self) -> bool:
@@ -76,7 +86,15 @@ class Model:
         self.standings: dict[Key, Standing] = {}
         self.sessions: dict[UUID, Session] = {}
 
-    def enqueue(self, session_id: UUID, org_id: str, keys: Iterable[Key], *, high: bool) -> None:
+    def enqueue(
+        self,
+        session_id: UUID,
+        org_id: str,
+        keys: Iterable[Key],
+        *,
+        high: bool,
+        removing: bool = False,
+    ) -> None:
         """Queue standings for a new session."""
         session = self.sessions[session_id] = Session(org_id)
         for key in keys:
@@ -84,9 +102,10 @@ class Model:
             is_open = standing.status in {SyncStatus.QUEUED, SyncStatus.PROCESSING}
             standing.high = high or (is_open and standing.high)
             standing.due, standing.told, standing.refused = True, False, False
+            standing.removing = removing
             if standing.status != SyncStatus.PROCESSING:
                 standing.status = SyncStatus.QUEUED
-            session.items[key] = Item(standing.attempt + 1)
+            session.items[key] = Item(standing.attempt + 1, removing)
 
     def retry(self, session_id: UUID, org_id: str, keys: Iterable[Key], *, due: bool) -> None:
         """Queue failures again for a new session."""
@@ -94,7 +113,7 @@ class Model:
         for key in keys:
             standing = self.standings[key]
             standing.status, standing.due, standing.refused = SyncStatus.QUEUED, due, False
-            session.items[key] = Item(standing.attempt + 1)
+            session.items[key] = Item(standing.attempt + 1, standing.removing)
 
     def failures(self, org_id: str, crm: str) -> list[Key]:
         """Return what can be retried in one lane."""
@@ -128,6 +147,7 @@ class Model:
         """Take one, and return the attempt's number."""
         standing = self.standings[key]
         standing.status, standing.edited, standing.told = SyncStatus.PROCESSING, False, False
+        standing.removes = standing.removing
         standing.attempt += 1
         return standing.attempt
 
@@ -168,12 +188,20 @@ class Model:
         for _, item in self._waiting(key):
             self._end_unless_under_way(standing, item)
         self._take_out(standing)
+        if standing.status == SyncStatus.PROCESSING:
+            standing.removing = standing.removes
         return True
 
     def _cancel_item(self, key: Key, item: Item) -> None:
         standing = self.standings[key]
         self._end_unless_under_way(standing, item)
-        if not self._wanted(key):
+        wanting = [other for session, other in self._waiting(key) if not session.cancelled]
+        under_way = standing.status == SyncStatus.PROCESSING
+        if wanting:
+            # Sessions are in the order in which they were opened.
+            standing.removing = max(reversed(wanting), key=_attempt_of).removing
+        else:
+            standing.removing = under_way and standing.removes
             self._take_out(standing)
 
     def _end_unless_under_way(self, standing: Standing, item: Item) -> None:
@@ -186,20 +214,29 @@ class Model:
             standing.told = True
         else:
             standing.status, standing.high = SyncStatus.SELECTED, False
+            standing.removing = False
 
     def _give_back(self, key: Key, standing: Standing, *, due: bool) -> None:
         for session, item in self._waiting(key):
             if session.cancelled or standing.told:
                 item.outcome = ItemOutcome.CANCELLED
         standing.status = SyncStatus.SELECTED if standing.told else SyncStatus.QUEUED
+        standing.removing = standing.removing and not standing.told
         standing.due = due
 
     def _settle(self, key: Key, standing: Standing, status: SyncStatus) -> None:
         for _, item in self._waiting(key):
-            if item.min_attempt <= standing.attempt:
-                item.outcome = _ITEM_OUTCOME[status]
-        again = self._wanted(key) or (standing.edited and not standing.told)
+            if item.min_attempt > standing.attempt:
+                continue
+            overtaken = item.removing != standing.removes
+            item.outcome = ItemOutcome.CANCELLED if overtaken else _ITEM_OUTCOME[status]
+        edited = standing.edited and not standing.removes
+        again = self._wanted(key) or (edited and not standing.told)
         standing.status = SyncStatus.QUEUED if again else status
+        if not again:
+            standing.removing = status == SyncStatus.ERROR and standing.removes
+        if status in {SyncStatus.COMPLETE, SyncStatus.SELECTED}:
+            standing.linked = status == SyncStatus.COMPLETE
         standing.due = True
 
     def _waiting(self, key: Key) -> list[tuple[Session, Item]]:
@@ -211,3 +248,7 @@ class Model:
 
     def _wanted(self, key: Key) -> bool:
         return any(not session.cancelled for session, _ in self._waiting(key))
+
+
+def _attempt_of(item: Item) -> int:
+    return item.min_attempt

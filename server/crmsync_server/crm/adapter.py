@@ -70,7 +70,9 @@ class Capabilities:
     idempotent: whether pushing a contact again after an unknown outcome is safe.
     push_timeout: the longest a push may take; leases are longer than this.
     read_back: whether the CRM can be asked what it holds, after an unknown outcome.
-    takes_contacts: whether contacts can be delivered at all; a CRM may only keep leads (crm.leads).
+    takes_contacts: whether contacts can be delivered at all; a CRM may keep leads alone.
+    keeps_leads: whether it keeps leads (crm.leads).
+    delete: whether records can be removed: then the adapter is a `Deleter` as well.
     """
 
     max_batch: int
@@ -81,6 +83,8 @@ class Capabilities:
     limits: Sequence[Limit] = ()
     read_back: bool = False
     takes_contacts: bool = True
+    keeps_leads: bool = False
+    delete: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +235,18 @@ class Adapter(Protocol):
 
     async def check(self) -> Standing:
         """Ask the CRM whether the credentials are good, without writing."""
+
+
+class Deleter(Protocol):
+    """What an adapter is besides, whose capabilities say `delete`."""
+
+    async def delete(self, batch: Sequence[Delivery]) -> Sequence[Outcome]:
+        """Remove the records of contacts; one outcome for each, in order. Never Accepted.
+
+        Each is known by its crm_contact_id, and where that is None by its email. Synced, under the
+        id that it had (empty where it was not known): it is gone, also where it was gone before. Of
+        a delivery nothing else counts. Raises CredentialsRefusedError as push does.
+        """
 
 
 class AdapterFactory(Protocol):

@@ -23,6 +23,7 @@ class Known(NamedTuple):
 
     linked_id: the record by the standing; base_id: by the base. Either is None where there is none.
     base_time: the standing's synced_time when the base was written.
+    removing: whether its record is being removed by ourselves.
     """
 
     id: UUID
@@ -52,6 +53,7 @@ class Known(NamedTuple):
     crm_modified_time: datetime | None
     echoes: Sequence[bytes]
     conflicted: Sequence[str]
+    removing: bool
 
     @property
     def content(self) -> Content:
@@ -220,6 +222,19 @@ async def delivered(
     columns = map(list, zip(*told, strict=True))
     parameters = {"org_id": org_id, "crm": crm, **dict(zip(_DELIVERED, columns, strict=True))}
     await connection.execute(statement("base/delivered"), parameters)
+
+
+async def removed(
+    connection: AsyncConnection, org_id: str, crm: str, attempts: Sequence[tuple[UUID, int]]
+) -> None:
+    """Forget the records that these removals ended, in the transaction that has just done so."""
+    parameters = {
+        "org_id": org_id,
+        "crm": crm,
+        "contact_ids": [contact_id for contact_id, _ in attempts],
+        "attempts": [attempt for _, attempt in attempts],
+    }
+    await connection.execute(statement("base/removed"), parameters)
 
 
 def _json(fields: Document | None) -> str | None:

@@ -12,6 +12,7 @@ class Expired(NamedTuple):
     attempt: int
     retry_count: int
     rescue_count: int
+    removing: bool
 
 
 class Claimed(NamedTuple):
@@ -23,6 +24,7 @@ class Claimed(NamedTuple):
     deleted: the contact is gone here.
     unsure: the attempt before may have been applied, nobody knows.
     urgent: queued with priority HIGH.
+    removing: the record is to be removed, instead of the contact being delivered.
     """
 
     contact_id: UUID
@@ -41,6 +43,7 @@ class Claimed(NamedTuple):
     deleted: bool
     unsure: bool
     urgent: bool
+    removing: bool
 
 
 Attempt = Claimed | Expired

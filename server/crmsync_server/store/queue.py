@@ -21,7 +21,7 @@ _SLOTS = 16
 _ALWAYS = ("attempts", "statuses", "outcomes", "retry_counts")
 _SOMETIMES = (
     *("due_times", "crm_contact_ids", "error_codes", "error_messages", "request_ids"),
-    "skip_reasons",
+    *("skip_reasons", "removals"),
 )
 
 
@@ -48,7 +48,10 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """How to queue: for which CRM, how soon, whether even unchanged, and for whom."""
+    """How to queue: for which CRM, how soon, whether even unchanged, and for whom.
+
+    removing: the contacts' records are to be removed at the CRM, instead of being delivered.
+    """
 
     crm: str
     session_id: UUID
@@ -56,6 +59,7 @@ class Order:
     creator: str
     high: bool = False
     force: bool = False
+    removing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +81,10 @@ class Terms:
 class Finished(NamedTuple):
     """How one attempt ends, in the order of the columns of finish.sql.
 
-    status: where the contact's standing goes: COMPLETE, SKIPPED, ERROR, or QUEUED again.
+    status: where the contact's standing goes: COMPLETE, SKIPPED, ERROR, or QUEUED again; SELECTED
+        where its record was removed.
     due_time: when it is due again; needed with QUEUED.
+    removal: True where the record was to be removed; None where the contact was to be delivered.
     """
 
     contact_id: UUID
@@ -92,6 +98,7 @@ class Finished(NamedTuple):
     error_message: str | None = None
     request_id: str | None = None
     skip_reason: str | None = None
+    removal: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +131,7 @@ async def enqueue(
                 "creator": order.creator,
                 "priority": 2 if order.high else 1,
                 "force": order.force,
+                "removing": order.removing,
                 "slot": slot(),
                 "by_id": selection.contact_ids is not None,
                 "contact_ids": list(selection.contact_ids or ()),

@@ -79,6 +79,8 @@ class SessionKind(StrEnum):
     MANUAL_SYNC = "MANUAL_SYNC"
     RESOLVE_CONFLICT = "RESOLVE_CONFLICT"
     LEAD_STATUS_SYNC = "LEAD_STATUS_SYNC"
+    APPLY_BATCH = "APPLY_BATCH"
+    MASS_UPDATE = "MASS_UPDATE"
 
 
 class Direction(StrEnum):

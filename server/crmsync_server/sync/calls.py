@@ -7,15 +7,22 @@ without losing what it knows: the worker that waits is never cancelled itself.
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from structlog.typing import FilteringBoundLogger
 
-from crmsync_server.crm.adapter import Adapter, CredentialsRefusedError, Delivery, Standing
-from crmsync_server.crm.outcomes import Outcome, Postponed, Synced, Unknown
+from crmsync_server.crm.adapter import (
+    Adapter,
+    CredentialsRefusedError,
+    Deleter,
+    Delivery,
+    Standing,
+)
+from crmsync_server.crm.outcomes import Accepted, Outcome, Postponed, Synced, Unknown
 from crmsync_server.sync.soundness import is_sound
 
 Answer = Sequence[Outcome]
+Write = Callable[[Sequence[Delivery]], Coroutine[Any, Any, Answer]]
 
 _TO_OBEY = 5.0  # seconds that a cancelled call gets to end
 _STOPPED = "the server stopped while it waited for the CRM"
@@ -45,10 +52,20 @@ class Calls:
 
     async def push(self, adapter: Adapter, batch: Sequence[Delivery]) -> Answer:
         """Push a batch; one outcome for each delivery. Raises CredentialsRefusedError."""
+        return await self._written(adapter, adapter.push, batch)
+
+    async def delete(self, adapter: Adapter, batch: Sequence[Delivery]) -> Answer:
+        """Remove records; one outcome for each. Raises CredentialsRefusedError."""
+        deleter = cast("Deleter", adapter)
+        answer = await self._written(adapter, deleter.delete, batch)
+        later = Unknown("the adapter took a removal in for later, which nobody asks about")
+        return [later if isinstance(one, Accepted) else one for one in answer]
+
+    async def _written(self, adapter: Adapter, write: Write, batch: Sequence[Delivery]) -> Answer:
         if self._given_up:
             message = "the server stops, nothing was sent"
             return [Postponed(self._clock(), "RELEASED", message, lane=False)] * len(batch)
-        answer = await self._outcomes(adapter, adapter.push(batch), len(batch))
+        answer = await self._outcomes(adapter, write(batch), len(batch))
         if isinstance(answer, _Failed):
             return [Unknown(answer, ours=answer == _STOPPED)] * len(batch)
         return answer

@@ -1,8 +1,9 @@
 """An adapter that tells no secret: what it raises or answers may hold anything, and is kept."""
 
 from collections.abc import Collection, Sequence
+from typing import cast
 
-from crmsync_server.crm.adapter import Adapter, Capabilities, Delivery, Standing
+from crmsync_server.crm.adapter import Adapter, Capabilities, Deleter, Delivery, Standing
 from crmsync_server.crm.directory import Directory, directory_of
 from crmsync_server.crm.leads import Leads, leads_of
 from crmsync_server.crm.outcomes import Outcome, Synced
@@ -54,6 +55,11 @@ class Discreet:
     async def settle(self, ticket: str, batch: Sequence[Delivery]) -> Sequence[Outcome]:
         """Ask what became of deliveries; see crm.adapter."""
         return self._outcomes(await self._redaction.kept(self._adapter.settle(ticket, batch)))
+
+    async def delete(self, batch: Sequence[Delivery]) -> Sequence[Outcome]:
+        """Remove records, where the adapter says that it can; see crm.adapter."""
+        deleter = cast("Deleter", self._adapter)
+        return self._outcomes(await self._redaction.kept(deleter.delete(batch)))
 
     async def read_back(self, batch: Sequence[Delivery]) -> Sequence[Synced | None]:
         """Ask what the CRM holds; see crm.adapter."""

@@ -30,6 +30,7 @@ from crmsync_server.store import ticket as tickets
 from crmsync_server.store.base import Delivered
 from crmsync_server.store.claimed import Claimed
 from crmsync_server.store.db import FAULTS, Database
+from crmsync_server.store.states import SyncStatus
 from crmsync_server.sync.calls import Calls
 from crmsync_server.sync.circuit import REFUSED, Circuit, Health, Place
 from crmsync_server.sync.hints import Hints
@@ -124,13 +125,17 @@ class Lane:
         """Bring a claimed batch to its end, whatever that is."""
         # Renewed until it is written down: nobody else must take what is already answered.
         async with renewing(lambda: self._renew(batch.rows), self._bench.renewal):
-            try:
-                judged = await push(self._calls, batch)
-            except CredentialsRefusedError as error:
-                await self._give_back(batch, str(error))
-            else:
-                await self._record(batch, judged)
-                await self._note([out for _, out in judged if not isinstance(out, Skipped)])
+            for part in batch.parts():
+                await self._end_part(part)
+
+    async def _end_part(self, batch: Batch) -> None:
+        try:
+            judged = await push(self._calls, batch)
+        except CredentialsRefusedError as error:
+            await self._give_back(batch, str(error))
+        else:
+            await self._record(batch, judged)
+            await self._note([out for _, out in judged if not isinstance(out, Skipped)])
 
     async def probe(self) -> bool:
         """Find out whether the CRM works again, if nobody else does; return whether it does."""
@@ -230,6 +235,8 @@ class Lane:
             told = map(self._delivered.get, map(_attempt, finished)) if self._delivered else ()
             if delivered := [one for one in told if one is not None]:
                 await bases.delivered(connection, self.org_id, self.crm, delivered)
+            if removed := [_attempt(one) for one in finished if one.status == SyncStatus.SELECTED]:
+                await bases.removed(connection, self.org_id, self.crm, removed)
             if rate := self._pace.measured(receipt.finished):
                 await lanes.measure(connection, self.org_id, self.crm, rate)
         self._bench.hints.moved(self.org_id, receipt)
@@ -290,7 +297,7 @@ class Lane:
 
 def _told(batch: Batch, judged: Judged) -> Iterator[Delivered]:
     """Yield what is written down of what the CRM has now, where it is read as well."""
-    if batch.sparing is None:
+    if batch.sparing is None or batch.removes:
         return
     for row, outcome in judged:
         if isinstance(outcome, Synced):

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from uuid import UUID
 
@@ -49,11 +49,23 @@ class Batch:
     """What was claimed together, and how it is delivered: as it was configured then.
 
     sparing: what is left out, where the CRM is read as well; None where everything is told.
+    removes: whether the records are removed, instead of the contacts being delivered.
     """
 
     rows: Sequence[Claimed]
     by: Deliverer
     sparing: Sparing | None = None
+    removes: bool = False
+
+    def parts(self) -> "Sequence[Batch]":
+        """Return what is removed and what is delivered, apart: a removal may free an email."""
+        if not any(row.removing for row in self.rows):
+            return (self,)
+        parts = (
+            replace(self, rows=[row for row in self.rows if row.removing], removes=True),
+            replace(self, rows=[row for row in self.rows if not row.removing]),
+        )
+        return [part for part in parts if part.rows]
 
     @property
     def urgent(self) -> bool:
@@ -86,6 +98,8 @@ class Batch:
 
 async def push(calls: Calls, batch: Batch) -> Judged:
     """Push what needs pushing; every row gets its outcome. Raises CredentialsRefusedError."""
+    if batch.removes:
+        return await _remove(calls, batch)
     judged: list[tuple[Claimed, Outcome]] = []
     left: list[tuple[Claimed, Delivery]] = []
     requires_email = batch.by.adapter.capabilities.requires_email
@@ -100,6 +114,16 @@ async def push(calls: Calls, batch: Batch) -> Judged:
     with urgently() if batch.urgent else nullcontext():
         judged += await _call(calls, batch.by.adapter, left)
     return judged
+
+
+async def _remove(calls: Calls, batch: Batch) -> Judged:
+    adapter = batch.by.adapter
+    if not adapter.capabilities.delete:
+        refused = Rejected("NOT_SUPPORTED", "the CRM's adapter does not offer to remove records")
+        return [(row, refused) for row in batch.rows]
+    with urgently() if batch.urgent else nullcontext():
+        outcomes = await calls.delete(adapter, [_delivery(row) for row in batch.rows])
+    return list(zip(batch.rows, outcomes, strict=True))
 
 
 async def _call(calls: Calls, adapter: Adapter, left: Sequence[tuple[Claimed, Delivery]]) -> Judged:

@@ -53,7 +53,9 @@ async def _remove(connection: AsyncConnection, terms: Terms, found: Sequence[Kno
     if not ids:
         return
     if terms.merging.deletion_policy == DeletionPolicy.DELETE:
-        await contact.delete_locked(connection, org_id, ids)
+        # What we remove there ourselves is no wish of the CRM's users.
+        theirs = [one.id for one in found if not one.removing]
+        await contact.delete_locked(connection, org_id, theirs)
     await base.unlink(connection, org_id, crm, ids)
 
 

@@ -71,7 +71,7 @@ def judge(
     """
     match outcome:
         case Synced():
-            return _synced(row, outcome)
+            return _removed(row, outcome) if row.removing else _synced(row, outcome)
         case Skipped():
             return _skipped(row, outcome)
         case Rejected(code, message, request_id):
@@ -84,7 +84,7 @@ def judge(
             due = max(now + policy.wait(row.retry_count), after or now)
             return _again(row, AttemptOutcome.RETRY, fault, policy, due)
         case Unknown():
-            return _unknown(row, outcome, policy, now, idempotent=idempotent)
+            return _unknown(row, outcome, policy, now, idempotent=idempotent or row.removing)
         case _:
             text = f"an accepted delivery has no verdict yet: {outcome}"
             raise TypeError(text)
@@ -101,7 +101,7 @@ def expire(row: Attempt, policy: RetryPolicy, now: datetime, *, idempotent: bool
     At once an error where the CRM must not be given a record twice: it may have been sent.
     """
     fault = Fault("LEASE_EXPIRED", "the server that worked on it stopped without an outcome")
-    if row.rescue_count >= policy.max_rescues or not idempotent:
+    if row.rescue_count >= policy.max_rescues or not (idempotent or row.removing):
         return _error(row, AttemptOutcome.LEASE_EXPIRED, fault)
     return _later(row, AttemptOutcome.LEASE_EXPIRED, now, fault)
 
@@ -117,6 +117,13 @@ def _synced(row: Attempt, outcome: Synced) -> Finished:
     )
 
 
+def _removed(row: Attempt, outcome: Synced) -> Finished:
+    synced = _synced(row, outcome)
+    return synced._replace(
+        status=SyncStatus.SELECTED, crm_contact_id=synced.crm_contact_id or None, removal=True
+    )
+
+
 def _skipped(row: Attempt, outcome: Skipped) -> Finished:
     return Finished(
         row.contact_id,
@@ -125,6 +132,7 @@ def _skipped(row: Attempt, outcome: Skipped) -> Finished:
         AttemptOutcome.SKIPPED,
         skip_reason=outcome.reason,
         error_message=storable(outcome.message) or None,
+        removal=row.removing or None,
     )
 
 
@@ -164,4 +172,5 @@ def _error(row: Attempt, kind: AttemptOutcome, fault: Fault) -> Finished:
         error_code=storable(fault.code),
         error_message=storable(fault.message),
         request_id=storable(fault.request_id) or None,
+        removal=row.removing or None,
     )

@@ -27,6 +27,7 @@ def sync_attempts(metadata: sa.MetaData) -> None:
         time("next_retry_time", null=True),
         text("lease_owner", null=True),
         sa.Column("transaction", sa.BigInteger, nullable=False, server_default="0"),
+        sa.Column("removal", sa.Boolean, nullable=True),
         sa.PrimaryKeyConstraint(
             "org_id", "contact_id", "crm", "attempt", "end_time", name="sync_attempts_pkey"
         ),

@@ -52,6 +52,7 @@ def _columns() -> Sequence[sa.schema.SchemaItem]:
         time("update_time", default=True),
         sa.Column("settled_attempt", sa.Integer, nullable=False, server_default="0"),
         sa.Column("settled_before", sa.Integer, nullable=False, server_default="0"),
+        flag("removing"),
     )
 
 

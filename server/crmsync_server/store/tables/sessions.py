@@ -96,6 +96,7 @@ def session_items(metadata: sa.MetaData) -> None:
         text("error_message", null=True),
         text("skip_reason", null=True),
         time("end_time", null=True),
+        flag("removing"),
         sa.PrimaryKeyConstraint(
             "org_id", "session_id", "contact_id", "crm", name="session_items_pkey"
         ),

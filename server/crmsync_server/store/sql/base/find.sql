@@ -49,7 +49,8 @@ SELECT
     cs.sync_status, cs.crm_contact_id AS linked_id, cs.synced_time, cs.synced_hash,
     b.crm_contact_id AS base_id, b.fields, b.synced_time AS base_time, b.crm_modified_time,
     coalesce(b.echoes, '{}') AS echoes,
-    coalesce(b.conflicted, '{}') AS conflicted
+    coalesce(b.conflicted, '{}') AS conflicted,
+    coalesce(cs.removing, FALSE) AS removing
 FROM found AS f
 CROSS JOIN LATERAL (
     SELECT k.* FROM contacts AS k WHERE k.org_id = f.org_id AND k.id = f.contact_id OFFSET 0

@@ -59,7 +59,7 @@ WITH moved AS (
         synced_hash =
             CASE cs.sync_status WHEN 'PROCESSING' THEN cs.synced_hash ELSE excluded.synced_hash END,
         claimed_hash = CASE
-            WHEN cs.sync_status = 'PROCESSING' AND excluded.synced_hash = '' THEN ''
+            WHEN cs.claimed_hash IS NOT NULL AND excluded.synced_hash = '' THEN ''
             ELSE cs.claimed_hash
         END,
         update_time = now()

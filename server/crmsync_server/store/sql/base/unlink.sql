@@ -34,7 +34,7 @@ moved AS (
         crm_contact_id = NULL,
         synced_time = NULL,
         synced_hash = NULL,
-        claimed_hash = CASE cs.sync_status WHEN 'PROCESSING' THEN '' ELSE cs.claimed_hash END,
+        claimed_hash = CASE WHEN cs.claimed_hash IS NOT NULL THEN CAST('' AS bytea) END,
         update_time = now()
     FROM asked AS a
     WHERE cs.org_id = a.org_id AND cs.contact_id = a.contact_id AND cs.crm = a.crm

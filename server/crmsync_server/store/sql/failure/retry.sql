@@ -37,7 +37,7 @@ failed AS MATERIALIZED (
             cs.processing_status = 'ERROR'
             OR (cs.processing_status = 'QUEUED' AND cs.error_code = 'CREDENTIALS_REFUSED')
         )
-        AND (NOT :requires_email OR c.id IS NULL OR c.email IS NOT NULL)
+        AND (NOT :requires_email OR c.id IS NULL OR c.email IS NOT NULL OR cs.removing)
         AND TRUE /* narrowed */
     ORDER BY cs.contact_id
     FOR UPDATE OF cs
@@ -71,7 +71,7 @@ queued AS (
         update_time = now()
     FROM failed AS f
     WHERE cs.org_id = f.org_id AND cs.contact_id = f.contact_id AND cs.crm = f.crm
-    RETURNING cs.contact_id, cs.attempt, cs.previous_status
+    RETURNING cs.contact_id, cs.attempt, cs.previous_status, cs.removing
 ),
 
 session AS (
@@ -86,8 +86,8 @@ session AS (
 ),
 
 items AS (
-    INSERT INTO session_items (org_id, session_id, contact_id, crm, min_attempt)
-    SELECT :org_id, :session_id, q.contact_id, :crm, q.attempt + 1
+    INSERT INTO session_items (org_id, session_id, contact_id, crm, min_attempt, removing)
+    SELECT :org_id, :session_id, q.contact_id, :crm, q.attempt + 1, q.removing
     FROM queued AS q
 ),
 

@@ -99,7 +99,44 @@ disputed AS (
         ) AS fields
     FROM conflicts AS f
     WHERE f.state = 'OPEN'
+),
+
+true_leads AS (
+    SELECT
+        l.org_id,
+        l.crm,
+        count(*) AS leads,
+        count(*) FILTER (WHERE l.sync_time IS NOT NULL) AS synced,
+        count(*) FILTER (WHERE l.conversion_time IS NOT NULL) AS conversions
+    FROM leads AS l
+    GROUP BY l.org_id, l.crm
+),
+
+true_statuses AS (
+    SELECT l.org_id, l.crm, l.status_code, count(*) AS leads
+    FROM leads AS l
+    WHERE l.sync_time IS NOT NULL
+    GROUP BY l.org_id, l.crm, l.status_code
+),
+
+lead_changes AS (
+    SELECT
+        h.org_id,
+        h.lead_id,
+        count(*) AS changes,
+        max(h.sequence) AS newest,
+        count(*) FILTER (WHERE h.conversion) AS conversions
+    FROM lead_history AS h
+    GROUP BY h.org_id, h.lead_id
+),
+
+seen_conversions AS (
+    SELECT h.org_id, h.session_id, count(*) AS conversions
+    FROM lead_history AS h
+    WHERE h.conversion AND h.session_id IS NOT NULL
+    GROUP BY h.org_id, h.session_id
 )
+
 
 SELECT 'a session counts what its items are' AS promise, s.org_id, CAST(s.id AS text) AS subject
 FROM sessions AS s
@@ -281,3 +318,65 @@ WHERE c.delete_time IS NULL
     -- A delivery may have made another record, and not written that down.
     AND b.synced_time IS NOT DISTINCT FROM cs.synced_time
     AND cs.crm_contact_id IS DISTINCT FROM b.crm_contact_id
+
+UNION ALL
+
+SELECT
+    'a removal is asked for, under way or failed', cs.org_id, concat_ws('/', cs.contact_id, cs.crm)
+FROM contact_syncs AS cs
+WHERE cs.removing AND cs.sync_status NOT IN ('QUEUED', 'PROCESSING', 'ERROR')
+
+UNION ALL
+
+SELECT
+    'an item ends as what it asked for: a delivery, or a removal', si.org_id,
+    concat_ws('/', si.contact_id, si.crm, si.attempt)
+FROM session_items AS si
+INNER JOIN sync_attempts AS sa
+    ON sa.org_id = si.org_id
+        AND sa.contact_id = si.contact_id
+        AND sa.crm = si.crm
+        AND sa.attempt = si.attempt
+WHERE si.outcome IN ('SYNCED', 'SKIPPED', 'ERROR') AND si.removing <> coalesce(sa.removal, FALSE)
+
+UNION ALL
+
+SELECT
+    'the kept totals of leads are the true ones', coalesce(k.org_id, t.org_id),
+    coalesce(k.crm, t.crm)
+FROM lead_totals AS k
+FULL JOIN true_leads AS t ON t.org_id = k.org_id AND t.crm = k.crm
+WHERE (coalesce(k.leads, 0), coalesce(k.synced, 0), coalesce(k.conversions, 0)) IS DISTINCT FROM (
+        coalesce(t.leads, 0), coalesce(t.synced, 0), coalesce(t.conversions, 0)
+    )
+
+UNION ALL
+
+SELECT
+    'the kept counts of a status are the true ones', coalesce(k.org_id, t.org_id),
+    concat_ws('/', coalesce(k.crm, t.crm), coalesce(k.status_code, t.status_code))
+FROM lead_counts AS k
+FULL JOIN true_statuses AS t
+    ON t.org_id = k.org_id AND t.crm = k.crm AND t.status_code = k.status_code
+WHERE coalesce(k.leads, 0) <> coalesce(t.leads, 0)
+
+UNION ALL
+
+SELECT 'every change of a lead is in its history, once', l.org_id, l.id
+FROM leads AS l
+LEFT JOIN lead_changes AS c ON c.org_id = l.org_id AND c.lead_id = l.id
+WHERE l.changes <> coalesce(c.changes, 0) OR l.changes <> coalesce(c.newest, 0)
+
+UNION ALL
+
+SELECT 'a conversion is counted once', l.org_id, l.id
+FROM leads AS l
+LEFT JOIN lead_changes AS c ON c.org_id = l.org_id AND c.lead_id = l.id
+WHERE coalesce(c.conversions, 0) <> CASE WHEN l.conversion_time IS NULL THEN 0 ELSE 1 END
+
+UNION ALL
+
+SELECT 'a session counts the conversions that it saw first', s.org_id, CAST(s.id AS text)
+FROM sessions AS s
+LEFT JOIN seen_conversions AS c ON c.org_id = s.org_id AND c.session_id = s.id
+WHERE s.new_conversions <> coalesce(c.conversions, 0) OR s.conversions < s.new_conversions

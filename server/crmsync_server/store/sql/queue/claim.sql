@@ -3,6 +3,7 @@
 -- The contact is read in this same snapshot: claimed_version says exactly what is delivered, and
 -- finish.sql notices an edit that commits later. Why org_id is joined and not given: see
 -- finish.sql.
+-- What is to be removed at the CRM has no hash: finish.sql then keeps none, and nothing else is told by it.
 -- A lane whose quota is used up still delivers what is urgent: a share of the quota is kept for it.
 -- The ids go through an array: the planner takes a LIMIT that it cannot foresee for a tenth of the
 -- table, and would read all of it.
@@ -61,7 +62,7 @@ UPDATE contact_syncs AS cs SET
     lease_until = now() + CAST(:lease AS interval),
     lease_owner = :owner,
     claimed_version = c.version,
-    claimed_hash = c.content_hash || CAST(:salt AS bytea),
+    claimed_hash = CASE WHEN NOT cs.removing THEN c.content_hash || CAST(:salt AS bytea) END,
     queued_again = FALSE,
     update_time = now()
 FROM due
@@ -83,4 +84,5 @@ RETURNING
     NOT cs.force AND cs.synced_hash IS NOT DISTINCT FROM cs.claimed_hash AS unchanged,
     c.delete_time IS NOT NULL AS deleted,
     coalesce(cs.error_code IN ('UNKNOWN_OUTCOME', 'LEASE_EXPIRED'), FALSE) AS unsure,
-    cs.priority = 2 AS urgent
+    cs.priority = 2 AS urgent,
+    cs.removing

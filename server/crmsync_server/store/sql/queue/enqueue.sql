@@ -1,5 +1,7 @@
 -- Queue contacts for one CRM, open the session that follows them, or add them to the one that is open
 -- and has none of them yet, and move the counts.
+-- :removing asks for the records' removal at the CRM instead of a delivery, also of contacts that are
+-- deleted here; whatever was asked last counts.
 -- Either by id (:by_id) or everything that passes the filter; one branch of `eligible` never runs.
 -- previous_status is written by the conflict branch, so that a row which another transaction made
 -- or moved meanwhile is still counted from where it really was.
@@ -9,7 +11,7 @@ WITH eligible AS (
     WHERE :by_id
         AND c.org_id = :org_id
         AND c.id = ANY(CAST(:contact_ids AS uuid []))
-        AND c.delete_time IS NULL
+        AND (:removing OR c.delete_time IS NULL)
         AND (NOT :requires_email OR c.email IS NOT NULL)
     UNION ALL
     SELECT c.id, c.version
@@ -47,10 +49,11 @@ WITH eligible AS (
 queued AS (
     INSERT INTO contact_syncs AS cs (
         org_id, contact_id, crm, sync_status, processing_status, priority,
-        due_time, wanted_version, force, queued_by
+        due_time, wanted_version, force, queued_by, removing
     )
     SELECT
-        :org_id, e.id, :crm, 'QUEUED', 'QUEUED', :priority, now(), e.version, :force, :creator
+        :org_id, e.id, :crm, 'QUEUED', 'QUEUED', :priority, now(), e.version, :force, :creator,
+        :removing
     FROM eligible AS e
     ON CONFLICT (org_id, contact_id, crm) DO UPDATE SET
         previous_status = cs.sync_status,
@@ -75,6 +78,7 @@ queued AS (
         queued_again = cs.sync_status = 'PROCESSING',
         cancel_requested = FALSE,
         queued_by = excluded.queued_by,
+        removing = excluded.removing,
         update_time = now()
     RETURNING cs.contact_id, cs.attempt, cs.previous_status
 ),
@@ -95,8 +99,8 @@ session AS (
 ),
 
 items AS (
-    INSERT INTO session_items (org_id, session_id, contact_id, crm, min_attempt)
-    SELECT :org_id, :session_id, q.contact_id, :crm, q.attempt + 1
+    INSERT INTO session_items (org_id, session_id, contact_id, crm, min_attempt, removing)
+    SELECT :org_id, :session_id, q.contact_id, :crm, q.attempt + 1, :removing
     FROM queued AS q
 ),
 

@@ -5,7 +5,8 @@ SELECT
     cs.contact_id,
     cs.attempt,
     cs.retry_count,
-    cs.rescue_count
+    cs.rescue_count,
+    cs.claimed_hash IS NULL AS removing
 FROM contact_syncs AS cs
 WHERE cs.org_id = :org_id
     AND cs.crm = :crm

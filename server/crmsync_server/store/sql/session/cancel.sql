@@ -1,6 +1,7 @@
 -- End a session before its time, whose pending standings are locked: it is cancelled, or has failed
 -- where there is an :error_code. What waits leaves the queue, unless another session still wants it; a
--- delivery under way keeps its item open and is told not to come back. Nothing more is read.
+-- delivery under way keeps its item open and is told not to come back. Nothing more is read. What another
+-- session wants becomes what that one asked for, the newest where there are several: a removal or a delivery.
 WITH open_items AS MATERIALIZED (
     SELECT si.org_id, si.session_id, si.contact_id, si.crm, si.min_attempt
     FROM session_items AS si
@@ -15,12 +16,17 @@ pending AS MATERIALIZED (
         si.crm,
         cs.sync_status = 'PROCESSING' AND si.min_attempt <= cs.attempt AS under_way,
         others.last_attempt IS NOT NULL AS shared,
-        coalesce(others.last_attempt > cs.attempt, FALSE) AS wanted_again
+        coalesce(others.last_attempt > cs.attempt, FALSE) AS wanted_again,
+        coalesce(others.removing, cs.lease_until IS NOT NULL AND cs.claimed_hash IS NULL) AS removing
     FROM open_items AS si
     INNER JOIN contact_syncs AS cs
         ON cs.org_id = si.org_id AND cs.contact_id = si.contact_id AND cs.crm = si.crm
     CROSS JOIN LATERAL (
-        SELECT max(other.min_attempt) AS last_attempt
+        SELECT
+            max(other.min_attempt) AS last_attempt,
+            (
+                array_agg(other.removing ORDER BY other.min_attempt DESC, other.session_id DESC)
+            ) [1] AS removing
         FROM session_items AS other
         INNER JOIN sessions AS o ON o.org_id = other.org_id AND o.id = other.session_id
         WHERE other.org_id = si.org_id
@@ -42,6 +48,7 @@ taken_out AS (
         retry_count = 0,
         next_retry_time = NULL,
         force = FALSE,
+        removing = FALSE,
         update_time = now()
     FROM pending AS p
     WHERE cs.org_id = p.org_id
@@ -52,10 +59,22 @@ taken_out AS (
     RETURNING cs.crm
 ),
 
+left_in AS (
+    UPDATE contact_syncs AS cs SET removing = p.removing, update_time = now()
+    FROM pending AS p
+    WHERE cs.org_id = p.org_id
+        AND cs.contact_id = p.contact_id
+        AND cs.crm = p.crm
+        AND cs.sync_status = 'QUEUED'
+        AND cs.removing <> p.removing
+        AND p.shared
+),
+
 told AS (
     UPDATE contact_syncs AS cs SET
         cancel_requested = cs.cancel_requested OR NOT p.shared,
         queued_again = p.wanted_again,
+        removing = p.removing,
         update_time = now()
     FROM pending AS p
     WHERE cs.org_id = p.org_id

@@ -20,6 +20,7 @@ taken_out AS (
         retry_count = 0,
         next_retry_time = NULL,
         force = FALSE,
+        removing = FALSE,
         update_time = now()
     FROM standing AS st
     WHERE cs.org_id = st.org_id
@@ -33,6 +34,7 @@ told AS (
     UPDATE contact_syncs AS cs SET
         cancel_requested = TRUE,
         queued_again = FALSE,
+        removing = cs.claimed_hash IS NULL,
         update_time = now()
     FROM standing AS st
     WHERE cs.org_id = st.org_id

@@ -27,6 +27,7 @@ SELECT
     FALSE AS unchanged,
     FALSE AS deleted,
     FALSE AS unsure,
-    FALSE AS urgent
+    FALSE AS urgent,
+    FALSE AS removing
 FROM held AS cs
 INNER JOIN contacts AS c ON c.org_id = cs.org_id AND c.id = cs.contact_id

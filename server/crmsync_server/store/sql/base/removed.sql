@@ -1,0 +1,34 @@
+-- Forget what was agreed on with records that removals have just ended (finish.sql), in their transaction:
+-- only for attempts that it recorded, which is told by their times. Conflicts with them are settled.
+WITH recorded AS MATERIALIZED (
+    SELECT :org_id AS org_id, :crm AS crm, i.contact_id
+    FROM unnest(CAST(:contact_ids AS uuid []), CAST(:attempts AS integer [])) AS i (
+        contact_id, attempt
+    )
+    CROSS JOIN LATERAL (
+        SELECT s.settled_attempt, s.update_time, s.crm_contact_id
+        FROM contact_syncs AS s
+        WHERE s.org_id = :org_id AND s.contact_id = i.contact_id AND s.crm = :crm
+        OFFSET 0
+    ) AS cs
+    WHERE cs.settled_attempt = i.attempt
+        AND cs.update_time = now()
+        AND cs.crm_contact_id IS NULL
+),
+
+settled AS (
+    UPDATE conflicts AS f SET
+        state = 'SETTLED',
+        transaction = (SELECT CAST(CAST(pg_current_xact_id() AS text) AS bigint)),
+        update_time = now(),
+        resolve_time = now()
+    FROM recorded AS r
+    WHERE f.org_id = r.org_id
+        AND f.contact_id = r.contact_id
+        AND f.crm = r.crm
+        AND f.state = 'OPEN'
+)
+
+DELETE FROM sync_bases AS b
+USING recorded AS r
+WHERE b.org_id = r.org_id AND b.contact_id = r.contact_id AND b.crm = r.crm
