@@ -14,6 +14,7 @@ from crmsync.v1.analytics_service_pb2_grpc import AnalyticsServiceStub
 from crmsync.v1.connection_service_pb2_grpc import ConnectionServiceStub
 from crmsync.v1.contact_service_pb2 import ImportContactsResponse
 from crmsync.v1.contact_service_pb2_grpc import ContactServiceStub
+from crmsync.v1.lead_service_pb2_grpc import LeadServiceStub
 from crmsync.v1.session_pb2 import Session
 from crmsync.v1.session_service_pb2_grpc import SessionServiceStub
 from crmsync.v1.sync_service_pb2 import WatchEventsRequest, WatchEventsResponse
@@ -64,6 +65,7 @@ class CrmsyncClient:
         self.analytics = AnalyticsServiceStub(self._channel)
         self.connections = ConnectionServiceStub(self._channel)
         self.contacts = ContactServiceStub(self._channel)
+        self.leads = LeadServiceStub(self._channel)
         self.sync = SyncServiceStub(self._channel)
         self.sessions = SessionServiceStub(self._channel)
         self.users = UserServiceStub(self._channel)

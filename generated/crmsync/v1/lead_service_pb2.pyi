@@ -155,8 +155,9 @@ class SyncRecentLeadsResponse(_message.Message):
     SESSION_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def session(self) -> _session_pb2.Session:
-        """The session. Each lead becomes an item of it: UPDATED, UNCHANGED, or SKIPPED with the reason `NOT_AT_CRM`; a record of
-        the CRM that belongs to no lead here is SKIPPED with `NO_LEAD`. ListLeads with its id lists the leads.
+        """The session. Each lead becomes an item of it, under the lead's id: UPDATED, UNCHANGED, or SKIPPED with the reason
+        `NOT_AT_CRM`. Records of the CRM that belong to no lead here are left alone. ListLeads with the session's id lists the
+        leads that were synced.
         """
 
     def __init__(

@@ -95,7 +95,7 @@ class SessionItem(_message.Message):
     contact_id: _builtins.str
     """The contact's id here. Unset for a record that has none."""
     crm_contact_id: _builtins.str
-    """The record's id at the CRM. Unset for a contact that the CRM does not have."""
+    """The record's id at the CRM; in a LEAD_STATUS_SYNC the lead's own id. Unset for a contact that the CRM does not have."""
     direction: _session_pb2.SyncDirection.ValueType
     """PULL for what was read from the CRM, PUSH for what is delivered."""
     outcome: Global___SessionItemOutcome.ValueType

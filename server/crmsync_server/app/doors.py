@@ -8,6 +8,7 @@ from crmsync.v1 import (
     analytics_service_pb2_grpc,
     connection_service_pb2_grpc,
     contact_service_pb2_grpc,
+    lead_service_pb2_grpc,
     session_service_pb2_grpc,
     sync_service_pb2_grpc,
     user_service_pb2_grpc,
@@ -22,6 +23,7 @@ from crmsync_server.rpc.contact import ContactService
 from crmsync_server.rpc.crm_config import Defaults
 from crmsync_server.rpc.crms import Crms
 from crmsync_server.rpc.inquiries import Inquiries
+from crmsync_server.rpc.leads import Helm, LeadService
 from crmsync_server.rpc.server import Door, Registration, Server, build_server
 from crmsync_server.rpc.session import SessionService
 from crmsync_server.rpc.session_checks import Bucket, Checks
@@ -30,6 +32,7 @@ from crmsync_server.rpc.sync import SyncService
 from crmsync_server.rpc.sync_failures import Retries, SyncFailures
 from crmsync_server.rpc.users import UserService
 from crmsync_server.sync.conflict_sides import Sides
+from crmsync_server.sync.lead_look import LeadLook
 
 
 def server(house: House, authenticator: Authenticator) -> Server:
@@ -66,6 +69,9 @@ def server(house: House, authenticator: Authenticator) -> Server:
         ),
         "crmsync.v1.ContactService": partial(
             contact_service_pb2_grpc.add_ContactServiceServicer_to_server, contacts
+        ),
+        "crmsync.v1.LeadService": partial(
+            lead_service_pb2_grpc.add_LeadServiceServicer_to_server, _leads(house, crms)
         ),
         "crmsync.v1.SyncService": partial(
             sync_service_pb2_grpc.add_SyncServiceServicer_to_server, syncs
@@ -113,6 +119,16 @@ def _analytics(house: House, crms: Crms) -> AnalyticsService:
     return AnalyticsService(
         house.database, crms, now, sides, house.conflicts.watch, house.on_resolved
     )
+
+
+def _leads(house: House, crms: Crms) -> LeadService:
+    helm = Helm(
+        look=LeadLook(house.database).look,
+        switched_on=house.readers.switched_on,
+        on_started=house.on_started,
+        on_schedule=house.schedules.wake,
+    )
+    return LeadService(house.database, Inquiries(house.adapters, crms, now), helm)
 
 
 def _failures(house: House, crms: Crms) -> SyncFailures:

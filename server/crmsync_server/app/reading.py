@@ -4,6 +4,7 @@ import structlog
 
 from crmsync_server.adapters import Adapters, keep_health
 from crmsync_server.crm.adapter import Adapter
+from crmsync_server.crm.leads import leads_of
 from crmsync_server.crm.source import source_of
 from crmsync_server.errors import CrmDisabledError
 from crmsync_server.store.db import Database
@@ -59,4 +60,6 @@ def _reader(adapter: Adapter, config: LaneConfig) -> Reader:
         requires_email=able.requires_email,
         batch_size=min(able.max_batch, config.batch_size or able.max_batch),
         daily_calls=min(daily, default=0),
+        leads=leads_of(adapter),
+        takes_contacts=able.takes_contacts,
     )

@@ -59,6 +59,7 @@ def build(account: Account, tools: Tools) -> "TradingAdapter":
         push_timeout=3 * caller.total_timeout,
         limits=(Limit(BUCKET, calls, timedelta(seconds=1), delivers=False),),
         takes_contacts=False,
+        keeps_leads=True,
     )
     return TradingAdapter(Trading(caller, access(account, caller)), capabilities)
 

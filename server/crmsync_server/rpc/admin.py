@@ -20,7 +20,7 @@ from crmsync_server.rpc.context import Context
 from crmsync_server.rpc.crms import Crms
 from crmsync_server.rpc.once import once
 from crmsync_server.rpc.paging import cursor_of, page_size, page_token
-from crmsync_server.store import config, lane, schedule, session
+from crmsync_server.store import config, lane, lead_schedule, schedule, session
 from crmsync_server.store.db import Database
 
 _SCHEDULES = "schedules"
@@ -86,6 +86,8 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
 
         async def work(connection: AsyncConnection) -> pb.UpdateCrmConfigResponse:
             await config.update(connection, org_id, crm, change, version)
+            if able is not None and able.keeps_leads:
+                await lead_schedule.make(connection, org_id, crm)
             return pb.UpdateCrmConfigResponse(config=await self._config(connection, crm, able))
 
         async with self.database.org(org_id) as connection:
@@ -126,6 +128,7 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
         """Create a schedule; see the contract."""
         caller, plan = current_caller(), schedules.plan_of(request.schedule)
         self.crms.find(plan.crm)
+        schedules.refuse_unfit(plan, await self.crew.able(caller.org_id, plan.crm))
 
         async def work(connection: AsyncConnection) -> pb.CreateScheduleResponse:
             await schedule.reserve(connection, caller.org_id)

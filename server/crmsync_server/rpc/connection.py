@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from crmsync.v1 import connection_service_pb2 as pb
 from crmsync.v1 import connection_service_pb2_grpc
-from crmsync_server.crm.adapter import Account
+from crmsync_server.crm.adapter import Account, Capabilities
 from crmsync_server.crm.addresses import Networks
 from crmsync_server.errors import CrmDisabledError, InvalidRequestError, Violation
 from crmsync_server.rpc import connection_fields as fields
@@ -26,7 +26,7 @@ from crmsync_server.rpc.inquiries import Inquiries
 from crmsync_server.rpc.once import once
 from crmsync_server.rpc.paging import cursor_of, page_size, page_token
 from crmsync_server.store import connection as connections
-from crmsync_server.store import lane
+from crmsync_server.store import lane, lead_schedule
 from crmsync_server.store import vault as vaults
 from crmsync_server.store.connection import Draft, Found
 from crmsync_server.store.db import Database
@@ -69,10 +69,12 @@ class ConnectionService(connection_service_pb2_grpc.ConnectionServiceServicer):
         self.crms.find(crm)
         url = fields.url_of(request.connection.base_url, fields.STORED, self.networks)
         draft = fields.draft_of(request.connection, request.credentials.secrets, url)
-        self._fit(crm, draft, draft.secrets or {})
+        able = self._fit(crm, draft, draft.secrets or {})
 
         async def work(connection: AsyncConnection) -> pb.CreateConnectionResponse:
             row = await connections.create(connection, caller.org_id, crm, draft, self.vault)
+            if able.keeps_leads:
+                await lead_schedule.make(connection, caller.org_id, crm)
             await lane.resume(connection, caller.org_id, crm, codes=_CURABLE)
             return pb.CreateConnectionResponse(connection=fields.message_of(row))
 
@@ -277,11 +279,12 @@ class ConnectionService(connection_service_pb2_grpc.ConnectionServiceServicer):
     def _directory(self) -> AccountDirectory:
         return AccountDirectory(self.database, self._inquiries, self.on_changed)
 
-    def _fit(self, crm: str, draft: Draft, secrets: Mapping[str, str]) -> None:
-        """Refuse what no adapter can be built for."""
+    def _fit(self, crm: str, draft: Draft, secrets: Mapping[str, str]) -> Capabilities:
+        """Refuse what no adapter can be built for, and return what any other can do."""
         org_id = current_caller().org_id
+        account = Account(org_id, crm, draft.base_url, secrets, draft.options)
         try:
-            self.accounts.build(Account(org_id, crm, draft.base_url, secrets, draft.options))
+            return self.accounts.build(account).capabilities
         except ValueError as why:
             raise fields.misfit(why, fields.STORED, secrets) from None
 

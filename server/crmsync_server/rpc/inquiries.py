@@ -85,13 +85,28 @@ class Inquiries:
         Raises:
             CrmsyncError: there is no answer; see the contract of ConnectionService.
         """
-        crm, method = place
         directory = directory_of(stored.adapter)
         if directory is None:
-            raise NotSupportedError(crm, method)
+            raise NotSupportedError(*place)
+        return await self.answered(place, question(directory), patience)
+
+    async def answered(
+        self,
+        place: tuple[str, str],
+        work: Awaitable[Answer | Trouble],
+        patience: timedelta = PATIENCE,
+    ) -> Answer:
+        """Return the answer to what a CRM is being asked; raises as `ask_of`.
+
+        Args:
+            place: the CRM's id, and what is asked for as callers know it.
+            work: asks it.
+            patience: how long the CRM may take.
+        """
+        crm, method = place
         try:
             async with asyncio.timeout(patience.total_seconds()):
-                answer = await question(directory)
+                answer = await work
         except TimeoutError:
             late = f"{crm} did not answer within {patience.total_seconds():g} s"
             raise CrmUnavailableError(crm, TIMEOUT, late) from None
@@ -100,10 +115,11 @@ class Inquiries:
         except CredentialsRefusedError as refused:
             raise RefusedCredentialsError(crm, str(refused)) from None
         if isinstance(answer, Postponed | Retry | Rejected):
-            raise self._error_of(crm, method, answer)
+            raise self.error_of(crm, method, answer)
         return answer
 
-    def _error_of(self, crm: str, method: str, trouble: Trouble) -> CrmsyncError:
+    def error_of(self, crm: str, method: str, trouble: Trouble) -> CrmsyncError:
+        """Return the error that tells why there is no answer."""
         match trouble:
             case Postponed(until=until, code=code, message=message):
                 return CrmBusyError(crm, code, message, wait=until - self.clock())

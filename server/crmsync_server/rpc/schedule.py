@@ -11,15 +11,24 @@ from crmsync.v1.admin_service_pb2 import UpdateScheduleRequest
 from crmsync.v1.contact_sync_pb2 import Priority
 from crmsync.v1.queue_filter_pb2 import QueueFilter
 from crmsync.v1.session_pb2 import SyncDirection
-from crmsync_server.errors import InvalidRequestError, Violation
+from crmsync_server.crm.adapter import Capabilities
+from crmsync_server.errors import InvalidRequestError, NotSupportedError, Violation
 from crmsync_server.rpc.contact_rules import is_uuid
 from crmsync_server.rpc.convert import timestamp
+from crmsync_server.rpc.crms import CONTACTS
 from crmsync_server.rpc.session_start import direction_of
 from crmsync_server.store.schedule import Plan
-from crmsync_server.store.schedule_action import Action, AnyAction, SyncAction, action_of
+from crmsync_server.store.schedule_action import (
+    Action,
+    AnyAction,
+    SyncAction,
+    SyncRecentLeadsAction,
+    action_of,
+)
 from crmsync_server.store.timetable import Timetable, TimetableError
 
-_ACTIONS = ("queue_all", "sync")
+_ACTIONS = ("queue_all", "sync", "sync_recent_leads")
+_DAYS = 7
 _WRITABLE = ("display_name", "cron", "time_zone", *_ACTIONS, "enabled")
 _UTC = "UTC"
 
@@ -34,6 +43,9 @@ def message_of(row: sa.Row[Any]) -> schedule_pb2.Schedule:
         time_zone=row.time_zone,
         queue_all=_queue_all(row.crm, action) if isinstance(action, Action) else None,
         sync=_sync(row.crm, action) if isinstance(action, SyncAction) else None,
+        sync_recent_leads=_leads(row.crm, action)
+        if isinstance(action, SyncRecentLeadsAction)
+        else None,
         enabled=row.enabled,
         last_run_time=timestamp(row.last_run_time),
         last_session_id=str(row.last_session_id or ""),
@@ -64,6 +76,20 @@ def changed(row: sa.Row[Any], request: UpdateScheduleRequest) -> Plan:
     return _checked(replace(plan, **values), given if acting else None)
 
 
+def refuse_unfit(plan: Plan, able: Capabilities | None) -> None:
+    """Raise NotSupportedError where the CRM cannot do what a plan says.
+
+    able: what the CRM can do; None when that is not known, for want of credentials.
+    """
+    if able is None:
+        return
+    if isinstance(plan.action, SyncRecentLeadsAction):
+        if not able.keeps_leads:
+            raise NotSupportedError(plan.crm, "sync_recent_leads")
+    elif not able.takes_contacts:
+        raise NotSupportedError(plan.crm, CONTACTS)
+
+
 def refuse_invalid(request: UpdateScheduleRequest) -> None:
     """Raise InvalidRequestError when the update names no schedule, or what cannot be changed."""
     if broken := list(_of_update(request)):
@@ -84,10 +110,19 @@ def _plan(given: schedule_pb2.Schedule) -> Plan:
         display_name=given.display_name,
         cron=given.cron,
         time_zone=given.time_zone or _UTC,
-        crm=given.sync.crm if given.HasField("sync") else given.queue_all.crm,
+        crm=_crm_of(given),
         action=_action_of(given),
         enabled=given.enabled if given.HasField("enabled") else True,
     )
+
+
+def _crm_of(given: schedule_pb2.Schedule) -> str:
+    match given.WhichOneof("action"):
+        case "sync":
+            return given.sync.crm
+        case "sync_recent_leads":
+            return given.sync_recent_leads.crm
+    return given.queue_all.crm
 
 
 def _checked(plan: Plan, acting: schedule_pb2.Schedule | None) -> Plan:
@@ -131,7 +166,13 @@ def _sync(crm: str, action: SyncAction) -> schedule_pb2.SyncAction:
     return schedule_pb2.SyncAction(crm=crm, full=action.full, direction=direction)
 
 
+def _leads(crm: str, action: SyncRecentLeadsAction) -> schedule_pb2.SyncRecentLeadsAction:
+    return schedule_pb2.SyncRecentLeadsAction(crm=crm, days=action.days)
+
+
 def _action_of(given: schedule_pb2.Schedule) -> AnyAction:
+    if given.HasField("sync_recent_leads"):
+        return SyncRecentLeadsAction(given.sync_recent_leads.days or _DAYS)
     if given.HasField("sync"):
         return SyncAction(given.sync.full, direction_of(given.sync.direction))
     return _queueing(given.queue_all)

@@ -19,6 +19,7 @@ from crmsync_server.errors import (
     Violation,
 )
 from crmsync_server.rpc.auth import current_caller
+from crmsync_server.rpc.crms import CONTACTS
 from crmsync_server.store import manual, plan, queue, run, session
 from crmsync_server.store.ids import new_id
 from crmsync_server.store.states import Direction, SessionKind, SessionState
@@ -40,6 +41,10 @@ class Reach(Protocol):
     @property
     def requires_email(self) -> bool:
         """Whether it cannot hold a contact without an email."""
+
+    @property
+    def takes_contacts(self) -> bool:
+        """Whether contacts can be delivered to it at all."""
 
     @property
     def salt(self) -> bytes:
@@ -138,6 +143,8 @@ async def open_session(connection: AsyncConnection, asked: Asked, reach: Reach) 
     caller, session_id = current_caller(), new_id()
     if asked.plan_id is not None:
         asked = await _planned(connection, asked, session_id)
+    if asked.direction is not Direction.PULL and not reach.takes_contacts:
+        raise NotSupportedError(asked.crm, CONTACTS)
     if asked.direction is not Direction.PUSH and not reach.readable:
         raise NotSupportedError(asked.crm, "StartSession with PULL or BOTH")
     opening = session.Opening(

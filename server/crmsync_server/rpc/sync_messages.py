@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from crmsync.v1 import contact_sync_pb2, session_pb2, session_service_pb2, sync_service_pb2
 from crmsync_server.rpc.convert import timestamp
 from crmsync_server.store.session import resume_token
+from crmsync_server.store.states import SessionKind
 
 _STILL = frozenset({"SUCCEEDED", "CANCELLED", "FAILED", "PAUSED"})
 
@@ -61,6 +62,7 @@ def session(row: sa.Row[Any]) -> session_pb2.Session:
         direction=session_pb2.SyncDirection.Value(f"SYNC_DIRECTION_{row.direction}"),
         dry_run=row.dry_run,
         error=_session_error(row),
+        leads=_leads(row) if row.kind == SessionKind.LEAD_STATUS_SYNC else None,
     )
 
 
@@ -135,6 +137,15 @@ def _session_error(row: sa.Row[Any]) -> contact_sync_pb2.SyncError | None:
     if row.error_code is None:
         return None
     return contact_sync_pb2.SyncError(code=row.error_code, message=row.error_message or "")
+
+
+def _leads(row: sa.Row[Any]) -> session_pb2.LeadProgress:
+    return session_pb2.LeadProgress(
+        synced=row.pulled_updated + row.pulled_unchanged,
+        updated=row.pulled_updated,
+        conversions=row.conversions,
+        new_conversions=row.new_conversions,
+    )
 
 
 def _if_ahead(moment: datetime | None) -> datetime | None:

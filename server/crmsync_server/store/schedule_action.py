@@ -8,7 +8,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from crmsync_server.store import queue, run, session
+from crmsync_server.store import lead_session, queue, run, session
 from crmsync_server.store.filter import compile_filter
 from crmsync_server.store.filter_fields import contact_fields
 from crmsync_server.store.ids import new_id
@@ -17,6 +17,7 @@ from crmsync_server.store.states import Direction, SessionKind
 _FILTER = "schedule.queue_all.filter.filter"  # where callers write it
 _KIND = "kind"
 _SYNC = "sync"
+_LEADS = "sync_recent_leads"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +108,45 @@ class SyncAction:
         return opening.session_id
 
 
-AnyAction: TypeAlias = Action | SyncAction
+@dataclass(frozen=True, slots=True)
+class SyncRecentLeadsAction:
+    """Asks a CRM about the leads of the last days."""
+
+    days: int
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> Self:
+        """Return the action that a row of schedules holds."""
+        return cls(document["days"])
+
+    def document(self) -> Mapping[str, Any]:
+        """Return the action as a row of schedules holds it."""
+        return {_KIND: _LEADS, **asdict(self)}
+
+    def condition(self) -> None:
+        """Return nothing: there is no filter to be wrong."""
+
+    async def run(
+        self, connection: AsyncConnection, org_id: str, row: sa.Row[Any], *, requires_email: bool
+    ) -> UUID:
+        """Open the session, whose work a server does then; raises SessionActiveError."""
+        del requires_email  # leads are no contacts
+        return await lead_session.open(
+            connection, org_id, row.crm, days=self.days, creator=creator_of(row)
+        )
+
+
+AnyAction: TypeAlias = Action | SyncAction | SyncRecentLeadsAction
 
 
 def action_of(document: Mapping[str, Any]) -> AnyAction:
     """Return the action, of whatever kind, that a row of schedules holds."""
-    return SyncAction.of(document) if document.get(_KIND) == _SYNC else Action.of(document)
+    match document.get(_KIND):
+        case "sync":
+            return SyncAction.of(document)
+        case "sync_recent_leads":
+            return SyncRecentLeadsAction.of(document)
+    return Action.of(document)
 
 
 def creator_of(row: sa.Row[Any]) -> str:

@@ -14,6 +14,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crmsync_server.crm.adapter import CredentialsRefusedError
+from crmsync_server.crm.leads import Leads
 from crmsync_server.crm.mapping import STANDARD
 from crmsync_server.crm.outcomes import Postponed, Rejected, Retry
 from crmsync_server.crm.source import Record, Scope, Source, Trouble
@@ -63,6 +64,7 @@ class Reader:
 
     source: None where it cannot be read. batch_size: how many contacts one call delivers.
     daily_calls: how many calls the CRM allows in a day; 0 where it says nothing of days.
+    leads: None where the CRM keeps none. takes_contacts: whether any can be delivered to it.
     """
 
     source: Source | None
@@ -70,6 +72,8 @@ class Reader:
     requires_email: bool
     batch_size: int
     daily_calls: int = 0
+    leads: Leads | None = None
+    takes_contacts: bool = True
 
     @property
     def readable(self) -> bool:

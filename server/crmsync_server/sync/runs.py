@@ -10,6 +10,8 @@ import structlog
 
 from crmsync_server.store import run as store
 from crmsync_server.store import session as sessions
+from crmsync_server.store.states import SessionKind
+from crmsync_server.sync import lead_run
 from crmsync_server.sync.duty import Duty
 from crmsync_server.sync.phases import go
 from crmsync_server.sync.renewal import renewing
@@ -104,4 +106,6 @@ class Runs:
 
 
 async def _whole(desk: Desk, row: sa.Row[Any]) -> None:
-    await go(await Run.of(row, desk))
+    run = await Run.of(row, desk)
+    carry = lead_run.go if run.kind is SessionKind.LEAD_STATUS_SYNC else go
+    await carry(run)
