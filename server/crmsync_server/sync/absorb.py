@@ -107,7 +107,7 @@ class _Batch:
         """Decide what becomes of the records, and lock or make the contacts that it concerns."""
         waiting: Sequence[Record] = self._records
         while waiting:
-            decisions = await self._judge(waiting)
+            decisions = await self._judge(waiting, glances=not self._terms.dry_run)
             if self._terms.dry_run:
                 self.done += decisions
                 return
@@ -140,10 +140,11 @@ class _Batch:
                 self.done.append(one)
         return left
 
-    async def _judge(self, records: Sequence[Record]) -> list[Decision]:
+    async def _judge(self, records: Sequence[Record], *, glances: bool = False) -> list[Decision]:
         found = await self._find(records)
         owners = {one.email_key: one.id for one in found if one.email_key and not one.deleted}
-        judge = Judge(self._terms, self._channels, owners, self._matcher.emails, self._ids)
+        claims = self._matcher.emails
+        judge = Judge(self._terms, self._channels, owners, claims, self._ids, glances)
         matched = self._matcher.match(records, found)
         return [judge.judge(one, matched[one.crm_contact_id]) for one in records]
 

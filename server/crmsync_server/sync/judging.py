@@ -31,6 +31,7 @@ class Decision:
     draft: what the contact is to say; None where it stays.
     settles: whether an open conflict has ended. pushes: whether the CRM lacks something.
     frees: whether its record is still linked to a contact that was deleted.
+    defers: whether nothing is decided before its contact is locked.
     """
 
     record: Record
@@ -44,14 +45,16 @@ class Decision:
     settles: bool = False
     pushes: bool = False
     frees: bool = False
+    defers: bool = False
     differences: Sequence[Difference] = field(default_factory=tuple)
     code: str | None = None
     message: str | None = None
 
     @property
     def writes(self) -> bool:
-        """Whether anything is to be written of its contact."""
-        return bool(self.draft or self.standing or self.base or self.conflict or self.settles)
+        """Whether anything is to be written of its contact, for all that is known."""
+        written = self.draft or self.standing or self.base or self.conflict
+        return bool(written or self.settles or self.defers)
 
     def documents(self) -> list[dict[str, Any]]:
         """Return the differences as they are kept."""
@@ -65,6 +68,8 @@ class Judge:
     owners: which contact has each email of the batch.
     claims: which record of the batch will give a contact each email; added to.
     ids: of new contacts.
+    glances: whether contacts are not locked yet: then none is merged with a record that may have
+        changed, for it would be merged again.
     """
 
     terms: Terms
@@ -72,6 +77,7 @@ class Judge:
     owners: Mapping[str, UUID]
     claims: dict[str, str]
     ids: Iterator[UUID]
+    glances: bool = False
 
     def judge(self, record: Record, found: Match | Fate) -> Decision:
         """Return what becomes of a record."""
@@ -135,6 +141,8 @@ class Judge:
         told = slots_of(record)
         if not relinked and self._is_as_before(record, contact, told):
             return Decision(record, RecordAction.UNCHANGED, contact.id, contact)
+        if self.glances:
+            return Decision(record, None, contact.id, contact, defers=True)
         before = {} if relinked else self._agreed(contact)
         slots = told if relinked else self._news(record, contact, told, before)
         if slots is None:
