@@ -83,6 +83,7 @@ def sandbox(
     n8n_port: Port = 9104,
     zoho_port: Port = 9105,
     trading_port: Port = 9106,
+    whatsapp_port: Port = 9107,
 ) -> None:
     """Run the simulated CRMs alone, until SIGTERM or Ctrl-C."""
     ports = {
@@ -92,6 +93,7 @@ def sandbox(
         "n8n": n8n_port,
         "zoho": zoho_port,
         "trading": trading_port,
+        "whatsapp": whatsapp_port,
     }
     _run(_settings(), _sandbox(ports))
 

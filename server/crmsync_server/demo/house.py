@@ -78,6 +78,8 @@ class House:
             "0",
             "--trading-port",
             "0",
+            "--whatsapp-port",
+            "0",
         ]
         self.sandbox = Process(sandbox, {}, folder / "sandbox.log")
         serve = ["serve", "--data-dir", str(self.data_dir), "--grpc", self.target]

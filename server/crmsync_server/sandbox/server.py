@@ -17,6 +17,7 @@ from crmsync_server.sandbox.hubspot import HubSpot, HubSpotSettings
 from crmsync_server.sandbox.mautic import Mautic, MauticSettings
 from crmsync_server.sandbox.n8n import N8n, N8nSettings
 from crmsync_server.sandbox.trading import Trading, TradingSettings
+from crmsync_server.sandbox.whatsapp import WhatsApp, WhatsAppSettings
 from crmsync_server.sandbox.zoho import Zoho, ZohoSettings
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Sandbox:
         n8n: N8nSettings | None = None,
         zoho: ZohoSettings | None = None,
         trading: TradingSettings | None = None,
+        whatsapp: WhatsAppSettings | None = None,
         ports: Mapping[str, int] | None = None,
         clock: Clock = utc_now,
     ) -> None:
@@ -59,6 +61,7 @@ class Sandbox:
             n8n: settings of the instance, and its workflows.
             zoho: settings of the organization, and of the client that was granted access.
             trading: settings of the broker, and of the affiliate that uses it.
+            whatsapp: settings of the business, its app and its account.
             ports: where a CRM listens, by its name; 0 and absent take a free port.
             clock: where the simulators read the time.
 
@@ -71,6 +74,7 @@ class Sandbox:
         self.n8n = N8n(n8n or N8nSettings(), clock)
         self.zoho = Zoho(zoho or ZohoSettings(), clock)
         self.trading = Trading(trading or TradingSettings(), clock)
+        self.whatsapp = WhatsApp(whatsapp or WhatsAppSettings(), clock)
         crms: tuple[Simulator, ...] = (
             self.hubspot,
             self.brevo,
@@ -78,6 +82,7 @@ class Sandbox:
             self.n8n,
             self.zoho,
             self.trading,
+            self.whatsapp,
         )
         self.simulators = {crm.name: crm for crm in crms}
         self.urls: dict[str, str] = {}
