@@ -19,9 +19,14 @@ from tests.service.accounts import Account
 from tests.service.calls import failure, finished
 from tests.service.test_connection import CRMS, queue, written
 
-TELLING = ("hubspot", "brevo", "mautic")
-NAMES = {"hubspot": "lead_score", "brevo": "LEAD_SCORE", "mautic": "lead_score"}
-EMAILS = {"hubspot": "email", "brevo": "EMAIL", "mautic": "email"}
+TELLING = ("hubspot", "brevo", "mautic", "zoho")
+NAMES = {
+    "hubspot": "lead_score",
+    "brevo": "LEAD_SCORE",
+    "mautic": "lead_score",
+    "zoho": "Lead_score",
+}
+EMAILS = {"hubspot": "email", "brevo": "EMAIL", "mautic": "email", "zoho": "Email"}
 NUMBER, TEXT = field.CRM_FIELD_TYPE_NUMBER, field.CRM_FIELD_TYPE_TEXT
 READY = account.CONNECTION_VERDICT_READY
 UNUSABLE = account.CONNECTION_VERDICT_UNUSABLE
@@ -121,7 +126,7 @@ async def test_an_account_tells_what_it_is(
     whose = await stub.GetOrganization(pb.GetOrganizationRequest(crm=crm))
     assert whose.organization.id
     modules = await stub.ListModules(pb.ListModulesRequest(crm=crm))
-    assert [one.name for one in modules.modules if one.synced] == ["contacts"]
+    assert [one.name.lower() for one in modules.modules if one.synced] == ["contacts"]
     [email] = [one for one in await fields_of(client, crm) if one.maps_to == "email"]
     assert email.name == EMAILS[crm]
     assert not email.custom

@@ -4,7 +4,7 @@ from crmsync.v1 import admin_service_pb2, attempt_pb2, session_pb2, sync_service
 from crmsync.v1 import session_service_pb2 as pb
 from crmsync_client import CrmsyncClient
 from tests.service.calls import create, finished, queue_all
-from tests.service.starting import PUSH, full, start
+from tests.service.starting import PUSH, full, items, start
 
 CRM = "hubspot"
 FAR_AWAY = "2534"  # how the seconds of the year 9999 begin
@@ -65,9 +65,8 @@ async def test_nothing_is_due_or_estimated_for_what_waits_for_a_paused_session(
     paused = (await client.sessions.GetSession(request)).session
     assert not paused.progress.HasField("estimated_completion_time")
     assert not paused.forecast.HasField("completion_time")
-    request = pb.ListSessionItemsRequest(session_id=session_id)
-    items = await client.sessions.ListSessionItems(request)
-    assert FAR_AWAY not in f"{told}{paused}{items}{await waiting(client, contact_id)}"
+    listed = await items(client, session_id)
+    assert FAR_AWAY not in f"{told}{paused}{listed}{await waiting(client, contact_id)}"
     await client.sessions.ResumeSession(pb.ResumeSessionRequest(session_id=session_id))
     assert (await finished(client, session_id)).progress.synced == 1
     assert not (await status(client, contact_id)).contact_syncs[CRM].paused_session_id

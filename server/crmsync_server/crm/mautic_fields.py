@@ -32,7 +32,7 @@ _CHOOSES = frozenset({FieldType.PICKLIST, FieldType.MULTI_PICKLIST})
 _MAPS_TO = {EMAIL: EMAIL, **{alias: field for field, alias in FIELDS.items()}}
 # Mautic itself keeps them.
 _READ_ONLY = frozenset({"last_active"})
-_OWN = frozenset(
+OWN = frozenset(
     {
         *_MAPS_TO,
         *_READ_ONLY,
@@ -60,6 +60,7 @@ _OWN = frozenset(
         "twitter",
     }
 )
+"""The aliases of fields that every Mautic has."""
 # It becomes the name of a column, of 25 characters at most.
 _ALIAS = re.compile(r"[a-z][a-z0-9_]{0,24}")
 
@@ -81,7 +82,7 @@ def field_of(definition: Mapping[str, object]) -> CrmField:
         required=is_on(definition.get("isRequired")),
         read_only=alias in _READ_ONLY,
         unique=is_on(definition.get("isUniqueIdentifier")),
-        custom=alias not in _OWN,
+        custom=alias not in OWN,
         choices=_choices(mapping(definition.get("properties"))),
         maps_to=_MAPS_TO.get(alias, ""),
     )

@@ -11,6 +11,7 @@ from http import HTTPStatus
 
 from crmsync_server.crm.guard import Faulted
 from crmsync_server.crm.mautic_calls import CONTACTS, Mautic
+from crmsync_server.crm.mautic_fields import OWN
 from crmsync_server.crm.mautic_replies import indexed
 from crmsync_server.crm.mautic_rows import EMAIL, FIELDS, email_of, shown, tags_of
 from crmsync_server.crm.outcomes import Rejected
@@ -25,7 +26,8 @@ _OVERLAP = timedelta(minutes=5)
 _IDENTIFIED = "!is:anonymous"
 # What a reading asks for in turn; the last one is all there is to ask where it reads everything.
 _MODIFIED, _ADDED, _ALL = "dateModified", "dateAdded", "all"
-_NOT_CUSTOM = frozenset({"id", EMAIL, *FIELDS.values()})
+# Mautic's own fields are none of the organization's: points and times change by themselves.
+_NOT_CUSTOM = OWN | {"id", EMAIL, *FIELDS.values()}
 
 
 @dataclass(frozen=True, slots=True)
