@@ -100,6 +100,8 @@ class Harness:
         first, last, company = self.names
         held = {}
         for contact in self.simulator.contacts():
+            if contact.get("archived"):
+                continue
             values = contact[self.container]
             shown = [str(values.get(name) or "") for name in (first, last, company)]
             held[contact["email"]] = Held(contact["email"], *shown)

@@ -16,7 +16,8 @@ import pytest
 from crmsync_server.crm.adapter import CredentialsRefusedError
 from crmsync_server.crm.outcomes import Postponed, Rejected, Retry, Skipped, Synced, Unknown
 from crmsync_server.crm.transport import GuardedTransport
-from tests.conformance.harness import Emptied, Harness, Held
+from tests.conformance.deletion import Deletions
+from tests.conformance.harness import Emptied, Held
 from tests.crm.support import SECRET, deliveries, delivery
 from tests.eventually import eventually
 
@@ -25,7 +26,7 @@ _MOST_ROUNDS = 100
 
 
 @pytest.mark.asyncio(loop_scope="module")
-class AdapterConformance(Harness):
+class AdapterConformance(Deletions):
     """The promises; a subclass is collected, this class is not."""
 
     __test__ = False

@@ -17,6 +17,7 @@ from tests.conformance.harness import Held
 from tests.conformance.suite import AdapterConformance
 from tests.crm.support import SECRET, deliveries, delivery
 
+_NO_REMOVAL = "a workflow takes contacts, and offers nothing to remove them by"
 _NO_READ_BACK = "a workflow cannot be asked what it has taken"
 _TAKES_ALL = "n8n answers before the workflow has looked at a record"
 
@@ -54,6 +55,15 @@ class TestN8n(AdapterConformance):
         "test_rejected_records_do_not_sink_their_batch": _TAKES_ALL,
         "test_unnamed_culprits_do_not_sink_their_batch": _TAKES_ALL,
         "test_every_contact_is_accounted_for_under_random_faults": _TAKES_ALL,
+        "test_a_removed_record_is_gone_and_no_other_is": _NO_REMOVAL,
+        "test_a_record_whose_id_is_not_known_is_removed_by_its_email": _NO_REMOVAL,
+        "test_what_is_gone_already_counts_as_removed": _NO_REMOVAL,
+        "test_a_contact_of_which_nothing_is_known_has_no_record": _NO_REMOVAL,
+        "test_a_full_batch_is_removed": _NO_REMOVAL,
+        "test_a_rate_limit_postpones_a_removal": _NO_REMOVAL,
+        "test_a_fault_is_no_removal": _NO_REMOVAL,
+        "test_refused_credentials_raise_instead_of_removing": _NO_REMOVAL,
+        "test_every_removal_is_accounted_for_under_random_faults": _NO_REMOVAL,
     }
 
     def adapter(self, client: httpx.AsyncClient | None = None, *, base_url: str = "") -> Adapter:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 from http import HTTPStatus
 
-from crmsync_server.crm import brevo_import, brevo_single
+from crmsync_server.crm import brevo_delete, brevo_import, brevo_single
 from crmsync_server.crm.adapter import Account, Capabilities, Delivery, Limit, Standing, Tools
 from crmsync_server.crm.bisect import Answer, deliver
 from crmsync_server.crm.brevo_attributes import Attributes
@@ -72,6 +72,7 @@ def build(account: Account, tools: Tools) -> "BrevoAdapter":
         push_timeout=_STARTING + 2 * calls.caller.total_timeout,
         limits=limits,
         read_back=True,
+        delete=True,
     )
     threshold = number(account, "import_threshold", 50)
     return BrevoAdapter(calls, capabilities, threshold, BrevoWebhooks(account))
@@ -119,6 +120,17 @@ class BrevoAdapter:
         guard.conclude(outcomes.values())
         skipped = Skipped(SkipReason.NO_EMAIL)
         return [outcomes.get(at, skipped) for at in range(len(batch))]
+
+    async def delete(self, batch: Sequence[Delivery]) -> Sequence[Outcome]:
+        """Remove contacts one by one, each known by our id or by its address; one outcome each."""
+        guard = self._guard()
+
+        async def send(one: Delivery) -> Outcome | Faulted[Outcome]:
+            return await guard.call(lambda: brevo_delete.delete(self._brevo, one))
+
+        outcomes: list[Outcome] = await fan_out(batch, send)
+        guard.conclude(outcomes)
+        return outcomes
 
     async def settle(self, ticket: str, batch: Sequence[Delivery]) -> Sequence[Outcome]:
         """Ask once what became of an import; Accepted again while Brevo still works.

@@ -21,6 +21,7 @@ from crmsync_server.crm.http import Caller, caller, checked, credential, number,
 from crmsync_server.crm.hubspot_access import Authorized, OAuth, application
 from crmsync_server.crm.hubspot_check import standing
 from crmsync_server.crm.hubspot_day import BURST, DAILY, SEARCH
+from crmsync_server.crm.hubspot_delete import Delete
 from crmsync_server.crm.hubspot_directory import HubSpotDirectory
 from crmsync_server.crm.hubspot_portal import Portal
 from crmsync_server.crm.hubspot_push import Push
@@ -86,6 +87,7 @@ def _capabilities(account: Account, calls: Caller, oauth: OAuth | None) -> Capab
         idempotent=True,
         push_timeout=_STARTING + last_calls * calls.total_timeout,
         read_back=True,
+        delete=True,
         limits=(
             Limit(BURST, number(account, "burst_calls", 190), timedelta(seconds=10)),
             Limit(DAILY, number(account, "daily_calls", 625_000), timedelta(days=1)),
@@ -133,6 +135,10 @@ class HubSpot:
     async def push(self, batch: Sequence[Delivery]) -> Sequence[Outcome]:
         """Deliver a batch: updates by record id, upserts by email, one outcome each."""
         return await Push(self._portal, self._guard()).run(batch)
+
+    async def delete(self, batch: Sequence[Delivery]) -> Sequence[Outcome]:
+        """Move records into the recycle bin, by id or by email; one outcome each."""
+        return await Delete(self._portal, self._guard()).run(batch)
 
     async def settle(self, ticket: str, batch: Sequence[Delivery]) -> Sequence[Outcome]:
         """Answer Unknown: HubSpot applies at once and hands out no tickets."""

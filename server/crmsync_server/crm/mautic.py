@@ -38,6 +38,7 @@ from crmsync_server.crm.http import Caller, checked, number, patience
 from crmsync_server.crm.mautic_access import access
 from crmsync_server.crm.mautic_calls import Mautic
 from crmsync_server.crm.mautic_check import standing
+from crmsync_server.crm.mautic_delete import Delete
 from crmsync_server.crm.mautic_directory import MauticDirectory
 from crmsync_server.crm.mautic_limits import HOURLY, MauticLimits
 from crmsync_server.crm.mautic_push import STARTING, Push
@@ -71,6 +72,7 @@ def build(account: Account, tools: Tools) -> "MauticAdapter":
         push_timeout=STARTING + 3 * caller.total_timeout,
         limits=(Limit(HOURLY, number(account, "hourly_calls", _HOURLY_CALLS), timedelta(hours=1)),),
         read_back=True,
+        delete=True,
     )
     mautic = Mautic(caller, access(account, caller), batch)
     return MauticAdapter(mautic, capabilities, MauticWebhooks(account))
@@ -100,6 +102,10 @@ class MauticAdapter:
     async def push(self, batch: Sequence[Delivery]) -> Sequence[Outcome]:
         """Deliver a batch: changed addresses one by one, the others by email; one outcome each."""
         return await Push(self._mautic).run(batch)
+
+    async def delete(self, batch: Sequence[Delivery]) -> Sequence[Outcome]:
+        """Remove contacts, by id or by email; one outcome each."""
+        return await Delete(self._mautic).run(batch)
 
     async def settle(self, ticket: str, batch: Sequence[Delivery]) -> Sequence[Outcome]:
         """Answer Unknown: Mautic applies at once and hands out no tickets."""

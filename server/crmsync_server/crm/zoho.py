@@ -52,6 +52,7 @@ from crmsync_server.crm.zoho_bulk import Bulk
 from crmsync_server.crm.zoho_calls import Zoho
 from crmsync_server.crm.zoho_check import standing
 from crmsync_server.crm.zoho_companies import Companies
+from crmsync_server.crm.zoho_delete import Delete
 from crmsync_server.crm.zoho_directory import ZohoDirectory
 from crmsync_server.crm.zoho_fields import FieldBook, Fields
 from crmsync_server.crm.zoho_limits import ZohoLimits
@@ -81,6 +82,7 @@ def build(account: Account, tools: Tools) -> "ZohoAdapter":
         push_timeout=STARTING + 3 * caller.total_timeout,
         limits=limits(account),
         read_back=True,
+        delete=True,
     )
     reads, fields = Reads(zoho), FieldBook(zoho)
     office = Office(zoho, how, fields, Companies(zoho, how.trigger), reads)
@@ -118,6 +120,10 @@ class ZohoAdapter:
     async def push(self, batch: Sequence[Delivery]) -> Sequence[Outcome]:
         """Deliver a batch: known records by id, the others by email; one outcome each."""
         return await Push(self._office).run(batch)
+
+    async def delete(self, batch: Sequence[Delivery]) -> Sequence[Outcome]:
+        """Move records into the recycle bin, by id or by email; one outcome each."""
+        return await Delete(self._office).run(batch)
 
     async def settle(self, ticket: str, batch: Sequence[Delivery]) -> Sequence[Outcome]:
         """Answer Unknown: an upsert applies at once and hands out no tickets."""

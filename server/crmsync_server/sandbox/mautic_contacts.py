@@ -40,6 +40,7 @@ class ContactPaths:
             Route("/api/contacts", self.list_contacts, methods=["GET"]),
             Route("/api/contacts/new", self.create_contact, methods=["POST"]),
             Route("/api/contacts/batch/new", self.write_batch, methods=["POST"]),
+            Route("/api/contacts/batch/delete", self.delete_batch, methods=["DELETE"]),
             Route("/api/contacts/list/fields", self.list_fields, methods=["GET"]),
             Route("/api/fields/contact", self.list_fields, methods=["GET"]),
             Route("/api/fields/contact/new", self.create_field, methods=["POST"]),
@@ -84,6 +85,26 @@ class ContactPaths:
         contact = self._contact(request)
         self._instance.delete(contact)
         return JSONResponse({"contact": self._instance.as_json(contact)})
+
+    async def delete_batch(self, request: Request) -> Response:
+        """Remove the contacts that `ids` names: 200 with them as they were, and errors by place."""
+        named = request.query_params.get("ids", "").split(",")
+        if not all(one.isdecimal() for one in named):
+            raise MauticError(400, "Missing ids")
+        if len(named) > self._batch_limit:
+            message = f"A max of {self._batch_limit} entities are supported at a time."
+            raise MauticError(500, message)
+        found = [self._instance.contacts.get(int(one)) for one in named]
+        held = [one and self._instance.as_json(one) for one in found]
+        errors: dict[str, JsonObject] = {}
+        for at, contact in enumerate(found):
+            if contact is None:
+                errors[str(at)] = MauticError(404, "Item was not found.").as_json()
+            elif self._faults.rejects(str(contact.values.get(EMAIL, ""))):
+                errors[str(at)] = MauticError(403, "You do not have access.").as_json()
+            else:
+                self._instance.delete(contact)
+        return JSONResponse({"contacts": held} | ({"errors": errors} if errors else {}))
 
     async def write_batch(self, request: Request) -> Response:
         """Create or change one contact for each record: 201, whatever became of them."""
