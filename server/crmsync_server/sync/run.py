@@ -11,6 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 import structlog
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crmsync_server.crm.adapter import CredentialsRefusedError
@@ -20,6 +21,7 @@ from crmsync_server.crm.outcomes import Postponed, Rejected, Retry
 from crmsync_server.crm.source import Record, Scope, Source, Trouble
 from crmsync_server.store import run as runs
 from crmsync_server.store import session as sessions
+from crmsync_server.store.contact import is_deadlock
 from crmsync_server.store.db import Database
 from crmsync_server.store.run import Hold, Step
 from crmsync_server.store.states import Direction, Phase, SessionKind
@@ -33,6 +35,8 @@ from crmsync_server.sync.verdict import LEAST_WAIT, RetryPolicy
 _log = structlog.get_logger()
 
 _CHUNK = 500  # records that are taken in by one round of statements
+# Somebody else made the same contact or link meanwhile, or Postgres ended a deadlock by this one.
+_TRIES = 4
 
 
 class OverError(Exception):
@@ -198,15 +202,27 @@ class Run:
 
         Raises OverError when the run is not held any more.
         """
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                await self._step(step, write)
+            except DBAPIError as error:
+                if not (tries_left and _is_passing(error)):
+                    raise
+            else:
+                break
+        self.phase, self.cursor = step.phase, step.cursor
+        self.since = step.since or self.since
+        self.until_time = step.until_time or self.until_time
+        self.desk.hints.sessions(self.org_id, self.row.session_id)
+
+    async def _step(
+        self, step: Step, write: Callable[[AsyncConnection], Awaitable[None]] | None
+    ) -> None:
         async with self.desk.database.org(self.org_id) as connection:
             if not await runs.advance(connection, self.hold, step, lease=self.desk.lease):
                 raise OverError
             if write is not None:
                 await write(connection)
-        self.phase, self.cursor = step.phase, step.cursor
-        self.since = step.since or self.since
-        self.until_time = step.until_time or self.until_time
-        self.desk.hints.sessions(self.org_id, self.row.session_id)
 
     async def take_in(self, connection: AsyncConnection, records: Sequence[Record]) -> None:
         """Take in records within a step."""
@@ -303,6 +319,10 @@ async def _retries(desk: Desk, hold: Hold) -> int:
     async with desk.database.org(hold.org_id) as connection:
         found = await runs.get(connection, [(hold.org_id, hold.session_id)])
     return int(found[0].retry_count) if found else 0
+
+
+def _is_passing(error: DBAPIError) -> bool:
+    return isinstance(error, IntegrityError) or is_deadlock(error)
 
 
 def begin(phase: Phase, cursor: Mapping[str, Any] | None = None) -> Step:
