@@ -131,6 +131,11 @@ async def _finishing(
         "due_times": [now] * count,
         "removals": None,
         "clock": now,
+        "size": count,
+        "calls": 1,
+        "call_records": count,
+        "call_seconds": 0.1,
+        "call_steps": [0, 1],
     }
 
 

@@ -51,7 +51,7 @@ class Stubborn(Odd):
 async def push(adapter: Odd) -> Sequence[Outcome]:
     """Push a batch to an odd adapter."""
     calls = Calls(lambda: datetime.now(UTC), structlog.get_logger())
-    return await calls.push(cast("Adapter", adapter), BATCH)
+    return await calls.push(cast("Adapter", adapter), BATCH, [])
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from crmsync_server.store.queue import Finished
+from crmsync_server.store.response_times import Answered
 from crmsync_server.store.states import AttemptOutcome, SyncStatus
 from crmsync_server.sync.recorder import Recorder
 
@@ -20,7 +21,7 @@ class Slow:
         self.gate = asyncio.Event()
         self.both = asyncio.Barrier(3)
 
-    async def write(self, batch: Sequence[Finished]) -> None:
+    async def write(self, batch: Sequence[Finished], _calls: Sequence[Answered]) -> None:
         """Wait for the gate, then count."""
         if not self.gate.is_set():
             await self.both.wait()
@@ -49,7 +50,7 @@ async def test_a_fault_is_raised_to_everybody_whose_batch_it_was() -> None:
     """And the next batch is written as if nothing had been."""
     faults = [OSError("away"), None]
 
-    async def write(_batch: Sequence[Finished]) -> None:
+    async def write(_batch: Sequence[Finished], _calls: Sequence[Answered]) -> None:
         if fault := faults.pop(0):
             raise fault
 

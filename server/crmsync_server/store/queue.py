@@ -1,7 +1,7 @@
 """The queue: who waits for which CRM, who is being delivered, and what became of it."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crmsync_server.store.claimed import Claimed, Expired
 from crmsync_server.store.narrowed import narrowed
+from crmsync_server.store.response_times import Answered, histogram
 from crmsync_server.store.statements import fetch, statement
 from crmsync_server.store.states import AttemptOutcome, SessionKind, SyncStatus
 
@@ -174,9 +175,15 @@ async def claim(
 
 
 async def finish(
-    connection: AsyncConnection, org_id: str, crm: str, batch: Sequence[Finished]
+    connection: AsyncConnection,
+    org_id: str,
+    crm: str,
+    batch: Sequence[Finished],
+    calls: Sequence[Answered] = (),
 ) -> Receipt:
     """Record what attempts ended in; those that lost their lease meanwhile change nothing.
+
+    calls: those to the CRM that the attempts ended with.
 
     In a transaction that goes by_index: whoever queues or cancels the same contacts meanwhile would
     else wait for this one while it waits for them.
@@ -192,6 +199,8 @@ async def finish(
         "slot": slot(),
         "clock": datetime.now(UTC),
         "contact_ids": contact_ids,
+        "size": len(batch),
+        **_of_calls(calls),
         **dict(zip(_ALWAYS, map(_once_if_alike, always), strict=True)),
         **dict(zip(_SOMETIMES, map(_unless_empty, sometimes), strict=True)),
     }
@@ -246,6 +255,16 @@ async def due_lanes(connection: AsyncConnection) -> Sequence[sa.Row[Any]]:
     priority HIGH is due.
     """
     return (await connection.execute(statement("queue/due_lanes"))).all()
+
+
+def _of_calls(calls: Sequence[Answered]) -> Mapping[str, object]:
+    """Return finish.sql's parameters of calls."""
+    return {
+        "calls": len(calls) or None,
+        "call_records": sum(one.records for one in calls) if calls else None,
+        "call_seconds": sum(one.seconds for one in calls) if calls else None,
+        "call_steps": histogram(calls) if calls else None,
+    }
 
 
 def _place(one: Finished) -> bytes:

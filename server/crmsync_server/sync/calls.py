@@ -19,10 +19,14 @@ from crmsync_server.crm.adapter import (
     Standing,
 )
 from crmsync_server.crm.outcomes import Accepted, Outcome, Postponed, Synced, Unknown
+from crmsync_server.store.response_times import Answered
 from crmsync_server.sync.soundness import is_sound
+from crmsync_server.sync.stopwatch import Stopwatch, running
 
 Answer = Sequence[Outcome]
 Write = Callable[[Sequence[Delivery]], Coroutine[Any, Any, Answer]]
+Times = list[Answered]
+"""What the calls of a batch took; each call that was made adds to it."""
 
 _TO_OBEY = 5.0  # seconds that a cancelled call gets to end
 _STOPPED = "the server stopped while it waited for the CRM"
@@ -50,34 +54,37 @@ class Calls:
         """Return how many calls wait for the CRM."""
         return len(self._under_way)
 
-    async def push(self, adapter: Adapter, batch: Sequence[Delivery]) -> Answer:
+    async def push(self, adapter: Adapter, batch: Sequence[Delivery], times: Times) -> Answer:
         """Push a batch; one outcome for each delivery. Raises CredentialsRefusedError."""
-        return await self._written(adapter, adapter.push, batch)
+        return await self._written(adapter, adapter.push, batch, times)
 
-    async def delete(self, adapter: Adapter, batch: Sequence[Delivery]) -> Answer:
+    async def delete(self, adapter: Adapter, batch: Sequence[Delivery], times: Times) -> Answer:
         """Remove records; one outcome for each. Raises CredentialsRefusedError."""
         deleter = cast("Deleter", adapter)
-        answer = await self._written(adapter, deleter.delete, batch)
+        answer = await self._written(adapter, deleter.delete, batch, times)
         later = Unknown("the adapter took a removal in for later, which nobody asks about")
         return [later if isinstance(one, Accepted) else one for one in answer]
 
-    async def _written(self, adapter: Adapter, write: Write, batch: Sequence[Delivery]) -> Answer:
+    async def _written(
+        self, adapter: Adapter, write: Write, batch: Sequence[Delivery], times: Times
+    ) -> Answer:
         if self._given_up:
             message = "the server stops, nothing was sent"
             return [Postponed(self._clock(), "RELEASED", message, lane=False)] * len(batch)
-        answer = await self._outcomes(adapter, write(batch), len(batch))
+        answer = await self._outcomes(adapter, write(batch), len(batch), times)
         if isinstance(answer, _Failed):
             return [Unknown(answer, ours=answer == _STOPPED)] * len(batch)
         return answer
 
     async def settle(
-        self, adapter: Adapter, ticket: str, batch: Sequence[Delivery]
+        self, adapter: Adapter, ticket: str, batch: Sequence[Delivery], times: Times
     ) -> Answer | None:
         """Ask about a ticket; None when that could not be done, and is to be tried again."""
         if self._given_up:
             return None
         try:
-            answer = await self._outcomes(adapter, adapter.settle(ticket, batch), len(batch))
+            work = adapter.settle(ticket, batch)
+            answer = await self._outcomes(adapter, work, len(batch), times)
         except CredentialsRefusedError as error:
             answer = _Failed(error)
         if isinstance(answer, _Failed):
@@ -86,16 +93,20 @@ class Calls:
         return answer
 
     async def read_back(
-        self, adapter: Adapter, batch: Sequence[Delivery]
+        self, adapter: Adapter, batch: Sequence[Delivery], times: Times
     ) -> Sequence[Synced | None]:
         """Ask what the CRM holds already; None for what is to be delivered."""
         if self._given_up:
             return [None] * len(batch)
-        found = await self._outcome(adapter, adapter.read_back(batch))
+        watch = Stopwatch()
+        found = await self._outcome(adapter, adapter.read_back(batch), watch)
         if not isinstance(found, Sequence) or len(found) != len(batch):
             self._log.warning("what the CRM holds could not be read", why=str(found)[:200])
+            times.append(Answered(watch.seconds, 0))
             return [None] * len(batch)
-        return [one if isinstance(one, Synced) and is_sound(one) else None for one in found]
+        held = [one if isinstance(one, Synced) and is_sound(one) else None for one in found]
+        times.append(Answered(watch.seconds, len(held) - held.count(None)))
+        return held
 
     async def check(self, adapter: Adapter) -> Standing | None:
         """Ask whether the credentials are good; None when this server stops.
@@ -105,7 +116,7 @@ class Calls:
         if self._given_up:
             return None
         try:
-            found = await self._outcome(adapter, adapter.check())
+            found = await self._outcome(adapter, adapter.check(), Stopwatch())
         except CredentialsRefusedError as error:
             return Standing(valid=False, message=str(error))
         if isinstance(found, Standing):
@@ -121,9 +132,17 @@ class Calls:
             call.cancel()
 
     async def _outcomes(
-        self, adapter: Adapter, work: Coroutine[Any, Any, Answer], count: int
+        self, adapter: Adapter, work: Coroutine[Any, Any, Answer], count: int, times: Times
     ) -> Answer | _Failed:
-        answer = await self._outcome(adapter, work)
+        watch, later = Stopwatch(), count
+        try:
+            answer = self._read_all(await self._outcome(adapter, work, watch), count)
+            later = 0 if isinstance(answer, _Failed) else list(map(type, answer)).count(Accepted)
+        finally:
+            times.append(Answered(watch.seconds, count - later))
+        return answer
+
+    def _read_all(self, answer: object, count: int) -> Answer | _Failed:
         if isinstance(answer, _Failed):
             return answer
         if not isinstance(answer, Sequence) or len(answer) != count:
@@ -131,10 +150,14 @@ class Calls:
             return _Failed("the adapter did not account for the batch")
         return [outcome if is_sound(outcome) else self._unreadable(outcome) for outcome in answer]
 
-    async def _outcome(self, adapter: Adapter, work: Coroutine[Any, Any, Any]) -> object:
+    async def _outcome(
+        self, adapter: Adapter, work: Coroutine[Any, Any, Any], watch: Stopwatch
+    ) -> object:
         """Return what the adapter answered, or a _Failed that says why it did not."""
         timeout = adapter.capabilities.push_timeout
+        token = running.set(watch)
         call = asyncio.create_task(work, name="call adapter")
+        running.reset(token)
         self._under_way.add(call)
         try:
             await asyncio.wait([call], timeout=timeout.total_seconds())

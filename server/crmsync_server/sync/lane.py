@@ -30,8 +30,9 @@ from crmsync_server.store import ticket as tickets
 from crmsync_server.store.base import Delivered
 from crmsync_server.store.claimed import Claimed
 from crmsync_server.store.db import FAULTS, Database
+from crmsync_server.store.response_times import Answered
 from crmsync_server.store.states import SyncStatus
-from crmsync_server.sync.calls import Calls
+from crmsync_server.sync.calls import Calls, Times
 from crmsync_server.sync.circuit import REFUSED, Circuit, Health, Place
 from crmsync_server.sync.hints import Hints
 from crmsync_server.sync.pace import Pace
@@ -94,6 +95,8 @@ class Lane:
         self._recorder = Recorder(self._write)
         # What deliveries have told, until they are written down.
         self._delivered: dict[tuple[UUID, int], Delivered] = {}
+        # What calls took that have ended no attempt, until the next one that has.
+        self._times: Times = []
         self._log = _log.bind(org_id=org_id, crm=crm)
         self._calls = Calls(bench.clock, self._log)
         self._circuit = Circuit(Place(bench.database, org_id, crm, bench.health), self._log)
@@ -171,7 +174,7 @@ class Lane:
 
     async def _settle(self, ticket: str, batch: Batch) -> None:
         given = [batch.given(row) for row in batch.rows]
-        outcomes = await self._calls.settle(batch.by.adapter, ticket, given)
+        outcomes = await self._calls.settle(batch.by.adapter, ticket, given, batch.times)
         # Without an answer the ticket is asked about again when its own lease is over.
         if outcomes is not None:
             await self._record(batch, list(zip(batch.rows, outcomes, strict=True)))
@@ -216,21 +219,35 @@ class Lane:
         told = list(_told(batch, judged))
         self._delivered.update({_attempt(one): one for one in told})
         try:
-            await self._finish(finished)
+            await self._finish(finished, self._taken(batch))
         finally:
             for one in told:
                 self._delivered.pop(_attempt(one), None)
 
-    async def _finish(self, finished: Sequence[queue.Finished]) -> None:
-        for start in range(0, len(finished), _FINISH_BATCH):
+    def _taken(self, batch: Batch) -> Times:
+        """Return what the calls of a batch took, which is then written down elsewhere."""
+        times = batch.times.copy()
+        batch.times.clear()
+        return times
+
+    async def _finish(self, finished: Sequence[queue.Finished], times: Times) -> None:
+        if not finished:
+            self._times += times
+            return
+        times, self._times = self._times + times, []
+        *others, last = range(0, len(finished), _FINISH_BATCH)
+        for start in others:
             await self._recorder.record(finished[start : start + _FINISH_BATCH])
+        await self._recorder.record(finished[last:], times)
 
-    async def _write(self, finished: Sequence[queue.Finished]) -> None:
-        await _patiently(lambda: self._write_once(finished))
+    async def _write(self, finished: Sequence[queue.Finished], times: Sequence[Answered]) -> None:
+        await _patiently(lambda: self._write_once(finished, times))
 
-    async def _write_once(self, finished: Sequence[queue.Finished]) -> None:
+    async def _write_once(
+        self, finished: Sequence[queue.Finished], times: Sequence[Answered]
+    ) -> None:
         async with self._bench.database.org(self.org_id, by_index=True) as connection:
-            receipt = await queue.finish(connection, self.org_id, self.crm, finished)
+            receipt = await queue.finish(connection, self.org_id, self.crm, finished, times)
             # Nothing of it is looked for where the CRM is not read: this runs for every record.
             told = map(self._delivered.get, map(_attempt, finished)) if self._delivered else ()
             if delivered := [one for one in told if one is not None]:
@@ -270,7 +287,8 @@ class Lane:
             # The lane first: another worker must not claim what is about to be queued again.
             await _patiently(lambda: self._circuit.open(REFUSED, message))
         due = self._bench.clock() + LEAST_WAIT
-        await self._finish([release(row, due, REFUSED, message) for row in batch.rows])
+        released = [release(row, due, REFUSED, message) for row in batch.rows]
+        await self._finish(released, self._taken(batch))
 
     async def _pause(self, postponed: Sequence[Postponed]) -> None:
         if not postponed:

@@ -12,7 +12,7 @@ import structlog
 from crmsync_server.crm.adapter import Adapter, Delivery
 from crmsync_server.crm.outcomes import Outcome, Rejected, Skipped, SkipReason
 from crmsync_server.store.claimed import Claimed
-from crmsync_server.sync.calls import Calls
+from crmsync_server.sync.calls import Calls, Times
 from crmsync_server.sync.lane_config import LaneConfig
 from crmsync_server.sync.quota import urgently
 from crmsync_server.sync.sparing import Sparing
@@ -50,12 +50,14 @@ class Batch:
 
     sparing: what is left out, where the CRM is read as well; None where everything is told.
     removes: whether the records are removed, instead of the contacts being delivered.
+    times: what its calls took, until that is written down.
     """
 
     rows: Sequence[Claimed]
     by: Deliverer
     sparing: Sparing | None = None
     removes: bool = False
+    times: Times = field(default_factory=list)
 
     def parts(self) -> "Sequence[Batch]":
         """Return what is removed and what is delivered, apart: a removal may free an email."""
@@ -112,7 +114,7 @@ async def push(calls: Calls, batch: Batch) -> Judged:
         else:
             judged.append((row, prepared))
     with urgently() if batch.urgent else nullcontext():
-        judged += await _call(calls, batch.by.adapter, left)
+        judged += await _call(calls, batch, left)
     return judged
 
 
@@ -122,27 +124,27 @@ async def _remove(calls: Calls, batch: Batch) -> Judged:
         refused = Rejected("NOT_SUPPORTED", "the CRM's adapter does not offer to remove records")
         return [(row, refused) for row in batch.rows]
     with urgently() if batch.urgent else nullcontext():
-        outcomes = await calls.delete(adapter, [_delivery(row) for row in batch.rows])
+        deliveries = [_delivery(row) for row in batch.rows]
+        outcomes = await calls.delete(adapter, deliveries, batch.times)
     return list(zip(batch.rows, outcomes, strict=True))
 
 
-async def _call(calls: Calls, adapter: Adapter, left: Sequence[tuple[Claimed, Delivery]]) -> Judged:
+async def _call(calls: Calls, batch: Batch, left: Sequence[tuple[Claimed, Delivery]]) -> Judged:
+    adapter = batch.by.adapter
     judged: list[tuple[Claimed, Outcome]] = []
     if adapter.capabilities.read_back and any(row.unsure for row, _ in left):
-        found = await _read_back(calls, adapter, [one for row, one in left if row.unsure])
+        found = await _read_back(calls, batch, [one for row, one in left if row.unsure])
         judged += [(row, found[row.contact_id]) for row, _ in left if row.contact_id in found]
         left = [(row, one) for row, one in left if row.contact_id not in found]
     if left:
-        outcomes = await calls.push(adapter, [one for _, one in left])
+        outcomes = await calls.push(adapter, [one for _, one in left], batch.times)
         judged += [(row, outcome) for (row, _), outcome in zip(left, outcomes, strict=True)]
     return judged
 
 
-async def _read_back(
-    calls: Calls, adapter: Adapter, unsure: Sequence[Delivery]
-) -> dict[UUID, Outcome]:
+async def _read_back(calls: Calls, batch: Batch, unsure: Sequence[Delivery]) -> dict[UUID, Outcome]:
     """Return what the CRM holds already of what an earlier attempt may have brought there."""
-    held = await calls.read_back(adapter, unsure)
+    held = await calls.read_back(batch.by.adapter, unsure, batch.times)
     found = zip(unsure, held, strict=True)
     return {delivery.contact_id: one for delivery, one in found if one is not None}
 

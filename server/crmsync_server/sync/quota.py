@@ -6,7 +6,7 @@ itself: most calls cost no round trip. What replies say of the allowance is note
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 
@@ -21,6 +21,7 @@ from crmsync_server.sync.quota_clock import SharedClock
 from crmsync_server.sync.quota_learning import Refused, Told, learn, refuse
 from crmsync_server.sync.quota_line import Line, News, Waiter, moved
 from crmsync_server.sync.quota_rules import rules
+from crmsync_server.sync.stopwatch import running
 
 _log = structlog.get_logger()
 
@@ -85,10 +86,12 @@ class AccountQuota:
         line = self._lines.get(bucket)
         if line is None:
             return
+        watch = running.get()
         taken: list[Call] = []
         try:
-            for _ in range(calls):
-                taken.append(await self._take_one(line))  # noqa: PERF401 - it is given back if not all are had
+            with watch.paused() if watch else nullcontext():
+                for _ in range(calls):
+                    taken.append(await self._take_one(line))  # noqa: PERF401 - it is given back if not all are had
         except BaseException:
             line.hand_back(taken)
             raise

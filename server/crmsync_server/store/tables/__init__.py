@@ -30,7 +30,13 @@ def schema() -> sa.MetaData:
         table(metadata)
     for table in (sessions.sessions, sessions.session_items):
         table(metadata)
-    for table in (history.sync_attempts, history.sync_counts, history.sync_hours):
+    for table in (
+        history.sync_attempts,
+        history.sync_counts,
+        history.sync_hours,
+        history.error_hours,
+        history.read_hours,
+    ):
         table(metadata)
     for table in (bookkeeping.quotas, bookkeeping.requests, bookkeeping.imports):
         table(metadata)

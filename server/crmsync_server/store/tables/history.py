@@ -1,6 +1,7 @@
 """What happened: the attempts, and what they add up to."""
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
 
 from crmsync_server.store.states import AttemptOutcome
 from crmsync_server.store.tables.columns import count, one_of, text, time
@@ -60,6 +61,44 @@ def sync_hours(metadata: sa.MetaData) -> None:
         text("crm"),
         time("hour"),
         sa.Column("slot", sa.SmallInteger, nullable=False),
-        *(count(name) for name in (*outcomes, "expired", "errors")),
+        *(count(name) for name in (*outcomes, "expired", "errors", "calls", "call_records")),
+        sa.Column("call_seconds", sa.Double, nullable=False, server_default=sa.text("0")),
+        sa.Column("call_steps", pg.ARRAY(sa.BigInteger), nullable=False, server_default="{}"),
         sa.PrimaryKeyConstraint("org_id", "crm", "hour", "slot", name="sync_hours_pkey"),
+        sa.Index("sync_hours_slot_idx", "slot", "hour"),
+    )
+
+
+def error_hours(metadata: sa.MetaData) -> None:
+    """Add how many attempts ended with which code in each hour, and how many of them as errors."""
+    sa.Table(
+        "error_hours",
+        metadata,
+        text("org_id"),
+        text("crm"),
+        time("hour"),
+        text("code"),
+        sa.Column("slot", sa.SmallInteger, nullable=False),
+        *(count(name) for name in ("attempts", "errors")),
+        sa.PrimaryKeyConstraint("org_id", "crm", "hour", "code", "slot", name="error_hours_pkey"),
+        sa.Index("error_hours_slot_idx", "slot", "hour"),
+    )
+
+
+def read_hours(metadata: sa.MetaData) -> None:
+    """Add how many records were read in each hour, and how many conflicts found and ended.
+
+    Each transaction has a slot of its own, its id: whoever reads waits for nobody.
+    """
+    sa.Table(
+        "read_hours",
+        metadata,
+        text("org_id"),
+        text("crm"),
+        time("hour"),
+        sa.Column("slot", sa.BigInteger, nullable=False),
+        *(count(name) for name in ("session_records", "notice_records")),
+        *(count(f"conflicts_{name}") for name in ("opened", "resolved", "settled")),
+        sa.PrimaryKeyConstraint("org_id", "crm", "hour", "slot", name="read_hours_pkey"),
+        sa.Index("read_hours_slot_idx", "slot", "hour"),
     )

@@ -26,6 +26,10 @@
 -- Times come by the server's :clock and are kept by the database's, the only one that all replicas
 -- share: a pause must not be over for the database before it has begun.
 --
+-- :calls and what belongs to it are of the calls to the CRM that these attempts ended with, NULL without
+-- any. An attempt that is not its standing's own any more counts as none of their records. Errors are added
+-- up by code only where there are some: then alone the codes are given.
+--
 -- org_id and crm travel with the rows of a materialized CTE and are joined from there. As constants
 -- they would be index conditions on their own, and before the first ANALYZE the planner takes a
 -- whole organization for one row and scans it once for each record (measured: 600 ms, not 2).
@@ -42,7 +46,7 @@ WITH input AS MATERIALIZED (
         coalesce(i.removal, FALSE) AS removal,
         i.crm_contact_id, i.error_code, i.error_message, i.request_id, i.skip_reason,
         coalesce(i.status, f.status) <> 'QUEUED' AS final,
-        greatest(now() + (i.due_time - CAST(:clock AS timestamptz)), now()) AS due_time,
+        greatest(statement_timestamp() + (i.due_time - CAST(:clock AS timestamptz)), now()) AS due_time,
         c.version
     FROM unnest(
         CAST(:contact_ids AS uuid []),
@@ -277,7 +281,7 @@ counts AS (
 hours AS (
     INSERT INTO sync_hours AS h (
         org_id, crm, hour, slot, synced, skipped, rejected, postponed, retried, unknown, released,
-        expired, errors
+        expired, errors, calls, call_records, call_seconds, call_steps
     )
     SELECT
         :org_id, :crm, date_trunc('hour', now(), 'UTC'), :slot,
@@ -289,7 +293,11 @@ hours AS (
         count(*) FILTER (WHERE f.outcome = 'UNKNOWN'),
         count(*) FILTER (WHERE f.outcome = 'RELEASED'),
         count(*) FILTER (WHERE f.outcome = 'LEASE_EXPIRED'),
-        count(*) FILTER (WHERE f.status = 'ERROR')
+        count(*) FILTER (WHERE f.status = 'ERROR'),
+        coalesce(CAST(:calls AS bigint), 0),
+        greatest(coalesce(CAST(:call_records AS bigint), 0) - (CAST(:size AS bigint) - count(*)), 0),
+        coalesce(CAST(:call_seconds AS double precision), 0),
+        coalesce(CAST(:call_steps AS bigint []), '{}')
     FROM fenced AS f
     HAVING count(*) > 0
     ON CONFLICT (org_id, crm, hour, slot) DO UPDATE SET
@@ -301,7 +309,34 @@ hours AS (
         unknown = h.unknown + excluded.unknown,
         released = h.released + excluded.released,
         expired = h.expired + excluded.expired,
-        errors = h.errors + excluded.errors
+        errors = h.errors + excluded.errors,
+        calls = h.calls + excluded.calls,
+        call_records = h.call_records + excluded.call_records,
+        call_seconds = h.call_seconds + excluded.call_seconds,
+        call_steps = CASE excluded.call_steps
+            WHEN '{}' THEN h.call_steps
+            ELSE (
+                SELECT array_agg(coalesce(u.kept, 0) + coalesce(u.added, 0) ORDER BY u.step)
+                FROM
+                    unnest(h.call_steps, excluded.call_steps)
+                    WITH ORDINALITY AS u (kept, added, step)
+            )
+        END
+),
+
+-- In the order of their codes: two batches that have two codes in common must not wait for each other.
+faults AS (
+    INSERT INTO error_hours AS e (org_id, crm, hour, code, slot, attempts, errors)
+    SELECT
+        :org_id, :crm, date_trunc('hour', now(), 'UTC'), left(f.error_code, 100), :slot,
+        count(*), count(*) FILTER (WHERE f.status = 'ERROR')
+    FROM fenced AS f
+    WHERE CAST(:error_codes AS text []) IS NOT NULL AND f.error_code IS NOT NULL
+    GROUP BY left(f.error_code, 100)
+    ORDER BY left(f.error_code, 100)
+    ON CONFLICT (org_id, crm, hour, code, slot) DO UPDATE SET
+        attempts = e.attempts + excluded.attempts,
+        errors = e.errors + excluded.errors
 )
 
 SELECT
