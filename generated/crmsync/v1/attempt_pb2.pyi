@@ -229,6 +229,7 @@ class Attempt(_message.Message):
     NEXT_RETRY_TIME_FIELD_NUMBER: _builtins.int
     CONTACT_VERSION_FIELD_NUMBER: _builtins.int
     SERVER_FIELD_NUMBER: _builtins.int
+    REMOVAL_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """Its number among the attempts of this contact at this CRM, from 1."""
     outcome: Global___AttemptOutcome.ValueType
@@ -245,6 +246,8 @@ class Attempt(_message.Message):
     """The version of the contact that was delivered."""
     server: _builtins.str
     """The server that made it. Unset when unknown."""
+    removal: _builtins.bool
+    """Whether it was to remove the record, instead of delivering the contact. Not told while it is under way."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """When a server claimed the contact."""
@@ -275,10 +278,11 @@ class Attempt(_message.Message):
         next_retry_time: _timestamp_pb2.Timestamp | None = ...,
         contact_version: _builtins.int = ...,
         server: _builtins.str = ...,
+        removal: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "error", b"error", "next_retry_time", b"next_retry_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact_version", b"contact_version", "crm_contact_id", b"crm_contact_id", "end_time", b"end_time", "error", b"error", "next_retry_time", b"next_retry_time", "number", b"number", "outcome", b"outcome", "request_id", b"request_id", "server", b"server", "skip_reason", b"skip_reason", "start_time", b"start_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact_version", b"contact_version", "crm_contact_id", b"crm_contact_id", "end_time", b"end_time", "error", b"error", "next_retry_time", b"next_retry_time", "number", b"number", "outcome", b"outcome", "removal", b"removal", "request_id", b"request_id", "server", b"server", "skip_reason", b"skip_reason", "start_time", b"start_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

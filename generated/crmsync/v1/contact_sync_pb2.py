@@ -25,21 +25,21 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x63rmsync/v1/contact_sync.proto\x12\ncrmsync.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb9\x04\n\x0b\x43ontactSync\x12\x12\n\ncontact_id\x18\x01 \x01(\t\x12\x0b\n\x03\x63rm\x18\x02 \x01(\t\x12+\n\x0bsync_status\x18\x03 \x01(\x0e\x32\x16.crmsync.v1.SyncStatus\x12\x37\n\x11processing_status\x18\x04 \x01(\x0e\x32\x1c.crmsync.v1.ProcessingStatus\x12\x16\n\x0e\x63rm_contact_id\x18\x05 \x01(\t\x12/\n\x0bsynced_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12$\n\x05\x65rror\x18\x07 \x01(\x0b\x32\x15.crmsync.v1.SyncError\x12\x13\n\x0bskip_reason\x18\x08 \x01(\t\x12\x13\n\x0bretry_count\x18\t \x01(\x05\x12\x33\n\x0fnext_retry_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0flast_retry_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12=\n\x19\x65stimated_processing_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rattempt_count\x18\r \x01(\x05\x12/\n\x0bupdate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11paused_session_id\x18\x0f \x01(\t\">\n\tSyncError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t*\xc1\x01\n\nSyncStatus\x12\x1b\n\x17SYNC_STATUS_UNSPECIFIED\x10\x00\x12\x18\n\x14SYNC_STATUS_SELECTED\x10\x01\x12\x16\n\x12SYNC_STATUS_QUEUED\x10\x02\x12\x1a\n\x16SYNC_STATUS_PROCESSING\x10\x03\x12\x18\n\x14SYNC_STATUS_COMPLETE\x10\x04\x12\x15\n\x11SYNC_STATUS_ERROR\x10\x05\x12\x17\n\x13SYNC_STATUS_SKIPPED\x10\x06*\xb2\x01\n\x10ProcessingStatus\x12!\n\x1dPROCESSING_STATUS_UNSPECIFIED\x10\x00\x12\x1c\n\x18PROCESSING_STATUS_QUEUED\x10\x01\x12 \n\x1cPROCESSING_STATUS_PROCESSING\x10\x02\x12\x1e\n\x1aPROCESSING_STATUS_COMPLETE\x10\x03\x12\x1b\n\x17PROCESSING_STATUS_ERROR\x10\x04*L\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x13\n\x0fPRIORITY_NORMAL\x10\x01\x12\x11\n\rPRIORITY_HIGH\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x63rmsync/v1/contact_sync.proto\x12\ncrmsync.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcb\x04\n\x0b\x43ontactSync\x12\x12\n\ncontact_id\x18\x01 \x01(\t\x12\x0b\n\x03\x63rm\x18\x02 \x01(\t\x12+\n\x0bsync_status\x18\x03 \x01(\x0e\x32\x16.crmsync.v1.SyncStatus\x12\x37\n\x11processing_status\x18\x04 \x01(\x0e\x32\x1c.crmsync.v1.ProcessingStatus\x12\x16\n\x0e\x63rm_contact_id\x18\x05 \x01(\t\x12/\n\x0bsynced_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12$\n\x05\x65rror\x18\x07 \x01(\x0b\x32\x15.crmsync.v1.SyncError\x12\x13\n\x0bskip_reason\x18\x08 \x01(\t\x12\x13\n\x0bretry_count\x18\t \x01(\x05\x12\x33\n\x0fnext_retry_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0flast_retry_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12=\n\x19\x65stimated_processing_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rattempt_count\x18\r \x01(\x05\x12/\n\x0bupdate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11paused_session_id\x18\x0f \x01(\t\x12\x10\n\x08removing\x18\x10 \x01(\x08\">\n\tSyncError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t*\xc1\x01\n\nSyncStatus\x12\x1b\n\x17SYNC_STATUS_UNSPECIFIED\x10\x00\x12\x18\n\x14SYNC_STATUS_SELECTED\x10\x01\x12\x16\n\x12SYNC_STATUS_QUEUED\x10\x02\x12\x1a\n\x16SYNC_STATUS_PROCESSING\x10\x03\x12\x18\n\x14SYNC_STATUS_COMPLETE\x10\x04\x12\x15\n\x11SYNC_STATUS_ERROR\x10\x05\x12\x17\n\x13SYNC_STATUS_SKIPPED\x10\x06*\xb2\x01\n\x10ProcessingStatus\x12!\n\x1dPROCESSING_STATUS_UNSPECIFIED\x10\x00\x12\x1c\n\x18PROCESSING_STATUS_QUEUED\x10\x01\x12 \n\x1cPROCESSING_STATUS_PROCESSING\x10\x02\x12\x1e\n\x1aPROCESSING_STATUS_COMPLETE\x10\x03\x12\x1b\n\x17PROCESSING_STATUS_ERROR\x10\x04*L\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x13\n\x0fPRIORITY_NORMAL\x10\x01\x12\x11\n\rPRIORITY_HIGH\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'crmsync.v1.contact_sync_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SYNCSTATUS']._serialized_start=715
-  _globals['_SYNCSTATUS']._serialized_end=908
-  _globals['_PROCESSINGSTATUS']._serialized_start=911
-  _globals['_PROCESSINGSTATUS']._serialized_end=1089
-  _globals['_PRIORITY']._serialized_start=1091
-  _globals['_PRIORITY']._serialized_end=1167
+  _globals['_SYNCSTATUS']._serialized_start=733
+  _globals['_SYNCSTATUS']._serialized_end=926
+  _globals['_PROCESSINGSTATUS']._serialized_start=929
+  _globals['_PROCESSINGSTATUS']._serialized_end=1107
+  _globals['_PRIORITY']._serialized_start=1109
+  _globals['_PRIORITY']._serialized_end=1185
   _globals['_CONTACTSYNC']._serialized_start=79
-  _globals['_CONTACTSYNC']._serialized_end=648
-  _globals['_SYNCERROR']._serialized_start=650
-  _globals['_SYNCERROR']._serialized_end=712
+  _globals['_CONTACTSYNC']._serialized_end=666
+  _globals['_SYNCERROR']._serialized_start=668
+  _globals['_SYNCERROR']._serialized_end=730
 # @@protoc_insertion_point(module_scope)

@@ -135,6 +135,7 @@ class ContactSync(_message.Message):
     ATTEMPT_COUNT_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     PAUSED_SESSION_ID_FIELD_NUMBER: _builtins.int
+    REMOVING_FIELD_NUMBER: _builtins.int
     contact_id: _builtins.str
     """The contact's id, a UUID."""
     crm: _builtins.str
@@ -154,6 +155,10 @@ class ContactSync(_message.Message):
     paused_session_id: _builtins.str
     """The paused session that a queued contact waits for, the oldest of several: nothing is due and nothing is estimated
     before it is resumed. Unset where a session that wants the contact runs.
+    """
+    removing: _builtins.bool
+    """Whether what is queued, under way or failed is the removal of the record at the CRM, instead of a delivery. Once the
+    CRM has confirmed it the contact is SELECTED, and no record of it is known. Queueing the contact calls it off.
     """
     @_builtins.property
     def synced_time(self) -> _timestamp_pb2.Timestamp:
@@ -199,10 +204,11 @@ class ContactSync(_message.Message):
         attempt_count: _builtins.int = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         paused_session_id: _builtins.str = ...,
+        removing: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "estimated_processing_time", b"estimated_processing_time", "last_retry_time", b"last_retry_time", "next_retry_time", b"next_retry_time", "synced_time", b"synced_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_count", b"attempt_count", "contact_id", b"contact_id", "crm", b"crm", "crm_contact_id", b"crm_contact_id", "error", b"error", "estimated_processing_time", b"estimated_processing_time", "last_retry_time", b"last_retry_time", "next_retry_time", b"next_retry_time", "paused_session_id", b"paused_session_id", "processing_status", b"processing_status", "retry_count", b"retry_count", "skip_reason", b"skip_reason", "sync_status", b"sync_status", "synced_time", b"synced_time", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_count", b"attempt_count", "contact_id", b"contact_id", "crm", b"crm", "crm_contact_id", b"crm_contact_id", "error", b"error", "estimated_processing_time", b"estimated_processing_time", "last_retry_time", b"last_retry_time", "next_retry_time", b"next_retry_time", "paused_session_id", b"paused_session_id", "processing_status", b"processing_status", "removing", b"removing", "retry_count", b"retry_count", "skip_reason", b"skip_reason", "sync_status", b"sync_status", "synced_time", b"synced_time", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

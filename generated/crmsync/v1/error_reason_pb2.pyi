@@ -179,6 +179,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION. Free text may be sent only within 24 hours of the last message received; a template may be sent
     at any time. Metadata: `contact_id`, `window_end_time` (RFC 3339; empty where nothing was ever received).
     """
+    ERROR_REASON_BATCH_REJECTED: _ErrorReason.ValueType  # 58
+    """INVALID_ARGUMENT. A mass update that is taken as a whole or not at all has findings; nothing was changed. A
+    google.rpc.BadRequest lists the first of them by the record's place. Metadata: `received`, `rejected`.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed. Every error carries a google.rpc.ErrorInfo with one of these names (without the prefix
@@ -341,5 +345,9 @@ google.rpc.QuotaFailure which limit it is. Metadata: `method`, `limit` (calls an
 ERROR_REASON_TEMPLATE_REQUIRED: ErrorReason.ValueType  # 66
 """FAILED_PRECONDITION. Free text may be sent only within 24 hours of the last message received; a template may be sent
 at any time. Metadata: `contact_id`, `window_end_time` (RFC 3339; empty where nothing was ever received).
+"""
+ERROR_REASON_BATCH_REJECTED: ErrorReason.ValueType  # 58
+"""INVALID_ARGUMENT. A mass update that is taken as a whole or not at all has findings; nothing was changed. A
+google.rpc.BadRequest lists the first of them by the record's place. Metadata: `received`, `rejected`.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

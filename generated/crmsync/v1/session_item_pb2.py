@@ -27,17 +27,17 @@ from crmsync.v1 import session_pb2 as crmsync_dot_v1_dot_session__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x63rmsync/v1/session_item.proto\x12\ncrmsync.v1\x1a\x1d\x63rmsync/v1/contact_sync.proto\x1a\x18\x63rmsync/v1/session.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xaf\x02\n\x0bSessionItem\x12\x12\n\ncontact_id\x18\x01 \x01(\t\x12\x16\n\x0e\x63rm_contact_id\x18\x02 \x01(\t\x12,\n\tdirection\x18\x03 \x01(\x0e\x32\x19.crmsync.v1.SyncDirection\x12/\n\x07outcome\x18\x04 \x01(\x0e\x32\x1e.crmsync.v1.SessionItemOutcome\x12$\n\x05\x65rror\x18\x05 \x01(\x0b\x32\x15.crmsync.v1.SyncError\x12\x0f\n\x07\x61ttempt\x18\x06 \x01(\x05\x12,\n\x08\x65nd_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0b\x64ifferences\x18\x08 \x03(\x0b\x32\x1b.crmsync.v1.FieldDifference\"z\n\x0f\x46ieldDifference\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x11\n\x04\x62\x61se\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x0c\n\x04ours\x18\x03 \x01(\t\x12\x0e\n\x06theirs\x18\x04 \x01(\t\x12\x13\n\x06result\x18\x05 \x01(\tH\x01\x88\x01\x01\x42\x07\n\x05_baseB\t\n\x07_result*\x90\x03\n\x12SessionItemOutcome\x12$\n SESSION_ITEM_OUTCOME_UNSPECIFIED\x10\x00\x12 \n\x1cSESSION_ITEM_OUTCOME_PENDING\x10\x01\x12\x1f\n\x1bSESSION_ITEM_OUTCOME_SYNCED\x10\x02\x12 \n\x1cSESSION_ITEM_OUTCOME_SKIPPED\x10\x03\x12\x1e\n\x1aSESSION_ITEM_OUTCOME_ERROR\x10\x04\x12\"\n\x1eSESSION_ITEM_OUTCOME_CANCELLED\x10\x05\x12 \n\x1cSESSION_ITEM_OUTCOME_CREATED\x10\x06\x12 \n\x1cSESSION_ITEM_OUTCOME_UPDATED\x10\x07\x12\"\n\x1eSESSION_ITEM_OUTCOME_UNCHANGED\x10\x08\x12!\n\x1dSESSION_ITEM_OUTCOME_CONFLICT\x10\t\x12 \n\x1cSESSION_ITEM_OUTCOME_DELETED\x10\nb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x63rmsync/v1/session_item.proto\x12\ncrmsync.v1\x1a\x1d\x63rmsync/v1/contact_sync.proto\x1a\x18\x63rmsync/v1/session.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc0\x02\n\x0bSessionItem\x12\x12\n\ncontact_id\x18\x01 \x01(\t\x12\x16\n\x0e\x63rm_contact_id\x18\x02 \x01(\t\x12,\n\tdirection\x18\x03 \x01(\x0e\x32\x19.crmsync.v1.SyncDirection\x12/\n\x07outcome\x18\x04 \x01(\x0e\x32\x1e.crmsync.v1.SessionItemOutcome\x12$\n\x05\x65rror\x18\x05 \x01(\x0b\x32\x15.crmsync.v1.SyncError\x12\x0f\n\x07\x61ttempt\x18\x06 \x01(\x05\x12,\n\x08\x65nd_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0b\x64ifferences\x18\x08 \x03(\x0b\x32\x1b.crmsync.v1.FieldDifference\x12\x0f\n\x07removal\x18\t \x01(\x08\"z\n\x0f\x46ieldDifference\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x11\n\x04\x62\x61se\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x0c\n\x04ours\x18\x03 \x01(\t\x12\x0e\n\x06theirs\x18\x04 \x01(\t\x12\x13\n\x06result\x18\x05 \x01(\tH\x01\x88\x01\x01\x42\x07\n\x05_baseB\t\n\x07_result*\x90\x03\n\x12SessionItemOutcome\x12$\n SESSION_ITEM_OUTCOME_UNSPECIFIED\x10\x00\x12 \n\x1cSESSION_ITEM_OUTCOME_PENDING\x10\x01\x12\x1f\n\x1bSESSION_ITEM_OUTCOME_SYNCED\x10\x02\x12 \n\x1cSESSION_ITEM_OUTCOME_SKIPPED\x10\x03\x12\x1e\n\x1aSESSION_ITEM_OUTCOME_ERROR\x10\x04\x12\"\n\x1eSESSION_ITEM_OUTCOME_CANCELLED\x10\x05\x12 \n\x1cSESSION_ITEM_OUTCOME_CREATED\x10\x06\x12 \n\x1cSESSION_ITEM_OUTCOME_UPDATED\x10\x07\x12\"\n\x1eSESSION_ITEM_OUTCOME_UNCHANGED\x10\x08\x12!\n\x1dSESSION_ITEM_OUTCOME_CONFLICT\x10\t\x12 \n\x1cSESSION_ITEM_OUTCOME_DELETED\x10\nb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'crmsync.v1.session_item_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SESSIONITEMOUTCOME']._serialized_start=566
-  _globals['_SESSIONITEMOUTCOME']._serialized_end=966
+  _globals['_SESSIONITEMOUTCOME']._serialized_start=583
+  _globals['_SESSIONITEMOUTCOME']._serialized_end=983
   _globals['_SESSIONITEM']._serialized_start=136
-  _globals['_SESSIONITEM']._serialized_end=439
-  _globals['_FIELDDIFFERENCE']._serialized_start=441
-  _globals['_FIELDDIFFERENCE']._serialized_end=563
+  _globals['_SESSIONITEM']._serialized_end=456
+  _globals['_FIELDDIFFERENCE']._serialized_start=458
+  _globals['_FIELDDIFFERENCE']._serialized_end=580
 # @@protoc_insertion_point(module_scope)

@@ -92,6 +92,7 @@ class SessionItem(_message.Message):
     ATTEMPT_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
     DIFFERENCES_FIELD_NUMBER: _builtins.int
+    REMOVAL_FIELD_NUMBER: _builtins.int
     contact_id: _builtins.str
     """The contact's id here. Unset for a record that has none."""
     crm_contact_id: _builtins.str
@@ -102,6 +103,10 @@ class SessionItem(_message.Message):
     """What it ended in; in a dry run, what it would end in."""
     attempt: _builtins.int
     """Which delivery of the contact to the CRM it was, counted from 1. 0 for what was read, and before it ended."""
+    removal: _builtins.bool
+    """Whether the session asked for the record's removal at the CRM, instead of a delivery. An item that something else
+    was asked for later, before it ended, is CANCELLED with the code `OVERTAKEN`.
+    """
     @_builtins.property
     def error(self) -> _contact_sync_pb2.SyncError:
         """What went wrong, for an ERROR, or why it was left out, for SKIPPED."""
@@ -127,10 +132,11 @@ class SessionItem(_message.Message):
         attempt: _builtins.int = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
         differences: _abc.Iterable[Global___FieldDifference] | None = ...,
+        removal: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "error", b"error"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "contact_id", b"contact_id", "crm_contact_id", b"crm_contact_id", "differences", b"differences", "direction", b"direction", "end_time", b"end_time", "error", b"error", "outcome", b"outcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "contact_id", b"contact_id", "crm_contact_id", b"crm_contact_id", "differences", b"differences", "direction", b"direction", "end_time", b"end_time", "error", b"error", "outcome", b"outcome", "removal", b"removal"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -117,6 +117,10 @@ class _SessionKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SessionKi
     """AnalyticsService.ResolveConflict."""
     SESSION_KIND_LEAD_STATUS_SYNC: _SessionKind.ValueType  # 11
     """LeadService.SyncRecentLeads, or a schedule that does the same."""
+    SESSION_KIND_APPLY_BATCH: _SessionKind.ValueType  # 12
+    """BulkService.ApplyBatch."""
+    SESSION_KIND_MASS_UPDATE: _SessionKind.ValueType  # 13
+    """BulkService.StartMassUpdate."""
 
 class SessionKind(_SessionKind, metaclass=_SessionKindEnumTypeWrapper):
     """What opened a session."""
@@ -145,6 +149,10 @@ SESSION_KIND_RESOLVE_CONFLICT: SessionKind.ValueType  # 10
 """AnalyticsService.ResolveConflict."""
 SESSION_KIND_LEAD_STATUS_SYNC: SessionKind.ValueType  # 11
 """LeadService.SyncRecentLeads, or a schedule that does the same."""
+SESSION_KIND_APPLY_BATCH: SessionKind.ValueType  # 12
+"""BulkService.ApplyBatch."""
+SESSION_KIND_MASS_UPDATE: SessionKind.ValueType  # 13
+"""BulkService.StartMassUpdate."""
 Global___SessionKind: _TypeAlias = SessionKind  # noqa: Y015
 
 class _SessionState:
