@@ -116,7 +116,9 @@ def test_a_mask_that_names_another_field_is_told_those_that_can_be_changed() -> 
                 " SESSION_KIND_QUEUE_ALL_CONTACTS, SESSION_KIND_RETRY_CONTACT,"
                 " SESSION_KIND_RETRY_ALL_FAILURES, SESSION_KIND_RUN_SCHEDULE,"
                 " SESSION_KIND_FULL_SYNC, SESSION_KIND_INCREMENTAL_SYNC,"
-                " SESSION_KIND_MANUAL_SYNC, SESSION_KIND_RESOLVE_CONFLICT",
+                " SESSION_KIND_MANUAL_SYNC, SESSION_KIND_RESOLVE_CONFLICT,"
+                " SESSION_KIND_LEAD_STATUS_SYNC, SESSION_KIND_APPLY_BATCH,"
+                " SESSION_KIND_MASS_UPDATE",
             ),
         ),
         (

@@ -62,6 +62,10 @@ def good(sandbox: Sandbox, crm: str) -> Account:
                 "refresh_token": zoho.refresh_token,
             }
             return Account(crm, url, secrets, quick)
+        case "trading":
+            broker = sandbox.trading.settings
+            secrets = {"username": broker.username, "password": broker.password}
+            return Account(crm, url, secrets, quick)
     node = sandbox.n8n.settings.credentials
     secrets = {
         "header_name": node.header_name,

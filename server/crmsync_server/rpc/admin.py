@@ -173,11 +173,14 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
         """Change a schedule; see the contract."""
         schedules.refuse_invalid(request)
         org_id, schedule_id = current_caller().org_id, UUID(request.schedule.id)
+        crm = schedules.crm_of(request.schedule)
+        able = await self.crew.able(org_id, crm) if crm in self.crms.known else None
 
         async def work(connection: AsyncConnection) -> pb.UpdateScheduleResponse:
             before = await schedule.lock(connection, org_id, schedule_id)
             plan = schedules.changed(before, request)
             self.crms.find(plan.crm)
+            schedules.refuse_unfit(plan, able if plan.crm == crm else None)
             row = await schedule.update(
                 connection, org_id, before, plan, version=request.schedule.version
             )

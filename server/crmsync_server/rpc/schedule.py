@@ -110,13 +110,14 @@ def _plan(given: schedule_pb2.Schedule) -> Plan:
         display_name=given.display_name,
         cron=given.cron,
         time_zone=given.time_zone or _UTC,
-        crm=_crm_of(given),
+        crm=crm_of(given),
         action=_action_of(given),
         enabled=given.enabled if given.HasField("enabled") else True,
     )
 
 
-def _crm_of(given: schedule_pb2.Schedule) -> str:
+def crm_of(given: schedule_pb2.Schedule) -> str:
+    """Return the CRM that an action names; empty where there is none."""
     match given.WhichOneof("action"):
         case "sync":
             return given.sync.crm

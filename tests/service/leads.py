@@ -1,0 +1,98 @@
+"""Short ways to register leads, to ask about them, and to say how they stand."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from crmsync.v1 import lead_pb2, session_pb2
+from crmsync.v1 import lead_service_pb2 as pb
+from crmsync_client import CrmsyncClient
+from crmsync_server.settings import Settings
+from tests.service.calls import finished
+
+REGISTRATION = "/accounts/registrationwithsso"
+
+
+def settings_of(database_url: str, folder: Path, **besides: object) -> Settings:
+    """Point a server at the test's database; organizations bring their own accounts."""
+    return Settings.model_validate(
+        {
+            "data_dir": folder,
+            "database_url": database_url,
+            "database_pool_size": 5,
+            "grpc_address": "127.0.0.1:0",
+            "drain_timeout": "5",
+            "engine_backoff_base": "0.05",
+            "engine_poll_interval": "0.5",
+            "allowed_networks": "127.0.0.0/8",
+            **besides,
+        }
+    )
+
+
+def lead(lead_id: str = "s-1", email: str = "", **told: str) -> lead_pb2.Lead:
+    """Return a signup."""
+    given = {"first_name": "Ada", "last_name": "Lovelace", "phone": "+491701234567", **told}
+    return lead_pb2.Lead(id=lead_id, email=email or f"{lead_id}@example.com", **given)
+
+
+async def register(
+    client: CrmsyncClient, lead_id: str = "s-1", email: str = "", *, request_id: str = ""
+) -> pb.RegisterLeadResponse:
+    """Register a lead."""
+    request = pb.RegisterLeadRequest(lead=lead(lead_id, email), request_id=request_id)
+    return await client.leads.RegisterLead(request)
+
+
+async def register_all(client: CrmsyncClient, lead_ids: Sequence[str]) -> None:
+    """Register many, a few at a time."""
+    gate = asyncio.Semaphore(4)
+
+    async def one(lead_id: str) -> None:
+        async with gate:
+            await register(client, lead_id)
+
+    await asyncio.gather(*map(one, lead_ids))
+
+
+async def sync(client: CrmsyncClient, lead_id: str = "s-1") -> pb.SyncLeadResponse:
+    """Ask about one lead."""
+    return await client.leads.SyncLead(pb.SyncLeadRequest(lead_id=lead_id))
+
+
+async def start(client: CrmsyncClient, days: int = 0) -> session_pb2.Session:
+    """Open a session about recent leads."""
+    request = pb.SyncRecentLeadsRequest(days=days)
+    return (await client.leads.SyncRecentLeads(request)).session
+
+
+async def sync_all(client: CrmsyncClient, days: int = 0) -> session_pb2.Session:
+    """Ask about recent leads, and return the session at its end."""
+    return await finished(client, (await start(client, days)).id)
+
+
+async def get(client: CrmsyncClient, lead_id: str = "s-1") -> lead_pb2.Lead:
+    """Return a lead as it was last seen."""
+    return (await client.leads.GetLead(pb.GetLeadRequest(lead_id=lead_id))).lead
+
+
+async def stats(client: CrmsyncClient) -> lead_pb2.LeadStats:
+    """Return how the leads stand."""
+    return (await client.leads.GetLeadStats(pb.GetLeadStatsRequest())).stats
+
+
+async def history(client: CrmsyncClient, lead_id: str = "s-1") -> Sequence[lead_pb2.LeadChange]:
+    """Return all changes of a lead, newest first."""
+    request = pb.ListLeadHistoryRequest(lead_id=lead_id, page_size=1000)
+    return (await client.leads.ListLeadHistory(request)).changes
+
+
+async def listed(client: CrmsyncClient, request: pb.ListLeadsRequest) -> list[lead_pb2.Lead]:
+    """List leads, page by page."""
+    found: list[lead_pb2.Lead] = []
+    while True:
+        page = await client.leads.ListLeads(request)
+        found += page.leads
+        if not page.next_page_token:
+            return found
+        request.page_token = page.next_page_token
