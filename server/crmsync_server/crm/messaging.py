@@ -2,6 +2,9 @@
 
 An adapter that can has an attribute `messaging`. There is no list of contacts to read, and no key
 that makes sending twice harmless: whoever sends decides what to do about a lost answer.
+
+Of WhatsApp the account's secrets are `access_token`, `app_secret` and `verify_token`, and its option
+is `waba_id`, as ConnectAccount keeps them.
 """
 
 from collections.abc import Mapping, Sequence
