@@ -15,6 +15,7 @@ from crmsync.v1.connection_service_pb2_grpc import ConnectionServiceStub
 from crmsync.v1.contact_service_pb2 import ImportContactsResponse
 from crmsync.v1.contact_service_pb2_grpc import ContactServiceStub
 from crmsync.v1.lead_service_pb2_grpc import LeadServiceStub
+from crmsync.v1.search_service_pb2_grpc import SearchServiceStub
 from crmsync.v1.session_pb2 import Session
 from crmsync.v1.session_service_pb2_grpc import SessionServiceStub
 from crmsync.v1.sync_service_pb2 import WatchEventsRequest, WatchEventsResponse
@@ -32,8 +33,8 @@ CHUNK = 500
 class CrmsyncClient:
     """A connection to crmsync; use it as an async context manager, or call `close`.
 
-    admin, analytics, connections, contacts, sync, sessions: the generated stubs, for every call of
-        the contract. Their errors are `grpc.aio.AioRpcError`; `Failure.of` reads them.
+    admin, analytics, connections, contacts, search, sync, sessions: the generated stubs, for every
+        call of the contract. Their errors are `grpc.aio.AioRpcError`; `Failure.of` reads them.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class CrmsyncClient:
         self.connections = ConnectionServiceStub(self._channel)
         self.contacts = ContactServiceStub(self._channel)
         self.leads = LeadServiceStub(self._channel)
+        self.search = SearchServiceStub(self._channel)
         self.sync = SyncServiceStub(self._channel)
         self.sessions = SessionServiceStub(self._channel)
         self.users = UserServiceStub(self._channel)

@@ -30,7 +30,7 @@ class SearchServiceStub:
     exporting need the role `reader`, SyncRecord needs `writer`. Filters are written in the language of AIP-160; one that
     is wrong is INVALID_ARGUMENT (INVALID_FILTER) and says at which character, and which fields there are. What is
     searched by text or by an equal value is found through an index that follows changes within a second or two; the
-    newest 2,000 changes are searched without it, so that a caller finds what it has just written.
+    newest 1,000 changes are searched without it, so that a caller finds what it has just written.
     """
 
     def __init__(self, channel):
@@ -81,7 +81,7 @@ class SearchServiceServicer:
     exporting need the role `reader`, SyncRecord needs `writer`. Filters are written in the language of AIP-160; one that
     is wrong is INVALID_ARGUMENT (INVALID_FILTER) and says at which character, and which fields there are. What is
     searched by text or by an equal value is found through an index that follows changes within a second or two; the
-    newest 2,000 changes are searched without it, so that a caller finds what it has just written.
+    newest 1,000 changes are searched without it, so that a caller finds what it has just written.
     """
 
     def SearchRecords(self, request, context):
@@ -193,7 +193,7 @@ class SearchService:
     exporting need the role `reader`, SyncRecord needs `writer`. Filters are written in the language of AIP-160; one that
     is wrong is INVALID_ARGUMENT (INVALID_FILTER) and says at which character, and which fields there are. What is
     searched by text or by an equal value is found through an index that follows changes within a second or two; the
-    newest 2,000 changes are searched without it, so that a caller finds what it has just written.
+    newest 1,000 changes are searched without it, so that a caller finds what it has just written.
     """
 
     @staticmethod

@@ -17,7 +17,7 @@ class SearchServiceStub:
     exporting need the role `reader`, SyncRecord needs `writer`. Filters are written in the language of AIP-160; one that
     is wrong is INVALID_ARGUMENT (INVALID_FILTER) and says at which character, and which fields there are. What is
     searched by text or by an equal value is found through an index that follows changes within a second or two; the
-    newest 2,000 changes are searched without it, so that a caller finds what it has just written.
+    newest 1,000 changes are searched without it, so that a caller finds what it has just written.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -55,7 +55,7 @@ class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
     exporting need the role `reader`, SyncRecord needs `writer`. Filters are written in the language of AIP-160; one that
     is wrong is INVALID_ARGUMENT (INVALID_FILTER) and says at which character, and which fields there are. What is
     searched by text or by an equal value is found through an index that follows changes within a second or two; the
-    newest 2,000 changes are searched without it, so that a caller finds what it has just written.
+    newest 1,000 changes are searched without it, so that a caller finds what it has just written.
     """
 
     @_abc_1.abstractmethod

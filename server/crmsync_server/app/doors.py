@@ -9,6 +9,7 @@ from crmsync.v1 import (
     connection_service_pb2_grpc,
     contact_service_pb2_grpc,
     lead_service_pb2_grpc,
+    search_service_pb2_grpc,
     session_service_pb2_grpc,
     sync_service_pb2_grpc,
     user_service_pb2_grpc,
@@ -22,8 +23,11 @@ from crmsync_server.rpc.connection import ConnectionService
 from crmsync_server.rpc.contact import ContactService
 from crmsync_server.rpc.crm_config import Defaults
 from crmsync_server.rpc.crms import Crms
+from crmsync_server.rpc.export import Exports
 from crmsync_server.rpc.inquiries import Inquiries
 from crmsync_server.rpc.leads import Helm, LeadService
+from crmsync_server.rpc.record_sync import RecordSync
+from crmsync_server.rpc.search import SearchService
 from crmsync_server.rpc.server import Door, Registration, Server, build_server
 from crmsync_server.rpc.session import SessionService
 from crmsync_server.rpc.session_checks import Bucket, Checks
@@ -72,6 +76,9 @@ def server(house: House, authenticator: Authenticator) -> Server:
         ),
         "crmsync.v1.LeadService": partial(
             lead_service_pb2_grpc.add_LeadServiceServicer_to_server, _leads(house, crms)
+        ),
+        "crmsync.v1.SearchService": partial(
+            search_service_pb2_grpc.add_SearchServiceServicer_to_server, _searches(house, crms)
         ),
         "crmsync.v1.SyncService": partial(
             sync_service_pb2_grpc.add_SyncServiceServicer_to_server, syncs
@@ -129,6 +136,11 @@ def _leads(house: House, crms: Crms) -> LeadService:
         on_schedule=house.schedules.wake,
     )
     return LeadService(house.database, Inquiries(house.adapters, crms, now), helm)
+
+
+def _searches(house: House, crms: Crms) -> SearchService:
+    syncs = RecordSync(house.database, crms, house.hints.queued)
+    return SearchService(house.database, crms, syncs, Exports(house.database, crms, now))
 
 
 def _failures(house: House, crms: Crms) -> SyncFailures:

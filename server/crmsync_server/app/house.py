@@ -33,6 +33,7 @@ from crmsync_server.sync.engine import Engine
 from crmsync_server.sync.events import EventHub
 from crmsync_server.sync.forecaster import Forecaster
 from crmsync_server.sync.hints import Hints
+from crmsync_server.sync.indexer import Indexer
 from crmsync_server.sync.janitor import Janitor
 from crmsync_server.sync.lane import Bench
 from crmsync_server.sync.notices import Notices
@@ -105,7 +106,8 @@ class House:
         # makes that writing fail.
         await janitor.turn()
         rotation = Rotation(self.database, self.vault)
-        for duty in (janitor, self._rescue(), self.schedules, rotation, self.notices):
+        indexer = Indexer(self.database)
+        for duty in (janitor, self._rescue(), self.schedules, rotation, self.notices, indexer):
             duty.start()
             stack.push_async_callback(duty.stop)
         self.hub.start()

@@ -32,7 +32,9 @@ CrmsyncError
 │   ├── NotSupportedError
 │   ├── RefusedCredentialsError
 │   ├── ConnectionMisconfiguredError
-│   └── CrmRefusedError
+│   ├── CrmRefusedError
+│   ├── NoCrmReadyError
+│   └── ExportTooLargeError
 ├── VersionMismatchError
 ├── LeadBusyError
 ├── LeadBusyError
@@ -43,6 +45,7 @@ CrmsyncError
 ├── ReconcileRunningError
 ├── TooManyItemsError
 ├── CrmBusyError
+├── ExportBusyError
 ├── UnavailableError
 │   ├── DrainingError
 │   ├── DatabaseUnavailableError
@@ -96,6 +99,11 @@ from crmsync_server.errors.queue import (
     ResumeTokenExpiredError,
 )
 from crmsync_server.errors.schedule import ScheduleNotFoundError
+from crmsync_server.errors.search import (
+    ExportBusyError,
+    ExportTooLargeError,
+    NoCrmReadyError,
+)
 from crmsync_server.errors.server import (
     DatabaseUnavailableError,
     DrainingError,
@@ -133,6 +141,8 @@ __all__ = [
     "DrainingError",
     "EmailRequiredError",
     "EmailTakenError",
+    "ExportBusyError",
+    "ExportTooLargeError",
     "FailedPreconditionError",
     "ImportInterruptedError",
     "InternalError",
@@ -143,6 +153,7 @@ __all__ = [
     "LeadBusyError",
     "LeadNotAtCrmError",
     "LeadNotFoundError",
+    "NoCrmReadyError",
     "NotFoundError",
     "NotInErrorError",
     "NotQueuedError",

@@ -9,7 +9,7 @@ from crmsync_server.errors import RoleRequiredError, UnauthenticatedError
 from crmsync_server.rpc.context import Context
 
 _SERVICES = "/crmsync.v1."
-_READING = ("Get", "List", "Watch")
+_READING = ("Get", "List", "Watch", "Search", "Suggest", "Export")
 _LOOKING = "Validate"
 _ADMINISTERED = tuple(
     f"/crmsync.v1.{name}/" for name in ("AdminService", "ConnectionService", "UserService")
@@ -73,9 +73,9 @@ def current_caller() -> Caller:
 def required_role(method: str) -> Role:
     """Return the role that a method, such as `/crmsync.v1.SyncService/QueueContact`, needs.
 
-    Its name decides: what gets, lists, watches or validates is reading, everything else is writing,
-    or for admins where connections and configurations are concerned; there validating, which calls
-    the CRM, is theirs too. Services of others are for admins.
+    Its name decides: what gets, lists, watches, searches, suggests, exports or validates is reading,
+    everything else is writing, or for admins where connections and configurations are concerned;
+    there validating, which calls the CRM, is theirs too. Services of others are for admins.
     """
     if not method.startswith(_SERVICES):
         return Role.ADMIN

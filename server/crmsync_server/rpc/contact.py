@@ -83,7 +83,7 @@ class ContactService(contact_service_pb2_grpc.ContactServiceServicer):
         """List contacts, page by page; see the contract."""
         caller, size = current_caller(), page_size(request.page_size)
         search = search_of(request)
-        after = position_of(request, search)
+        after = position_of(request, search.field)
         async with self.database.org(caller.org_id) as connection:
             rows = await contact_search.page(
                 connection, caller.org_id, search, size=size + 1, after=after

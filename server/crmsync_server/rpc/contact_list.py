@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from crmsync.v1.contact_service_pb2 import ListContactsRequest
 from crmsync_server.errors import InvalidPageTokenError
-from crmsync_server.rpc.paging import cursor_of
+from crmsync_server.rpc.paging import PagedRequest, cursor_of
 from crmsync_server.store.contact_search import Position, Search, SortField, SortValue
 
 _TEXTS = frozenset({SortField.NAME, SortField.EMAIL})
@@ -23,8 +23,8 @@ def search_of(request: ListContactsRequest) -> Search:
     return Search(request.search, tuple(request.tags), SortField(field), direction == "desc")
 
 
-def position_of(request: ListContactsRequest, search: Search) -> Position | None:
-    """Read where the page begins; None for the first one.
+def position_of(request: PagedRequest, field: SortField) -> Position | None:
+    """Read where the page of an order by this field begins; None for the first one.
 
     Raises:
         InvalidPageTokenError: the token is damaged, or another list's.
@@ -32,7 +32,7 @@ def position_of(request: ListContactsRequest, search: Search) -> Position | None
     cursor = cursor_of(request)
     if cursor is None:
         return None
-    parse: Callable[[str], SortValue] = str if search.field in _TEXTS else _moment
+    parse: Callable[[str], SortValue] = str if field in _TEXTS else _moment
     try:
         value, contact_id = cursor
         sort_value = parse(value.removeprefix(_PRESENT)) if value else None

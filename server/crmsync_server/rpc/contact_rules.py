@@ -12,6 +12,11 @@ from crmsync.v1.contact_service_pb2 import (
     ListContactsRequest,
     UpdateContactRequest,
 )
+from crmsync.v1.search_service_pb2 import (
+    ExportRecordsRequest,
+    SearchRecordsRequest,
+    SuggestRecordsRequest,
+)
 from crmsync_server.errors import Violation
 from crmsync_server.store.contact_search import SortField
 from crmsync_server.store.content import Content
@@ -41,6 +46,11 @@ def request_violations(request: Message) -> Iterator[Violation]:
             yield from _of_update(request)
         case ListContactsRequest():
             yield from _of_order(request.order_by)
+        case SearchRecordsRequest() | ExportRecordsRequest():
+            yield from _of_order(request.order_by)
+            yield from _of_words(request.text)
+        case SuggestRecordsRequest():
+            yield from _of_words(request.text)
 
 
 def without_identity(contact: Contact | Content) -> Iterator[Violation]:
@@ -85,3 +95,8 @@ def _of_order(order_by: str) -> Iterator[Violation]:
     if order_by and (field not in set(SortField) or direction not in {"", "asc", "desc"}):
         told = f"must be one of {', '.join(SortField)}, with an optional ' asc' or ' desc'"
         yield Violation("order_by", "order_by", told)
+
+
+def _of_words(text: str) -> Iterator[Violation]:
+    if text and not any(map(str.isalnum, text)):
+        yield Violation("text", "text.words", "must hold a letter or a digit")

@@ -19,6 +19,7 @@ from crmsync.v1.analytics_service_pb2 import ListConflictsRequest
 from crmsync.v1.connection_service_pb2 import ListConnectionsRequest
 from crmsync.v1.contact_service_pb2 import ListContactsRequest
 from crmsync.v1.lead_service_pb2 import ListLeadHistoryRequest, ListLeadsRequest
+from crmsync.v1.search_service_pb2 import SearchRecordsRequest
 from crmsync.v1.session_service_pb2 import ListSessionItemsRequest, ListSessionsRequest
 from crmsync.v1.sync_service_pb2 import ListAttemptsRequest, ListSyncFailuresRequest
 from crmsync.v1.user_service_pb2 import ListUsersRequest
@@ -43,6 +44,7 @@ PagedRequest = (
     | ListSessionItemsRequest
     | ListSessionsRequest
     | ListSyncFailuresRequest
+    | SearchRecordsRequest
     | ListUsersRequest
 )
 Row = TypeVar("Row", bound=Message)

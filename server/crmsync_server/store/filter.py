@@ -8,11 +8,12 @@ describes the language.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import sqlalchemy as sa
 from lark import Token, Tree
 
+from crmsync_server.store.filter_narrowing import Narrowing, both, either, narrowing
 from crmsync_server.store.filter_syntax import Text, place
 from crmsync_server.store.filter_terms import (
     Clause,
@@ -24,6 +25,16 @@ from crmsync_server.store.filter_terms import (
     negated,
     value_of,
 )
+
+
+class Compiled(NamedTuple):
+    """What a filter states.
+
+    narrowing: a query of the index of terms that every row passing the filter passes; None without.
+    """
+
+    clause: Clause
+    narrowing: Narrowing | None
 
 
 def compile_filter(text: str, fields: Mapping[str, Field], path: str) -> Clause | None:
@@ -41,32 +52,59 @@ def compile_filter(text: str, fields: Mapping[str, Field], path: str) -> Clause 
         InvalidFilterError: it does not parse, names an unknown field or compares what cannot be
             compared; it says at which character, and what would be right there.
     """
+    compiled = compile_search(text, fields, path)
+    return None if compiled is None else compiled.clause
+
+
+def compile_search(
+    text: str, fields: Mapping[str, Field], path: str, org_id: str | None = None
+) -> Compiled | None:
+    """Return what a filter states, and what the index of terms finds of it; None for an empty one.
+
+    Args:
+        text: as for `compile_filter`.
+        fields: as for `compile_filter`.
+        path: as for `compile_filter`.
+        org_id: whose terms are looked up; None leaves the index out.
+
+    Raises:
+        InvalidFilterError: as for `compile_filter`.
+    """
     if not text.strip():
         return None
     written = Text(text, path)
-    return _Compiler(written, fields).clause(written.parse())
+    return _Compiler(written, fields, org_id).compiled(written.parse())
 
 
 @dataclass(frozen=True, slots=True)
 class _Compiler:
     written: Text
     fields: Mapping[str, Field]
+    org_id: str | None
     numbers: Iterator[int] = field(default_factory=count)
 
-    def clause(self, tree: Tree[Token]) -> Clause:
+    def compiled(self, tree: Tree[Token]) -> Compiled:
         if tree.data == "comparison":
             return self._comparison(*cast("list[Token]", tree.children))
-        parts = [self.clause(part) for part in cast("list[Tree[Token]]", tree.children)]
+        parts = [self.compiled(part) for part in cast("list[Tree[Token]]", tree.children)]
         if tree.data == "negation":
-            return negated(parts[0])
-        return sa.and_(*parts) if tree.data == "conjunction" else sa.or_(*parts)
+            return Compiled(negated(parts[0].clause), None)
+        clauses, found = zip(*parts, strict=True)
+        if tree.data == "conjunction":
+            return Compiled(sa.and_(*clauses), both(found))
+        return Compiled(sa.or_(*clauses), either(found))
 
-    def _comparison(self, name: Token, operator: Token, value: Token) -> Clause:
+    def _comparison(self, name: Token, operator: Token, value: Token) -> Compiled:
+        compared, right = self._field(name), value_of(value)
         try:
-            return comparison(self._field(name), operator, value_of(value), self._bind)
+            clause = comparison(compared, operator, right, self._bind)
         except ExpectedError as error:
             wrong = operator if error.of_operator else value
             raise self.written.wrong(place(wrong), error.what) from None
+        if self.org_id is None:
+            return Compiled(clause, None)
+        found = narrowing(compared, operator, right, self._bind, self.org_id)
+        return Compiled(clause, found)
 
     def _field(self, name: Token) -> Field:
         if name in self.fields:
@@ -74,7 +112,8 @@ class _Compiler:
         base, _, key = name.partition(".")
         if key and base in self.fields and self.fields[base].kind is Kind.MAP:
             return member(self.fields[base], value_of(key).text, self._bind)
-        known = ", ".join(sorted(self.fields))
+        siblings = [one for one in self.fields if one.startswith(f"{base}.")] if key else []
+        known = ", ".join(sorted(siblings or self.fields))
         raise self.written.wrong(place(name), f"one of {known}")
 
     def _bind(self, value: object, kind: sa.types.TypeEngine[Any]) -> sa.BindParameter[Any]:

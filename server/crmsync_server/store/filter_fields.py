@@ -1,11 +1,12 @@
 """What filters may name, of each kind of row that can be filtered."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 
 import sqlalchemy as sa
 
 from crmsync_server.store.filter_terms import Field, Kind
+from crmsync_server.store.states import SyncStatus
 from crmsync_server.store.tables import schema
 
 _TEXTS = ("name", "first_name", "last_name", "phone", "company")
@@ -17,11 +18,11 @@ def of_contacts(contacts: sa.FromClause) -> dict[str, Field]:
     """Return the fields of contacts, `contacts` having the columns of their table."""
     c = contacts.c
     return {
-        "email": Field(c.email, Kind.TEXT, folded=c.email_key),
-        **{name: Field(c[name], Kind.TEXT) for name in _TEXTS},
-        "domain_id": Field(c.domain_id, Kind.ID),
-        "tags": Field(c.tags, Kind.TAGS),
-        "properties": Field(c.properties, Kind.MAP),
+        "email": Field(c.email, Kind.TEXT, folded=c.email_key, term="w:"),
+        **{name: Field(c[name], Kind.TEXT, term="w:") for name in _TEXTS},
+        "domain_id": Field(c.domain_id, Kind.ID, term="d:"),
+        "tags": Field(c.tags, Kind.TAGS, term="t:"),
+        "properties": Field(c.properties, Kind.MAP, term="p:"),
         **{name: Field(c[name], Kind.NUMBER) for name in _NUMBERS},
         **{name: Field(c[name], Kind.TIME) for name in _TIMES},
     }
@@ -42,6 +43,37 @@ def of_failures(
         "error_time": Field(cs.update_time, Kind.TIME),
         "can_retry": Field(cs.retry_count < max_retries, Kind.FLAG),
     }
+
+
+def of_records(contacts: sa.FromClause, crms: Iterable[str]) -> dict[str, Field]:
+    """Return the fields of contacts and of how they stand at these CRMs."""
+    c = contacts.c
+    return of_contacts(contacts) | {
+        "id": Field(c.id, Kind.ID),
+        "notes": Field(c.notes, Kind.TEXT),
+        "avatar": Field(c.avatar, Kind.TEXT),
+        "has_email": Field(c.email.is_not(None), Kind.FLAG),
+        "has_phone": Field(c.phone != sa.literal_column("''"), Kind.FLAG),
+        "unread": Field(c.unread_count > sa.literal_column("0"), Kind.FLAG),
+        **{f"sync.{crm}": _standing(contacts, crm) for crm in crms},
+    }
+
+
+def _standing(contacts: sa.FromClause, crm: str) -> Field:
+    """Return the sync status of a contact at a CRM, None where it was never selected."""
+    cs = schema().tables["contact_syncs"].alias("cs")
+    here = (
+        cs.c.org_id == contacts.c.org_id,
+        cs.c.contact_id == contacts.c.id,
+        cs.c.crm == sa.literal(crm),
+    )
+    # Words of our own, written out: partial indexes are found by them.
+    choices = {
+        str(status): sa.exists().where(*here, cs.c.sync_status == sa.literal_column(f"'{status}'"))
+        for status in SyncStatus
+    }
+    status = sa.select(cs.c.sync_status).where(*here).correlate(contacts).scalar_subquery()
+    return Field(status, Kind.CHOICE, choices=choices)
 
 
 @cache

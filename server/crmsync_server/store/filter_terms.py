@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import Enum, auto
@@ -42,6 +43,7 @@ class Kind(Enum):
 
     TEXT: compares without regard to case.
     MAP: texts by key, a jsonb object; its members are the fields `name.key`.
+    CHOICE: one of a closed list of words.
     """
 
     TEXT = auto()
@@ -51,6 +53,7 @@ class Kind(Enum):
     ID = auto()
     TAGS = auto()
     MAP = auto()
+    CHOICE = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +62,15 @@ class Field:
 
     column: where the value is; of a MAP, the object.
     folded: a column that has the text in lower case, without spaces around it; None without one.
+    term: what those of a contact's terms begin with that hold the field; None where none do.
+    choices: of a CHOICE, by each word it can hold, the condition that it does.
     """
 
     column: sa.ColumnElement[Any]
     kind: Kind
     folded: sa.ColumnElement[str] | None = None
+    term: str | None = None
+    choices: Mapping[str, Clause] = dataclass_field(default_factory=dict)
 
 
 class Value(NamedTuple):
@@ -116,15 +123,7 @@ def comparison(field: Field, operator: str, value: Value, bind: Bind) -> Clause:
         return _is_set(field)
     if operator == "!=":
         return negated(comparison(field, "=", value, bind))
-    match field.kind:
-        case Kind.TEXT:
-            return _text(field, operator, value, bind)
-        case Kind.TAGS:
-            return _tags(field, operator, value, bind)
-        case Kind.MAP:
-            return _map(field, operator, value, bind)
-        case _:
-            return _scalar(field, operator, value, bind)
+    return _COMPARE.get(field.kind, _scalar)(field, operator, value, bind)
 
 
 def negated(clause: Clause) -> Clause:
@@ -132,10 +131,24 @@ def negated(clause: Clause) -> Clause:
     return sa.not_(sa.func.coalesce(clause, sa.false()))
 
 
+def operators(kind: Kind) -> Sequence[str]:
+    """Return the operators that a kind of field takes; `:` with `*` alone goes with each."""
+    match kind:
+        case Kind.TEXT:
+            return ("=", "!=", _HAS)
+        case Kind.TAGS | Kind.MAP:
+            return (_HAS,)
+        case Kind.CHOICE:
+            return (*_EQUAL, _HAS)
+        case _:
+            return (*_SCALARS[kind][2], _HAS)
+
+
 def member(field: Field, key: str, bind: Bind) -> Field:
     """Return what a MAP has by this key."""
     value = field.column.op("->>", return_type=_TEXT)(bind(key, _TEXT))
-    return Field(value, Kind.TEXT)
+    term = f"{field.term}{key}=" if field.term else None
+    return Field(value, Kind.TEXT, term=term)
 
 
 def _is_set(field: Field) -> Clause:
@@ -178,6 +191,14 @@ def _map(field: Field, operator: str, value: Value, bind: Bind) -> Clause:
     if len(value.parts) > 1:
         _refuse("a whole key, or * alone")
     return field.column.op("?", is_comparison=True)(bind(value.text, _TEXT))
+
+
+def _choice(field: Field, operator: str, value: Value, _: Bind) -> Clause:
+    if operator != "=":
+        _refuse("one of = !=", of_operator=True)
+    if (chosen := value.text.upper()) not in field.choices:
+        _refuse(f"one of {', '.join(field.choices)}")
+    return field.choices[chosen]
 
 
 def _scalar(field: Field, operator: str, value: Value, bind: Bind) -> Clause:
@@ -235,4 +256,10 @@ _SCALARS: Mapping[Kind, tuple[Callable[[str], object], sa.types.TypeEngine[Any],
     Kind.TIME: (_moment, pg.TIMESTAMP(timezone=True), _ORDERED),
     Kind.FLAG: (_flag, sa.Boolean(), _EQUAL),
     Kind.ID: (_uuid, sa.Uuid(), _EQUAL),
+}
+_COMPARE: Mapping[Kind, Callable[[Field, str, Value, Bind], Clause]] = {
+    Kind.TEXT: _text,
+    Kind.TAGS: _tags,
+    Kind.MAP: _map,
+    Kind.CHOICE: _choice,
 }

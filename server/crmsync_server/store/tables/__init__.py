@@ -55,6 +55,5 @@ def schema() -> sa.MetaData:
     users.users(metadata)
     for table in (leads.leads, leads.lead_history, leads.lead_counts, leads.lead_totals):
         table(metadata)
-    for table in (search.contact_terms, search.unindexed_contacts, search.recent_searches):
-        table(metadata)
+    search.search(metadata)
     return metadata

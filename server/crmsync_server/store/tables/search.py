@@ -6,6 +6,12 @@ from sqlalchemy.dialects import postgresql as pg
 from crmsync_server.store.tables.columns import text, time
 
 
+def search(metadata: sa.MetaData) -> None:
+    """Add all of it."""
+    for table in (contact_terms, unindexed_contacts, recent_searches):
+        table(metadata)
+
+
 def contact_terms(metadata: sa.MetaData) -> None:
     """Add the terms of each contact, at one of its versions."""
     sa.Table(

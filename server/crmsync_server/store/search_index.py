@@ -1,0 +1,41 @@
+"""The index of terms: it follows the contacts a moment later, and tells what it lacks."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from crmsync_server.store.statements import statement
+
+_NEWEST = 1000
+
+
+class Tail(NamedTuple):
+    """Contacts that were written and are not indexed yet.
+
+    contact_ids: the newest of them, at most 1,000.
+    unknown: how many there are besides; a contact that was written twice counts twice.
+    """
+
+    contact_ids: Sequence[UUID]
+    unknown: int
+
+
+async def follow(connection: AsyncConnection, *, size: int) -> int:
+    """Index what so many statements wrote, of all organizations; return how many there were."""
+    answer = await connection.execute(statement("search_index/follow"), {"size": size})
+    return int(answer.scalar_one())
+
+
+async def tidy(connection: AsyncConnection) -> None:
+    """Put into the index what was only appended to it, so that searches do not read it through."""
+    await connection.execute(statement("search_index/tidy"))
+
+
+async def tail(connection: AsyncConnection, org_id: str) -> Tail:
+    """Return the contacts of an organization that are not indexed yet."""
+    parameters = {"org_id": org_id, "size": _NEWEST}
+    row = (await connection.execute(statement("search_index/tail"), parameters)).one()
+    known = tuple(dict.fromkeys(row.contact_ids))
+    return Tail(known, max(0, int(row.contact_count) - len(row.contact_ids)))

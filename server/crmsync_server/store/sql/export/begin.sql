@@ -1,0 +1,2 @@
+-- Every statement of this transaction sees the database as it is at the first one.
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY

@@ -1,0 +1,61 @@
+-- Make the terms of contacts that were written, a few statements' worth, of all organizations; answer how
+-- many of those there were. Two servers take different ones. Whoever comes with an older version of a
+-- contact leaves the newer terms. Each contact is looked up by its key, whatever the planner knows.
+WITH batch AS (
+    SELECT
+        u.org_id,
+        u.id,
+        u.contact_ids
+    FROM unindexed_contacts AS u
+    ORDER BY u.create_time
+    LIMIT :size
+    FOR UPDATE SKIP LOCKED
+),
+
+asked AS (
+    SELECT DISTINCT
+        b.org_id,
+        i.contact_id
+    FROM batch AS b
+    CROSS JOIN unnest(b.contact_ids) AS i (contact_id)
+),
+
+made AS (
+    INSERT INTO contact_terms AS t (org_id, contact_id, version, terms)
+    SELECT
+        a.org_id,
+        a.contact_id,
+        c.version,
+        c.terms
+    FROM asked AS a
+    CROSS JOIN LATERAL (
+        SELECT
+            c.version,
+            search_terms(
+                c.org_id,
+                concat_ws(' ', c.name, c.first_name, c.last_name, c.email, c.company),
+                c.phone,
+                c.tags,
+                c.properties,
+                c.domain_id
+            ) AS terms
+        FROM contacts AS c
+        WHERE c.org_id = a.org_id AND c.id = a.contact_id AND c.delete_time IS NULL
+        LIMIT 1
+    ) AS c
+    ORDER BY a.org_id, a.contact_id
+    ON CONFLICT (org_id, contact_id) DO UPDATE SET
+        version = excluded.version,
+        terms = excluded.terms
+    WHERE t.version < excluded.version
+),
+
+done AS (
+    DELETE FROM unindexed_contacts AS u
+    USING batch AS b
+    WHERE u.org_id = b.org_id AND u.id = b.id
+    RETURNING u.id
+)
+
+SELECT count(*)
+FROM done
