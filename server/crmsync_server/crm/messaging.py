@@ -3,8 +3,8 @@
 An adapter that can has an attribute `messaging`. There is no list of contacts to read, and no key
 that makes sending twice harmless: whoever sends decides what to do about a lost answer.
 
-Of WhatsApp the account's secrets are `access_token`, `app_secret` and `verify_token`, and its option
-is `waba_id`, as ConnectAccount keeps them.
+Of WhatsApp the account's secrets are `access_token`, `app_secret` and `verify_token`, and its
+option is `waba_id`, as ConnectAccount keeps them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -139,7 +139,8 @@ class Sender:
 class Incoming:
     """One received message; what has no text or caption has an empty one.
 
-    from_: the sender's wa_id. type: the system's word, kept where it is not known.
+    from_: the sender's wa_id; empty where they hide their number.
+    type: the system's word, kept where it is not known.
     payload: the message as it came, a JSON object.
     """
 

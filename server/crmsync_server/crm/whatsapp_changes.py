@@ -1,0 +1,161 @@
+"""What a webhook of Meta's tells: messages that came, and how far those that went have come.
+
+Facts this file stands on: entries, changes, messages and statuses are all arrays; a post with
+statuses has no contacts; times are texts of seconds since 1970; types of messages become more; who
+hides their number behind a name is told without one.
+"""
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+
+from crmsync_server.crm.hiding import keepable
+from crmsync_server.crm.messaging import Change, Fault, Incoming, Sender, StatusTold
+from crmsync_server.crm.replies import count, mapping, mappings, text
+from crmsync_server.crm.webhook import UnreadableError
+from crmsync_server.crm.whatsapp_errors import problem
+
+Object = Mapping[str, object]
+Clock = Callable[[], datetime]
+
+_OBJECT = "whatsapp_business_account"
+_MESSAGES = "messages"
+_DEEPEST = 100
+_TOO_DEEP = f"the body is nested more than {_DEEPEST} deep"
+_LONGEST_ID = 500
+_LONGEST_WORD = 100
+_LONGEST_NAME = 500
+_NUMBER = re.compile(r"[0-9]{1,20}")
+_PUNCTUATION = re.compile(r"[\s()+-]")
+_TEXTS = ("body", "caption", "text", "emoji")
+
+
+def changes(body: bytes, clock: Clock) -> Sequence[Change]:
+    """Return what a webhook tells; see crm.messaging. clock: for what tells no time.
+
+    Raises UnreadableError.
+    """
+    told = mapping(_parsed(body))
+    if told.get("object") != _OBJECT or not isinstance(told.get("entry"), list):
+        msg = "the body is not about a WhatsApp Business account"
+        raise UnreadableError(msg)
+    return [
+        _change(text(entry.get("id")), change, clock)
+        for entry in mappings(told["entry"])
+        for change in mappings(entry.get("changes"))
+    ]
+
+
+def _parsed(body: bytes) -> object:
+    try:
+        return _clean(json.loads(body), 0)
+    except UnreadableError:
+        raise
+    except ValueError:
+        msg = "the body is no JSON"
+        raise UnreadableError(msg) from None
+    except RecursionError:
+        raise UnreadableError(_TOO_DEEP) from None
+
+
+def _clean(value: object, depth: int) -> object:
+    """Return JSON that Postgres takes: it knows no NUL, no half of a pair, and no infinity."""
+    if depth > _DEEPEST:
+        raise UnreadableError(_TOO_DEEP)
+    match value:
+        case str():
+            return keepable(value)
+        case float() if not math.isfinite(value):
+            return None
+        case list():
+            return [_clean(item, depth + 1) for item in value]
+        case dict():
+            return {keepable(name): _clean(item, depth + 1) for name, item in value.items()}
+    return value
+
+
+def _change(waba_id: str, change: Object, clock: Clock) -> Change:
+    value = mapping(change.get("value"))
+    owner = mapping(value.get("waba_info"))
+    # Other fields have things of these names, too, that are none.
+    told = value if change.get("field") == _MESSAGES else {}
+    contacts = [*_senders(told)]
+    return Change(
+        phone_number_id=_word(mapping(value.get("metadata")).get("phone_number_id")),
+        waba_id=_word(owner.get("waba_id")) or _word(waba_id),
+        contacts=contacts,
+        messages=[*_incoming(told, contacts, clock)],
+        statuses=[*_statuses(told, clock)],
+        business_id=_word(owner.get("owner_business_id")),
+    )
+
+
+def _senders(told: Object) -> Iterator[Sender]:
+    for contact in mappings(told.get("contacts")):
+        if wa_id := _digits(contact.get("wa_id")):
+            name = text(mapping(contact.get("profile")).get("name")).strip()
+            yield Sender(wa_id, name[:_LONGEST_NAME])
+
+
+def _incoming(told: Object, contacts: Sequence[Sender], clock: Clock) -> Iterator[Incoming]:
+    # Who sent it stands beside it too, where there is but one.
+    only = contacts[0].wa_id if len(contacts) == 1 else ""
+    for message in mappings(told.get("messages")):
+        if whatsapp_id := _id(message):
+            sender = _digits(message.get("from")) or only
+            kind = _word(message.get("type")) or "unknown"
+            time = _time(message.get("timestamp"), clock)
+            yield Incoming(whatsapp_id, sender, kind, _text(kind, message), time, message)
+
+
+def _statuses(told: Object, clock: Clock) -> Iterator[StatusTold]:
+    for status in mappings(told.get("statuses")):
+        whatsapp_id, word = _id(status), _word(status.get("status"))
+        if whatsapp_id and word:
+            yield StatusTold(
+                whatsapp_id,
+                word,
+                _time(status.get("timestamp"), clock),
+                _digits(status.get("recipient_id")),
+                [_fault(error) for error in mappings(status.get("errors"))],
+                _word(status.get("biz_opaque_callback_data")),
+            )
+
+
+def _fault(error: Object) -> Fault:
+    found = problem(error)
+    return Fault(found.kind, found.code or 0, found.message)
+
+
+def _text(kind: str, message: Object) -> str:
+    """Return what somebody wrote or chose; the object of a message is named like its type."""
+    content = mapping(message.get(kind))
+    if found := next((text(content[name]) for name in _TEXTS if text(content.get(name))), ""):
+        return found
+    chosen = mapping(content.get(text(content.get("type"))))
+    return text(chosen.get("title")) or text(chosen.get("body"))
+
+
+def _time(value: object, clock: Clock) -> datetime:
+    seconds = count(text(value))
+    try:
+        return clock() if seconds is None else datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return clock()
+
+
+def _digits(value: object) -> str:
+    """Return a number of WhatsApp's; empty where it is none, such as the id of a hidden one."""
+    found = _PUNCTUATION.sub("", text(value))
+    return found if _NUMBER.fullmatch(found) else ""
+
+
+def _id(told: Object) -> str:
+    found = text(told.get("id")).strip()
+    return found if len(found) <= _LONGEST_ID else ""
+
+
+def _word(value: object) -> str:
+    return text(value).strip()[:_LONGEST_WORD]
