@@ -90,6 +90,10 @@ TAKES: Mapping[str, Takes] = {
         frozenset({"password", "token", "username"}),
         frozenset({"calls_per_second", "timeout_seconds"}),
     ),
+    "whatsapp": Takes(
+        frozenset({"access_token", "app_secret", "verify_token"}),
+        frozenset({"business_id", "messages_per_second", "timeout_seconds", "version", "waba_id"}),
+    ),
     "zoho": Takes(
         frozenset({"client_id", "client_secret", "refresh_token", "webhook_token"}),
         frozenset(
