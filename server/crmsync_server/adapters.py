@@ -94,7 +94,7 @@ def accounts(settings: Settings) -> Mapping[str, Account]:
             _trading_secrets(settings),
             settings.trading_options,
         )
-    return found
+    return found | _whatsapp(settings)
 
 
 def public_urls(settings: Settings) -> Mapping[str, str]:
@@ -102,6 +102,7 @@ def public_urls(settings: Settings) -> Mapping[str, str]:
     return {
         "brevo": settings.brevo_base_url,
         "hubspot": settings.hubspot_base_url,
+        "whatsapp": settings.whatsapp_base_url,
         "zoho": settings.zoho_base_url,
     }
 
@@ -119,6 +120,20 @@ def _trading_secrets(settings: Settings) -> Mapping[str, str]:
     known = {"password": settings.trading_password, "token": settings.trading_token}
     shown = {"username": settings.trading_username} if settings.trading_username else {}
     return shown | {name: value.get_secret_value() for name, value in known.items() if value}
+
+
+def _whatsapp(settings: Settings) -> Mapping[str, Account]:
+    if settings.whatsapp_access_token is None:
+        return {}
+    known = {
+        "access_token": settings.whatsapp_access_token,
+        "app_secret": settings.whatsapp_app_secret,
+        "verify_token": settings.whatsapp_verify_token,
+    }
+    secrets = {name: value.get_secret_value() for name, value in known.items() if value}
+    options = settings.whatsapp_options | {"waba_id": settings.whatsapp_waba_id or ""}
+    account = Account(_NOBODY, "whatsapp", settings.whatsapp_base_url, secrets, options)
+    return {"whatsapp": account}
 
 
 def _mautic_secrets(settings: Settings) -> Mapping[str, str]:

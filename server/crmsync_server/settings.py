@@ -329,6 +329,21 @@ class Settings(BaseSettings):
     trading_options: Options = Field(default_factory=dict)
     """The adapter's options as a JSON object of texts: `calls_per_second`, `timeout_seconds`."""
 
+    whatsapp_access_token: SecretStr | None = None
+    """The access token of a system user at Meta. Unset: no messages by WhatsApp. Set: the id of the
+    WhatsApp Business Account is needed."""
+    whatsapp_app_secret: SecretStr | None = None
+    """The secret of the Meta app, which signs webhooks. Unset: no webhook counts as genuine."""
+    whatsapp_verify_token: SecretStr | None = None
+    """What Meta shows when the webhook is set up; any text of your own. Unset: none is set up."""
+    whatsapp_waba_id: str | None = Field(default=None, pattern="^[0-9]{1,64}$")
+    """Meta's id of the WhatsApp Business Account."""
+    whatsapp_options: Options = Field(default_factory=dict)
+    """The adapter's options as a JSON object of texts: `business_id`, `version`,
+    `messages_per_second`, `timeout_seconds`."""
+    whatsapp_base_url: str = Field(default="https://graph.facebook.com/v23.0", pattern="^https?://")
+    """Where Meta's Graph API begins, its version included; connections may name another address."""
+
     # --- the engine ---
 
     engine_lease: Duration = timedelta(seconds=30)
@@ -399,6 +414,14 @@ class Settings(BaseSettings):
                 "CRMSYNC_TRADING_BASE_URL needs either CRMSYNC_TRADING_USERNAME and _PASSWORD, or "
                 "CRMSYNC_TRADING_TOKEN"
             )
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _whatsapp_is_whole(self) -> Self:
+        """Refuse a token of which nobody knows the account."""
+        if self.whatsapp_access_token is not None and self.whatsapp_waba_id is None:
+            message = "CRMSYNC_WHATSAPP_ACCESS_TOKEN needs CRMSYNC_WHATSAPP_WABA_ID"
             raise ValueError(message)
         return self
 
