@@ -263,7 +263,9 @@ class Adapters:
         try:
             adapter = await self.of(org_id, crm)
         except ValueError:  # work is taken in, and waits until what is wrong is mended
-            return CrmTraits(enabled=True, requires_email=False, records_per_second=1.0)
+            return CrmTraits(
+                enabled=True, requires_email=False, records_per_second=1.0, removes=True
+            )
         if adapter is None:
             return CrmTraits(enabled=False, requires_email=False, records_per_second=1.0)
         able = adapter.capabilities
@@ -279,6 +281,7 @@ class Adapters:
             enabled=True,
             requires_email=able.requires_email,
             records_per_second=min(rates, default=_UNLIMITED) * able.max_batch,
+            removes=able.delete,
         )
 
     def forget(self, org_id: str, crm: str) -> None:

@@ -343,6 +343,25 @@ class Settings(BaseSettings):
     `messages_per_second`, `timeout_seconds`."""
     whatsapp_base_url: str = Field(default="https://graph.facebook.com/v23.0", pattern="^https?://")
     """Where Meta's Graph API begins, its version included; connections may name another address."""
+    whatsapp_messages_per_second: float = Field(default=80, gt=0, le=1000)
+    """How many WhatsApp messages are sent from one phone number in a second, by all servers
+    together. Meta raises a number's own limit from 80 by itself."""
+
+    # --- limits of callers ---
+
+    subscription_required: bool = False
+    """Whether ConversationService is only for callers whose token has the claim `subscription`."""
+    dashboard_calls_per_hour: int = Field(default=100, ge=0)
+    """How often a caller may call GetDashboard in an hour; 0 means as often as they like."""
+    analytics_calls_per_hour: int = Field(default=100, ge=0)
+    """How often a caller may call GetConversationAnalytics in an hour; 0 means as often as they
+    like."""
+    conversation_calls_per_hour: int = Field(default=500, ge=0)
+    """How often a caller may call the other reading methods of ConversationService in an hour; 0
+    means as often as they like."""
+    contact_calls_per_hour: int = Field(default=0, ge=0)
+    """How often a caller may call ContactService in an hour, ImportContacts left out; 0 means as
+    often as they like."""
 
     # --- the engine ---
 
@@ -368,10 +387,15 @@ class Settings(BaseSettings):
     max_deactivation_share: float = Field(default=0.2, ge=0, le=1)
     """How many of an organization's active users a reconcile may deactivate, unless its caller says
     otherwise: 0.2 is a fifth. More stop it, and nothing is changed."""
+    bulk_wait: Duration = timedelta(seconds=30)
+    """How long BulkService.ApplyBatch waits for the CRM at most, whatever its caller's deadline is. What
+    has not ended by then is told as pending."""
     attempts_retention: Duration = timedelta(days=90)
     """How long the history of attempts is kept, in whole days."""
     sessions_retention: Duration = timedelta(days=90)
     """How long an ended session and its items are kept."""
+    statistics_retention: Duration = timedelta(days=400)
+    """How long statistics by the hour are kept, in whole days."""
 
     # --- the log ---
 

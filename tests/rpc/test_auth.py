@@ -18,6 +18,8 @@ READING = {
     "AdminService/ListSchedules",
     "AnalyticsService/ListConflicts",
     "AnalyticsService/WatchConflicts",
+    "BulkService/GetBulkHealth",
+    "BulkService/ValidateBatch",
     "ConnectionService/GetConnection",
     "ConnectionService/GetOrganization",
     "ConnectionService/GetPermissions",
@@ -41,6 +43,8 @@ READING = {
 }
 WRITING = {
     "AnalyticsService/ResolveConflict",
+    "BulkService/ApplyBatch",
+    "BulkService/StartMassUpdate",
     "ContactService/CreateContact",
     "ContactService/DeleteContact",
     "ContactService/ImportContacts",

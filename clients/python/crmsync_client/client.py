@@ -11,9 +11,11 @@ import grpc
 from crmsync.v1.admin_service_pb2_grpc import AdminServiceStub
 from crmsync.v1.analytics_service_pb2 import WatchConflictsRequest, WatchConflictsResponse
 from crmsync.v1.analytics_service_pb2_grpc import AnalyticsServiceStub
+from crmsync.v1.bulk_service_pb2_grpc import BulkServiceStub
 from crmsync.v1.connection_service_pb2_grpc import ConnectionServiceStub
 from crmsync.v1.contact_service_pb2 import ImportContactsResponse
 from crmsync.v1.contact_service_pb2_grpc import ContactServiceStub
+from crmsync.v1.conversation_service_pb2_grpc import ConversationServiceStub
 from crmsync.v1.lead_service_pb2_grpc import LeadServiceStub
 from crmsync.v1.search_service_pb2_grpc import SearchServiceStub
 from crmsync.v1.session_pb2 import Session
@@ -33,7 +35,7 @@ CHUNK = 500
 class CrmsyncClient:
     """A connection to crmsync; use it as an async context manager, or call `close`.
 
-    admin, analytics, connections, contacts, search, sync, sessions: the generated stubs, for every
+    admin, analytics, bulk, connections, contacts, search, sync, sessions: the generated stubs, for every
         call of the contract. Their errors are `grpc.aio.AioRpcError`; `Failure.of` reads them.
     """
 
@@ -64,8 +66,10 @@ class CrmsyncClient:
         self._silence = silence
         self.admin = AdminServiceStub(self._channel)
         self.analytics = AnalyticsServiceStub(self._channel)
+        self.bulk = BulkServiceStub(self._channel)
         self.connections = ConnectionServiceStub(self._channel)
         self.contacts = ContactServiceStub(self._channel)
+        self.conversations = ConversationServiceStub(self._channel)
         self.leads = LeadServiceStub(self._channel)
         self.search = SearchServiceStub(self._channel)
         self.sync = SyncServiceStub(self._channel)

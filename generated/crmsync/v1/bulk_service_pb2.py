@@ -29,7 +29,7 @@ from crmsync.v1 import session_pb2 as crmsync_dot_v1_dot_session__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x63rmsync/v1/bulk_service.proto\x12\ncrmsync.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1c\x63rmsync/v1/bulk_record.proto\x1a\x1d\x63rmsync/v1/contact_sync.proto\x1a\x18\x63rmsync/v1/session.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8e\x01\n\x11\x41pplyBatchRequest\x12\x14\n\x03\x63rm\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x33\n\x07records\x18\x02 \x03(\x0b\x32\x16.crmsync.v1.BulkRecordB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x64\x12\r\n\x05\x66orce\x18\x03 \x01(\x08\x12\x1f\n\nrequest_id\x18\x04 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"\xb8\x01\n\x12\x41pplyBatchResponse\x12$\n\x07session\x18\x01 \x01(\x0b\x32\x13.crmsync.v1.Session\x12\'\n\x07results\x18\x02 \x03(\x0b\x32\x16.crmsync.v1.BulkResult\x12\x0e\n\x06synced\x18\x03 \x01(\x05\x12\x0f\n\x07skipped\x18\x04 \x01(\x05\x12\x0e\n\x06\x66\x61iled\x18\x05 \x01(\x05\x12\x0f\n\x07pending\x18\x06 \x01(\x05\x12\x11\n\tcancelled\x18\x07 \x01(\x05\"\xf2\x01\n\x16StartMassUpdateRequest\x12\x0b\n\x03\x63rm\x18\x01 \x01(\t\x12\x38\n\nacceptance\x18\x02 \x01(\x0e\x32\x1a.crmsync.v1.BulkAcceptanceB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x30\n\x08priority\x18\x03 \x01(\x0e\x32\x14.crmsync.v1.PriorityB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\r\n\x05\x66orce\x18\x04 \x01(\x08\x12\x1f\n\nrequest_id\x18\x05 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12/\n\x07records\x18\x06 \x03(\x0b\x32\x16.crmsync.v1.BulkRecordB\x06\xbaH\x03\xd8\x01\x03\"\x89\x02\n\x17StartMassUpdateResponse\x12$\n\x07session\x18\x01 \x01(\x0b\x32\x13.crmsync.v1.Session\x12\x10\n\x08received\x18\x02 \x01(\x03\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x03 \x01(\x03\x12\x10\n\x08rejected\x18\x04 \x01(\x03\x12)\n\x08\x66indings\x18\x05 \x03(\x0b\x32\x17.crmsync.v1.BulkFinding\x12(\n\x07\x63hanges\x18\x06 \x01(\x0b\x32\x17.crmsync.v1.BulkChanges\x12=\n\x19\x65stimated_completion_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"T\n\x14ValidateBatchRequest\x12\x0b\n\x03\x63rm\x18\x01 \x01(\t\x12/\n\x07records\x18\x02 \x03(\x0b\x32\x16.crmsync.v1.BulkRecordB\x06\xbaH\x03\xd8\x01\x03\"\x9e\x01\n\x15ValidateBatchResponse\x12\x10\n\x08received\x18\x01 \x01(\x03\x12\r\n\x05valid\x18\x02 \x01(\x03\x12\x0f\n\x07invalid\x18\x03 \x01(\x03\x12)\n\x08\x66indings\x18\x04 \x03(\x0b\x32\x17.crmsync.v1.BulkFinding\x12(\n\x07\x63hanges\x18\x05 \x01(\x0b\x32\x17.crmsync.v1.BulkChanges\"#\n\x14GetBulkHealthRequest\x12\x0b\n\x03\x63rm\x18\x01 \x01(\t\"?\n\x15GetBulkHealthResponse\x12&\n\x06health\x18\x01 \x01(\x0b\x32\x16.crmsync.v1.BulkHealth2\xe6\x02\n\x0b\x42ulkService\x12K\n\nApplyBatch\x12\x1d.crmsync.v1.ApplyBatchRequest\x1a\x1e.crmsync.v1.ApplyBatchResponse\x12\\\n\x0fStartMassUpdate\x12\".crmsync.v1.StartMassUpdateRequest\x1a#.crmsync.v1.StartMassUpdateResponse(\x01\x12V\n\rValidateBatch\x12 .crmsync.v1.ValidateBatchRequest\x1a!.crmsync.v1.ValidateBatchResponse(\x01\x12T\n\rGetBulkHealth\x12 .crmsync.v1.GetBulkHealthRequest\x1a!.crmsync.v1.GetBulkHealthResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x63rmsync/v1/bulk_service.proto\x12\ncrmsync.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1c\x63rmsync/v1/bulk_record.proto\x1a\x1d\x63rmsync/v1/contact_sync.proto\x1a\x18\x63rmsync/v1/session.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8a\x01\n\x11\x41pplyBatchRequest\x12\x14\n\x03\x63rm\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12/\n\x07records\x18\x02 \x03(\x0b\x32\x16.crmsync.v1.BulkRecordB\x06\xbaH\x03\xd8\x01\x03\x12\r\n\x05\x66orce\x18\x03 \x01(\x08\x12\x1f\n\nrequest_id\x18\x04 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"\xb8\x01\n\x12\x41pplyBatchResponse\x12$\n\x07session\x18\x01 \x01(\x0b\x32\x13.crmsync.v1.Session\x12\'\n\x07results\x18\x02 \x03(\x0b\x32\x16.crmsync.v1.BulkResult\x12\x0e\n\x06synced\x18\x03 \x01(\x05\x12\x0f\n\x07skipped\x18\x04 \x01(\x05\x12\x0e\n\x06\x66\x61iled\x18\x05 \x01(\x05\x12\x0f\n\x07pending\x18\x06 \x01(\x05\x12\x11\n\tcancelled\x18\x07 \x01(\x05\"\xf2\x01\n\x16StartMassUpdateRequest\x12\x0b\n\x03\x63rm\x18\x01 \x01(\t\x12\x38\n\nacceptance\x18\x02 \x01(\x0e\x32\x1a.crmsync.v1.BulkAcceptanceB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x30\n\x08priority\x18\x03 \x01(\x0e\x32\x14.crmsync.v1.PriorityB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\r\n\x05\x66orce\x18\x04 \x01(\x08\x12\x1f\n\nrequest_id\x18\x05 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12/\n\x07records\x18\x06 \x03(\x0b\x32\x16.crmsync.v1.BulkRecordB\x06\xbaH\x03\xd8\x01\x03\"\x89\x02\n\x17StartMassUpdateResponse\x12$\n\x07session\x18\x01 \x01(\x0b\x32\x13.crmsync.v1.Session\x12\x10\n\x08received\x18\x02 \x01(\x03\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x03 \x01(\x03\x12\x10\n\x08rejected\x18\x04 \x01(\x03\x12)\n\x08\x66indings\x18\x05 \x03(\x0b\x32\x17.crmsync.v1.BulkFinding\x12(\n\x07\x63hanges\x18\x06 \x01(\x0b\x32\x17.crmsync.v1.BulkChanges\x12=\n\x19\x65stimated_completion_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"T\n\x14ValidateBatchRequest\x12\x0b\n\x03\x63rm\x18\x01 \x01(\t\x12/\n\x07records\x18\x02 \x03(\x0b\x32\x16.crmsync.v1.BulkRecordB\x06\xbaH\x03\xd8\x01\x03\"\x9e\x01\n\x15ValidateBatchResponse\x12\x10\n\x08received\x18\x01 \x01(\x03\x12\r\n\x05valid\x18\x02 \x01(\x03\x12\x0f\n\x07invalid\x18\x03 \x01(\x03\x12)\n\x08\x66indings\x18\x04 \x03(\x0b\x32\x17.crmsync.v1.BulkFinding\x12(\n\x07\x63hanges\x18\x05 \x01(\x0b\x32\x17.crmsync.v1.BulkChanges\"#\n\x14GetBulkHealthRequest\x12\x0b\n\x03\x63rm\x18\x01 \x01(\t\"?\n\x15GetBulkHealthResponse\x12&\n\x06health\x18\x01 \x01(\x0b\x32\x16.crmsync.v1.BulkHealth2\xe6\x02\n\x0b\x42ulkService\x12K\n\nApplyBatch\x12\x1d.crmsync.v1.ApplyBatchRequest\x1a\x1e.crmsync.v1.ApplyBatchResponse\x12\\\n\x0fStartMassUpdate\x12\".crmsync.v1.StartMassUpdateRequest\x1a#.crmsync.v1.StartMassUpdateResponse(\x01\x12V\n\rValidateBatch\x12 .crmsync.v1.ValidateBatchRequest\x1a!.crmsync.v1.ValidateBatchResponse(\x01\x12T\n\rGetBulkHealth\x12 .crmsync.v1.GetBulkHealthRequest\x1a!.crmsync.v1.GetBulkHealthResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,7 +39,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_APPLYBATCHREQUEST'].fields_by_name['crm']._loaded_options = None
   _globals['_APPLYBATCHREQUEST'].fields_by_name['crm']._serialized_options = b'\272H\004r\002\020\001'
   _globals['_APPLYBATCHREQUEST'].fields_by_name['records']._loaded_options = None
-  _globals['_APPLYBATCHREQUEST'].fields_by_name['records']._serialized_options = b'\272H\007\222\001\004\010\001\020d'
+  _globals['_APPLYBATCHREQUEST'].fields_by_name['records']._serialized_options = b'\272H\003\330\001\003'
   _globals['_APPLYBATCHREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_APPLYBATCHREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
   _globals['_STARTMASSUPDATEREQUEST'].fields_by_name['acceptance']._loaded_options = None
@@ -53,21 +53,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_VALIDATEBATCHREQUEST'].fields_by_name['records']._loaded_options = None
   _globals['_VALIDATEBATCHREQUEST'].fields_by_name['records']._serialized_options = b'\272H\003\330\001\003'
   _globals['_APPLYBATCHREQUEST']._serialized_start=195
-  _globals['_APPLYBATCHREQUEST']._serialized_end=337
-  _globals['_APPLYBATCHRESPONSE']._serialized_start=340
-  _globals['_APPLYBATCHRESPONSE']._serialized_end=524
-  _globals['_STARTMASSUPDATEREQUEST']._serialized_start=527
-  _globals['_STARTMASSUPDATEREQUEST']._serialized_end=769
-  _globals['_STARTMASSUPDATERESPONSE']._serialized_start=772
-  _globals['_STARTMASSUPDATERESPONSE']._serialized_end=1037
-  _globals['_VALIDATEBATCHREQUEST']._serialized_start=1039
-  _globals['_VALIDATEBATCHREQUEST']._serialized_end=1123
-  _globals['_VALIDATEBATCHRESPONSE']._serialized_start=1126
-  _globals['_VALIDATEBATCHRESPONSE']._serialized_end=1284
-  _globals['_GETBULKHEALTHREQUEST']._serialized_start=1286
-  _globals['_GETBULKHEALTHREQUEST']._serialized_end=1321
-  _globals['_GETBULKHEALTHRESPONSE']._serialized_start=1323
-  _globals['_GETBULKHEALTHRESPONSE']._serialized_end=1386
-  _globals['_BULKSERVICE']._serialized_start=1389
-  _globals['_BULKSERVICE']._serialized_end=1747
+  _globals['_APPLYBATCHREQUEST']._serialized_end=333
+  _globals['_APPLYBATCHRESPONSE']._serialized_start=336
+  _globals['_APPLYBATCHRESPONSE']._serialized_end=520
+  _globals['_STARTMASSUPDATEREQUEST']._serialized_start=523
+  _globals['_STARTMASSUPDATEREQUEST']._serialized_end=765
+  _globals['_STARTMASSUPDATERESPONSE']._serialized_start=768
+  _globals['_STARTMASSUPDATERESPONSE']._serialized_end=1033
+  _globals['_VALIDATEBATCHREQUEST']._serialized_start=1035
+  _globals['_VALIDATEBATCHREQUEST']._serialized_end=1119
+  _globals['_VALIDATEBATCHRESPONSE']._serialized_start=1122
+  _globals['_VALIDATEBATCHRESPONSE']._serialized_end=1280
+  _globals['_GETBULKHEALTHREQUEST']._serialized_start=1282
+  _globals['_GETBULKHEALTHREQUEST']._serialized_end=1317
+  _globals['_GETBULKHEALTHRESPONSE']._serialized_start=1319
+  _globals['_GETBULKHEALTHRESPONSE']._serialized_end=1382
+  _globals['_BULKSERVICE']._serialized_start=1385
+  _globals['_BULKSERVICE']._serialized_end=1743
 # @@protoc_insertion_point(module_scope)

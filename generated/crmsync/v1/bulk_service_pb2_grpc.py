@@ -70,8 +70,8 @@ class BulkServiceServicer:
     """
 
     def ApplyBatch(self, request, context):
-        """Applies up to 100 records and waits for the CRM: within the caller's deadline, and 30 seconds at most. What is taken
-        is changed here in one transaction, and delivered ahead of everything NORMAL in the CRM's lane. A record that cannot
+        """Applies up to 100 records and waits for the CRM: within the caller's deadline, and as long as the server is set to
+        (30 seconds, unless its operator chose otherwise). What is taken is changed here in one transaction, and delivered ahead of everything NORMAL in the CRM's lane. A record that cannot
         be taken FAILED alone; what did not end in time is PENDING, and goes on. Records that break rules of their fields,
         or name the same contact or email twice, refuse the whole call (INVALID_ARGUMENT), and nothing is changed.
         """

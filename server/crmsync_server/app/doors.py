@@ -6,8 +6,10 @@ from functools import partial
 from crmsync.v1 import (
     admin_service_pb2_grpc,
     analytics_service_pb2_grpc,
+    bulk_service_pb2_grpc,
     connection_service_pb2_grpc,
     contact_service_pb2_grpc,
+    conversation_service_pb2_grpc,
     lead_service_pb2_grpc,
     search_service_pb2_grpc,
     session_service_pb2_grpc,
@@ -19,11 +21,17 @@ from crmsync_server.crm.registry import known
 from crmsync_server.rpc.admin import AdminService, Crew
 from crmsync_server.rpc.analytics import AnalyticsService
 from crmsync_server.rpc.auth import Authenticator
+from crmsync_server.rpc.bulk import BulkService
+from crmsync_server.rpc.bulk_batch import Batches
+from crmsync_server.rpc.bulk_mass import MassUpdates
 from crmsync_server.rpc.connection import ConnectionService
 from crmsync_server.rpc.contact import ContactService
+from crmsync_server.rpc.conversation import ConversationService
+from crmsync_server.rpc.conversation_account import WhatsAppAccounts
 from crmsync_server.rpc.crm_config import Defaults
 from crmsync_server.rpc.crms import Crms
 from crmsync_server.rpc.export import Exports
+from crmsync_server.rpc.gate import gate
 from crmsync_server.rpc.inquiries import Inquiries
 from crmsync_server.rpc.leads import Helm, LeadService
 from crmsync_server.rpc.record_sync import RecordSync
@@ -67,6 +75,9 @@ def server(house: House, authenticator: Authenticator) -> Server:
             analytics_service_pb2_grpc.add_AnalyticsServiceServicer_to_server,
             _analytics(house, crms),
         ),
+        "crmsync.v1.BulkService": partial(
+            bulk_service_pb2_grpc.add_BulkServiceServicer_to_server, _bulk(house, crms)
+        ),
         "crmsync.v1.ConnectionService": partial(
             connection_service_pb2_grpc.add_ConnectionServiceServicer_to_server,
             _connections(house, crms),
@@ -80,6 +91,10 @@ def server(house: House, authenticator: Authenticator) -> Server:
         "crmsync.v1.SearchService": partial(
             search_service_pb2_grpc.add_SearchServiceServicer_to_server, _searches(house, crms)
         ),
+        "crmsync.v1.ConversationService": partial(
+            conversation_service_pb2_grpc.add_ConversationServiceServicer_to_server,
+            _conversations(house, crms),
+        ),
         "crmsync.v1.SyncService": partial(
             sync_service_pb2_grpc.add_SyncServiceServicer_to_server, syncs
         ),
@@ -92,7 +107,12 @@ def server(house: House, authenticator: Authenticator) -> Server:
         ),
     }
     door = Door(house.settings.grpc_address, house.settings.max_message_bytes)
-    return build_server(door=door, registrations=registrations, authenticator=authenticator)
+    return build_server(
+        door=door,
+        registrations=registrations,
+        authenticator=authenticator,
+        gate=gate(house.database, house.settings),
+    )
 
 
 def _steps(house: House, crms: Crms) -> Steps:
@@ -143,6 +163,13 @@ def _searches(house: House, crms: Crms) -> SearchService:
     return SearchService(house.database, crms, syncs, Exports(house.database, crms, now))
 
 
+def _bulk(house: House, crms: Crms) -> BulkService:
+    queued, database = house.hints.queued, house.database
+    patience = house.settings.bulk_wait.total_seconds()
+    batches = Batches(database, crms, house.hub.watch, queued, patience)
+    return BulkService(database, crms, now, batches, MassUpdates(database, crms, now, queued))
+
+
 def _failures(house: House, crms: Crms) -> SyncFailures:
     retries = Retries(house.policy.max_retries, house.policy.wait)
     hints = house.hints
@@ -159,4 +186,19 @@ def _connections(house: House, crms: Crms) -> ConnectionService:
         on_changed=house.on_connection,
         on_queued=house.hints.queued,
         clock=now,
+    )
+
+
+def _conversations(house: House, crms: Crms) -> ConversationService:
+    accounts = WhatsAppAccounts(
+        database=house.database,
+        vault=house.vault,
+        accounts=house.adapters,
+        inquiries=Inquiries(house.adapters, crms, now),
+        networks=house.settings.allowed_networks,
+        on_changed=house.on_connection,
+    )
+    correspondence = house.correspondence
+    return ConversationService(
+        house.database, accounts, correspondence.hub.watch, correspondence.on_queued, now
     )

@@ -7,6 +7,7 @@ CrmsyncError
 │   ├── InvalidPageTokenError
 │   ├── RequestIdReusedError
 │   ├── InvalidFilterError
+│   ├── BatchRejectedError
 │   └── UrlNotAllowedError
 ├── NotFoundError
 │   ├── ContactNotFoundError
@@ -58,6 +59,7 @@ google.rpc.Status that travels.
 """
 
 from crmsync_server.errors.base import CrmsyncError
+from crmsync_server.errors.bulk import BatchRejectedError
 from crmsync_server.errors.caller import (
     ContactNotFoundError,
     CrmDisabledError,
@@ -126,6 +128,7 @@ from crmsync_server.errors.user import (
 )
 
 __all__ = [
+    "BatchRejectedError",
     "ConflictClosedError",
     "ConflictNotFoundError",
     "ConnectionExistsError",

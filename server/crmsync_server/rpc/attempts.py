@@ -75,6 +75,7 @@ def _attempt(row: sa.Row[Any]) -> attempt_pb2.Attempt:
         next_retry_time=timestamp(row.next_retry_time),
         contact_version=row.contact_version,
         server=row.lease_owner or "",
+        removal=bool(row.removal),
     )
 
 

@@ -24,20 +24,22 @@ def rejection(index: int, contact: Contact, broken: Sequence[Violation]) -> Reje
     return {
         "index": index,
         # Postgres keeps no NUL in JSON.
-        "email": _clipped(contact.email.replace("\0", "\N{REPLACEMENT CHARACTER}")),
-        "violations": list(_fitting(broken)),
+        "email": clipped(contact.email.replace("\0", "\N{REPLACEMENT CHARACTER}")),
+        "violations": list(fitting(broken)),
     }
 
 
-def _fitting(broken: Iterable[Violation]) -> Iterator[dict[str, str]]:
+def fitting(broken: Iterable[Violation]) -> Iterator[dict[str, str]]:
+    """Yield the first of the rules that were broken, as many as an answer has room for."""
     room = _VIOLATIONS_BUDGET
     for one in broken:
-        told = {"field": _clipped(one.field), "rule": one.rule, "description": one.description}
+        told = {"field": clipped(one.field), "rule": one.rule, "description": one.description}
         room -= FieldViolation(**told).ByteSize()
         if room < 0:
             return
         yield told
 
 
-def _clipped(text: str) -> str:
+def clipped(text: str) -> str:
+    """Return a text, or as much of its beginning as an answer has room for."""
     return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1] + "…"

@@ -1,6 +1,6 @@
 """What an UpdateContact asks for, applied to the contact as it is."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from crmsync.v1.contact_service_pb2 import UpdateContactRequest
 from crmsync_server.errors import InvalidRequestError, Violation
@@ -17,17 +17,21 @@ def change_of(request: UpdateContactRequest) -> Callable[[Content], Content]:
     It raises InvalidRequestError when the result would break a rule.
     """
     given, paths = content_of(request.contact), list(request.update_mask.paths)
-
-    def change(before: Content) -> Content:
-        after = _masked(before, given, paths) if paths else overlaid(before, given)
-        if broken := list(broken_by(after)):
-            raise InvalidRequestError(broken)
-        return after
-
-    return change
+    return lambda before: changed(before, given, paths)
 
 
-def _masked(before: Content, given: Content, paths: list[str]) -> Content:
+def changed(before: Content, given: Content, paths: Sequence[str]) -> Content:
+    """Return the content with the given fields of the paths; without paths, with what is not empty.
+
+    Raises InvalidRequestError when the result would break a rule.
+    """
+    after = _masked(before, given, paths) if paths else overlaid(before, given)
+    if broken := list(broken_by(after)):
+        raise InvalidRequestError(broken)
+    return after
+
+
+def _masked(before: Content, given: Content, paths: Sequence[str]) -> Content:
     """Return the content with the named fields as given, empty ones too."""
     fields = [path for path in paths if not path.startswith(PROPERTY)]
     after = before._replace(**{field: getattr(given, field) for field in fields})

@@ -9,6 +9,9 @@ from crmsync_server.rpc.auth import current_caller
 CONTACTS = "contacts"
 """The feature that a CRM lacks which keeps leads alone."""
 
+REMOVALS = "removing records"
+"""The feature that a CRM lacks whose adapter cannot remove records."""
+
 
 @dataclass(frozen=True, slots=True)
 class CrmTraits:
@@ -19,12 +22,14 @@ class CrmTraits:
     records_per_second: the most that its rate limits allow; an estimate before anything is
         measured.
     takes_contacts: whether contacts can be delivered to it at all.
+    removes: whether records can be removed there.
     """
 
     enabled: bool
     requires_email: bool
     records_per_second: float
     takes_contacts: bool = True
+    removes: bool = False
 
 
 class Crms:

@@ -73,6 +73,7 @@ def message(row: sa.Row[Any]) -> session_item_pb2.SessionItem:
         attempt=row.attempt,
         end_time=timestamp(row.end_time),
         differences=[_difference(one) for one in _differences(row)],
+        removal=row.removing,
     )
 
 

@@ -37,6 +37,7 @@ def contact_sync(
         estimated_processing_time=timestamp(None if held else estimated),
         attempt_count=row.attempt,
         update_time=timestamp(row.update_time),
+        removing=row.removing,
         paused_session_id=str(held) if held else "",
     )
 

@@ -6,6 +6,7 @@ Sorted ids fill an index at its end, and a page of them is a page of neighbours.
 import os
 import time
 from collections.abc import Callable
+from datetime import datetime
 from functools import cache
 from uuid import UUID
 
@@ -22,6 +23,11 @@ def new_id() -> UUID:
 def new_ids(count: int) -> list[UUID]:
     """Return so many ids in rising order, all greater than any that this process made before."""
     return _sequence().take(count)
+
+
+def first_id(moment: datetime) -> UUID:
+    """Return an id not greater than any that is made at or after a moment."""
+    return _uuid(int(moment.timestamp() * 1000) << 12, 0)
 
 
 class Sequence:

@@ -24,7 +24,8 @@ attempts AS (
         sa.crm_contact_id,
         sa.next_retry_time,
         sa.contact_version,
-        sa.lease_owner
+        sa.lease_owner,
+        coalesce(sa.removal, FALSE) AS removal
     FROM sync_attempts AS sa
     WHERE sa.org_id = :org_id
         AND sa.contact_id = :contact_id
@@ -41,7 +42,8 @@ attempts AS (
         NULL,
         NULL, NULL, NULL, NULL, NULL, NULL,
         cs.claimed_version,
-        cs.lease_owner
+        cs.lease_owner,
+        FALSE
     FROM contact_syncs AS cs
     WHERE cs.org_id = :org_id
         AND cs.contact_id = :contact_id
@@ -79,7 +81,7 @@ story AS (
         i.crm,
         i.create_time,
         'a' || i.crm || i.session_id,
-        NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+        NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
         i.session_id, i.creator, i.kind
     FROM items AS i
     UNION ALL
@@ -88,7 +90,7 @@ story AS (
         i.crm,
         i.end_time,
         'b' || i.crm || i.session_id,
-        NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+        NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
         i.session_id, i.creator, i.kind
     FROM items AS i
     WHERE i.outcome = 'CANCELLED'

@@ -6,7 +6,8 @@
         CASE WHEN r.error_code = 'NOT_FOUND' THEN NULL ELSE r.key END AS crm_contact_id,
         coalesce(r.action, 'PENDING') AS outcome, 0 AS attempt,
         r.error_code, r.error_message, CAST(NULL AS text) AS skip_reason, r.fields,
-        CASE WHEN r.action IS NOT NULL THEN r.create_time END AS end_time
+        CASE WHEN r.action IS NOT NULL THEN r.create_time END AS end_time,
+        FALSE AS removing
     FROM session_records AS r
     WHERE r.org_id = :org_id
         AND r.session_id = :session_id
@@ -26,7 +27,7 @@ UNION ALL
 (
     SELECT
         'PUSH', r.key, r.contact_id, NULL, r.action, 0, r.error_code, r.error_message, NULL,
-        r.fields, r.create_time
+        r.fields, r.create_time, FALSE
     FROM session_records AS r
     WHERE r.org_id = :org_id
         AND r.session_id = :session_id
@@ -46,7 +47,8 @@ UNION ALL
     SELECT
         'PUSH', CAST(si.contact_id AS text), si.contact_id, cs.crm_contact_id,
         coalesce(si.outcome, 'PENDING'), coalesce(si.attempt, 0),
-        si.error_code, si.error_message, si.skip_reason, NULL, si.end_time
+        si.error_code, si.error_message, si.skip_reason, NULL, si.end_time,
+        si.removing
     FROM session_items AS si
     LEFT JOIN contact_syncs AS cs
         ON cs.org_id = si.org_id AND cs.contact_id = si.contact_id AND cs.crm = si.crm

@@ -1,0 +1,25 @@
+"""Why a mass update is refused as a whole."""
+
+from collections.abc import Sequence
+
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2  # type: ignore[import-untyped]  # it ships no types
+
+from crmsync.v1 import error_reason_pb2
+from crmsync_server.errors.caller import InvalidArgumentError
+from crmsync_server.errors.details import Violation, field_violations
+
+
+class BatchRejectedError(InvalidArgumentError):
+    """{rejected} of {received} records cannot be taken, and so none was."""
+
+    reason = error_reason_pb2.ERROR_REASON_BATCH_REJECTED
+
+    def __init__(self, violations: Sequence[Violation], *, received: int, rejected: int) -> None:
+        """List what was found; the first of it travels, as much as a status has room for."""
+        self._told = field_violations(violations)
+        super().__init__(received=received, rejected=rejected)
+
+    def details(self) -> Sequence[Message]:
+        """Return the BadRequest."""
+        return (error_details_pb2.BadRequest(field_violations=self._told),)

@@ -1,0 +1,222 @@
+"""Taking the records of a bulk operation: each is judged by itself, all are changed together.
+
+However many records, the statements are the same few, for a thousand contacts each. Locks are taken
+in the order that everything keeps: emails of new contacts in their order, contacts by id with their
+standings, and the session last. A contact is judged as it is when it is locked.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from crmsync_server.errors import InvalidRequestError
+from crmsync_server.store import bulk, contact
+from crmsync_server.store.bulk import Became, Code, Finding, Head, Operation, Records, Taken, Terms
+from crmsync_server.store.contact import Draft
+from crmsync_server.store.content import Content, email_key, named
+from crmsync_server.store.ids import new_ids
+
+Item = TypeVar("Item")
+
+_AT_ONCE = 1_000
+_UNKNOWN = "no contact is known by its key"
+_NO_EMAIL = "the contact would have no email, and the CRM cannot hold it without one"
+
+
+class Taking:
+    """One operation under way, in one transaction.
+
+    taken, findings: by the records' places; each record ends up in one of them.
+    """
+
+    def __init__(
+        self, connection: AsyncConnection, org_id: str, terms: Terms, records: Records
+    ) -> None:
+        """Begin with nothing judged."""
+        self.taken: dict[int, Taken] = {}
+        self.findings: dict[int, Finding] = {}
+        self._connection = connection
+        self._org_id = org_id
+        self._terms = terms
+        self._records = records
+
+    async def run(self) -> None:
+        """Judge all records, and write what the terms allow.
+
+        Raises:
+            sqlalchemy.exc.DBAPIError: a deadlock, or an email that was taken a moment ago: doing
+                it again in another transaction will do.
+        """
+        heads = self._records.heads
+        known = await self._create([one for one in heads if one.may_create])
+        located = await self._located([one for one in heads if not one.may_create] + known)
+        owners = await self._owners(located.values())
+        for ids in _portions(sorted(located)):
+            await self._change(ids, located, owners)
+
+    def contact_ids(self, *, removed: bool) -> list[UUID]:
+        """Return the contacts whose records are to be removed, or those that are delivered."""
+        gone = {Became.REMOVED, Became.DELETED}
+        return [one.contact_id for one in self.taken.values() if (one.became in gone) == removed]
+
+    def deleted_ids(self) -> list[UUID]:
+        """Return the contacts that are to be deleted here."""
+        return sorted(one.contact_id for one in self.taken.values() if one.became is Became.DELETED)
+
+    async def _create(self, heads: Sequence[Head]) -> list[Head]:
+        """Make new contacts; return those of the upserts whose email is known already."""
+        known: list[Head] = []
+        # Whoever has no email waits for nobody.
+        waiting = sorted(heads, key=lambda one: (one.new_key is None, one.new_key or ""))
+        for some in _portions(waiting):
+            left: Sequence[Head] = some
+            while left:
+                left = await self._create_some(left, known)
+        return known
+
+    async def _create_some(self, heads: Sequence[Head], known: list[Head]) -> list[Head]:
+        """Make new contacts; return those whose email was taken, and is free again by now."""
+        drafts = list(self._drafts(heads))
+        added = await self._added([draft for _, draft in drafts])
+        for head, (contact_id, _) in drafts:
+            if contact_id in added:
+                self.taken[head.place] = Taken(contact_id, Became.CREATED)
+        taken = [head for head, (contact_id, _) in drafts if contact_id not in added]
+        owners = await self._having([one.new_key for one in taken])
+        again = []
+        for head in taken:
+            owner = owners.get(head.new_key or "")
+            if owner is None:
+                again.append(head)
+            elif head.operation is Operation.UPSERT:
+                known.append(head)
+            else:
+                self._email_taken(head, owner)
+        return again
+
+    def _drafts(self, heads: Sequence[Head]) -> Iterator[tuple[Head, Draft]]:
+        for head, contact_id in zip(heads, new_ids(len(heads)), strict=True):
+            content = named(self._records.load(head.place).content)
+            if self._terms.requires_email and content.email is None:
+                self._find(head, Code.EMAIL_REQUIRED, _NO_EMAIL)
+            else:
+                yield head, (contact_id, content)
+
+    async def _added(self, drafts: Sequence[Draft]) -> set[UUID]:
+        if not drafts:
+            return set()
+        if self._terms.writes:
+            return await contact.insert(self._connection, self._org_id, drafts)
+        keys = {contact_id: email_key(content.email) for contact_id, content in drafts}
+        owners = await self._having(list(keys.values()))
+        return {contact_id for contact_id, key in keys.items() if key not in owners}
+
+    async def _having(self, keys: Sequence[str | None]) -> dict[str, UUID]:
+        """Return the contacts that have these emails, by the email's key."""
+        wanted = [key for key in keys if key]
+        if not wanted:
+            return {}
+        rows = await contact.find(self._connection, self._org_id, wanted)
+        return {row.email_key: row.id for row in rows}
+
+    async def _located(self, heads: Sequence[Head]) -> dict[UUID, Head]:
+        """Return the records by the contacts that they mean; of two that mean one, the first."""
+        by_email = [one.email_key for one in heads if one.email_key]
+        owners: dict[str, UUID] = {}
+        for keys in _portions(by_email):
+            owners |= await self._having(keys)
+        by_record = [one.crm_contact_id for one in heads if one.crm_contact_id]
+        linked: Mapping[str, UUID] = {}
+        if by_record:
+            linked = await bulk.linked(self._connection, self._org_id, self._terms.crm, by_record)
+        located: dict[UUID, Head] = {}
+        for head in sorted(heads, key=lambda one: one.place):
+            found = (
+                head.contact_id
+                or owners.get(head.email_key or "")
+                or linked.get(head.crm_contact_id or "")
+            )
+            if found is None:
+                self._find(head, Code.CONTACT_NOT_FOUND, _UNKNOWN)
+            elif first := located.get(found):
+                told = f"names the same contact as records[{first.place}]"
+                self._find(head, Code.DUPLICATE, told, other=first.place, contact_id=found)
+            else:
+                located[found] = head
+        return located
+
+    async def _owners(self, heads: Iterable[Head]) -> dict[str, UUID]:
+        """Return who has the emails that contacts are to have now."""
+        wanted = [one.new_key for one in heads if one.new_key and one.new_key != one.email_key]
+        owners: dict[str, UUID] = {}
+        for keys in _portions(wanted):
+            owners |= await self._having(keys)
+        return owners
+
+    async def _change(
+        self, ids: Sequence[UUID], located: Mapping[UUID, Head], owners: Mapping[str, UUID]
+    ) -> None:
+        drafts: list[Draft] = []
+        missing = set(ids)
+        for row in await self._rows(ids):
+            missing.discard(row.id)
+            head = located[row.id]
+            if head.operation is Operation.DELETE:
+                became = Became.DELETED if head.deletes else Became.REMOVED
+                self.taken[head.place] = Taken(row.id, became)
+            elif draft := self._changed(head, row, owners):
+                drafts.append(draft)
+        for contact_id in missing:
+            self._find(located[contact_id], Code.CONTACT_NOT_FOUND, _UNKNOWN)
+        if drafts and self._terms.writes:
+            await contact.write(self._connection, self._org_id, drafts)
+
+    async def _rows(self, ids: Sequence[UUID]) -> Sequence[sa.Row[Any]]:
+        if self._terms.writes:
+            return await contact.lock(self._connection, self._org_id, ids)
+        return await bulk.read(self._connection, self._org_id, ids)
+
+    def _changed(self, head: Head, row: sa.Row[Any], owners: Mapping[str, UUID]) -> Draft | None:
+        """Return what is to be written of a contact, None where nothing is."""
+        before = Content.of(row)
+        try:
+            after = named(self._records.load(head.place).change(before), before)
+        except InvalidRequestError as error:
+            self._find(head, Code.INVALID, error.message, error.violations, contact_id=row.id)
+            return None
+        if self._terms.requires_email and after.email is None:
+            self._find(head, Code.EMAIL_REQUIRED, _NO_EMAIL, contact_id=row.id)
+            return None
+        owner = owners.get(email_key(after.email) or "")
+        if owner not in {None, row.id}:
+            self._email_taken(head, owner)
+            return None
+        changes = after != before
+        self.taken[head.place] = Taken(row.id, Became.UPDATED if changes else Became.UNCHANGED)
+        return (row.id, after) if changes else None
+
+    def _email_taken(self, head: Head, owner: UUID | None) -> None:
+        told = f"another contact has this email: {owner}"
+        self._find(head, Code.EMAIL_TAKEN, told, contact_id=owner)
+
+    def _find(
+        self,
+        head: Head,
+        code: Code,
+        message: str,
+        violations: Sequence[Any] = (),
+        *,
+        other: int | None = None,
+        contact_id: UUID | None = None,
+    ) -> None:
+        self.findings[head.place] = Finding(
+            head.place, code, message, violations, other, contact_id
+        )
+
+
+def _portions(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    for start in range(0, len(items), _AT_ONCE):
+        yield items[start : start + _AT_ONCE]
