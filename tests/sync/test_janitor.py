@@ -2,33 +2,46 @@
 
 from datetime import timedelta
 
+import pytest
 import sqlalchemy as sa
 
 from crmsync_server.store.db import Database
 from crmsync_server.sync.janitor import Janitor
 from tests.sync.bench import now
 
+_TABLES = ("sync_hours", "error_hours", "read_hours")
 
-async def test_statistics_are_kept_for_two_years(database: Database) -> None:
-    """So that a year can be compared with the one before."""
-    async with database.everyone() as connection:
-        await connection.execute(
-            sa.text(
-                "INSERT INTO sync_hours (org_id, crm, hour, slot)"
-                " SELECT 'acme', 'hubspot', now() - make_interval(days => age), 0"
-                " FROM unnest(ARRAY[1, 730, 801]) AS age"
-            )
-        )
+
+def janitor(database: Database) -> Janitor:
+    """Return a janitor with the retentions that a server has by itself."""
     days = timedelta(days=90)
-    await Janitor(database, now, attempts_retention=days, sessions_retention=days).turn()
+    return Janitor(
+        database,
+        now,
+        attempts_retention=days,
+        sessions_retention=days,
+        statistics_retention=timedelta(days=400),
+    )
+
+
+@pytest.mark.parametrize("table", _TABLES)
+async def test_statistics_are_kept_for_their_retention(database: Database, table: str) -> None:
+    """Their hours are folded into one row each before, whatever slots they were written to."""
+    code = "'RATE_LIMIT'" if table == "error_hours" else ""
+    insert = f"""
+        INSERT INTO {table} (org_id, crm, hour, slot{", code" if code else ""})
+        SELECT
+            'acme', 'hubspot', date_trunc('hour', now() - make_interval(days => age), 'UTC'), slot
+            {", " + code if code else ""}
+        FROM unnest(ARRAY[0, 1, 399, 401]) AS age, unnest(ARRAY[0, 7]) AS slot
+    """  # noqa: S608 - of the test's own
     async with database.everyone() as connection:
-        ages = await connection.scalars(
-            sa.text(
-                "SELECT CAST(date_part('day', now() - hour) AS integer) FROM sync_hours"
-                " ORDER BY hour"
-            )
-        )
-        assert list(ages) == [730, 1]
+        await connection.execute(sa.text(insert))
+    await janitor(database).turn()
+    read = f"SELECT date_part('day', now() - hour), slot FROM {table} ORDER BY hour, slot"  # noqa: S608 - likewise
+    async with database.everyone() as connection:
+        kept = [(int(age), slot) for age, slot in await connection.execute(sa.text(read))]
+    assert kept == [(399, -1), (1, -1), (0, 0), (0, 7)]
 
 
 async def test_notices_are_kept_for_eight_days_after_they_were_seen_to(database: Database) -> None:
@@ -42,8 +55,7 @@ async def test_notices_are_kept_for_eight_days_after_they_were_seen_to(database:
                 " FROM unnest(ARRAY[7, 9, NULL]) AS age"
             )
         )
-    days = timedelta(days=90)
-    await Janitor(database, now, attempts_retention=days, sessions_retention=days).turn()
+    await janitor(database).turn()
     async with database.everyone() as connection:
         kept = await connection.scalars(sa.text("SELECT key FROM notices ORDER BY key"))
         assert list(kept) == ["0", "7"]

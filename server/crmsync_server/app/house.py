@@ -231,6 +231,7 @@ class House:
             now,
             attempts_retention=self.settings.attempts_retention,
             sessions_retention=self.settings.sessions_retention,
+            statistics_retention=self.settings.statistics_retention,
         )
 
 

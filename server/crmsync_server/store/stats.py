@@ -37,10 +37,5 @@ async def totals(connection: AsyncConnection) -> dict[str, int]:
     return {row.crm: int(row.open) for row in rows}
 
 
-async def purge(connection: AsyncConnection, *, days: int) -> None:
-    """Forget the hours that are older."""
-    await connection.execute(statement("stats/purge"), {"days": days})
-
-
 async def _one(connection: AsyncConnection, name: str, org_id: str, crm: str) -> sa.Row[Any]:
     return (await connection.execute(statement(name), {"org_id": org_id, "crm": crm})).one()

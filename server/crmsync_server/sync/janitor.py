@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from crmsync_server.store import notice, partitions, request, session, stats
+from crmsync_server.store import hours, notice, partitions, request, session
 from crmsync_server.store.db import FAULTS, Database
 from crmsync_server.sync.duty import Duty
 
@@ -15,7 +15,6 @@ _INTERVAL = timedelta(hours=1)
 _BATCH = 20
 _NOTICES_RETENTION = timedelta(days=8)  # no CRM sends a webhook again after seven
 _NOTICES_BATCH = 1000
-_HOURS_RETENTION = timedelta(days=800)  # so that a year can be compared with the one before
 
 
 class Janitor:
@@ -28,12 +27,14 @@ class Janitor:
         *,
         attempts_retention: timedelta,
         sessions_retention: timedelta,
+        statistics_retention: timedelta,
     ) -> None:
         """Tidy up every hour; retentions in whole days."""
         self._database = database
         self._clock = clock
         self._attempts_retention = attempts_retention
         self._sessions_retention = sessions_retention
+        self._statistics_retention = statistics_retention
         self._duty = Duty("janitor", self.turn)
 
     def start(self) -> None:
@@ -53,7 +54,8 @@ class Janitor:
         kept = await self._keep_partitions()
         async with self._database.everyone() as connection:
             requests = await request.purge(connection)
-            await stats.purge(connection, days=_HOURS_RETENTION.days)
+            await hours.fold(connection)
+            statistics = await hours.purge(connection, days=self._statistics_retention.days)
         ended = await self._purge_sessions()
         notices = await _until_less(self._purge_notices, _NOTICES_BATCH)
         done = {
@@ -62,6 +64,7 @@ class Janitor:
             "requests": requests,
             "sessions": ended,
             "notices": notices,
+            "statistics": statistics,
         }
         if any(done.values()):
             _log.info("tidied up", **done)

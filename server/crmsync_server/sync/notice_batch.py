@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crmsync_server.crm.adapter import CredentialsRefusedError, QuotaExhaustedError
 from crmsync_server.crm.source import Source
-from crmsync_server.store import config, queue
+from crmsync_server.store import config, queue, statistics
 from crmsync_server.store import notice as store
 from crmsync_server.store.ids import new_id
 from crmsync_server.store.lost import lost
@@ -209,6 +209,8 @@ class Batch:
         )
         absorbed = await absorb(connection, terms, findings.records)
         await sweep(connection, terms, findings.gone)
+        if read := len(findings.records) + len(findings.gone):
+            await statistics.note_read(connection, terms.org_id, terms.crm, read)
         return await self._queue(connection, reader, absorbed.to_push)
 
     async def _queue(

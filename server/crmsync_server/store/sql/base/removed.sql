@@ -27,6 +27,18 @@ settled AS (
         AND f.contact_id = r.contact_id
         AND f.crm = r.crm
         AND f.state = 'OPEN'
+    RETURNING f.org_id, f.crm
+),
+
+closed AS (
+    INSERT INTO read_hours AS h (org_id, crm, hour, slot, conflicts_settled)
+    SELECT
+        s.org_id, s.crm, date_trunc('hour', now(), 'UTC'),
+        (SELECT CAST(CAST(pg_current_xact_id() AS text) AS bigint)), count(*)
+    FROM settled AS s
+    GROUP BY s.org_id, s.crm
+    ON CONFLICT (org_id, crm, hour, slot) DO UPDATE SET
+        conflicts_settled = h.conflicts_settled + excluded.conflicts_settled
 )
 
 DELETE FROM sync_bases AS b

@@ -31,6 +31,18 @@ settled AS (
         resolve_time = now()
     FROM deleted AS d
     WHERE f.org_id = d.org_id AND f.contact_id = d.id AND f.state = 'OPEN'
+    RETURNING f.org_id, f.crm
+),
+
+closed AS (
+    INSERT INTO read_hours AS h (org_id, crm, hour, slot, conflicts_settled)
+    SELECT
+        s.org_id, s.crm, date_trunc('hour', now(), 'UTC'),
+        (SELECT CAST(CAST(pg_current_xact_id() AS text) AS bigint)), count(*)
+    FROM settled AS s
+    GROUP BY s.org_id, s.crm
+    ON CONFLICT (org_id, crm, hour, slot) DO UPDATE SET
+        conflicts_settled = h.conflicts_settled + excluded.conflicts_settled
 )
 
 UPDATE contact_syncs AS cs SET wanted_version = d.version

@@ -58,7 +58,10 @@ kept_hours AS (
         sum(
             h.synced + h.skipped + h.rejected + h.postponed + h.retried + h.unknown + h.released
             + h.expired
-        ) AS recorded
+        ) AS recorded,
+        sum(h.errors) AS errors,
+        sum(h.call_records - h.synced - h.skipped - h.rejected - h.postponed - h.retried - h.unknown)
+            AS unexplained
     FROM sync_hours AS h
     GROUP BY h.org_id, h.crm
 ),
@@ -72,6 +75,63 @@ true_hours AS (
         count(*) AS recorded
     FROM sync_attempts AS sa
     GROUP BY sa.org_id, sa.crm
+),
+
+kept_codes AS (
+    SELECT
+        e.org_id,
+        e.crm,
+        e.code,
+        sum(e.attempts) AS attempts,
+        sum(e.errors) AS errors
+    FROM error_hours AS e
+    GROUP BY e.org_id, e.crm, e.code
+),
+
+true_codes AS (
+    SELECT
+        sa.org_id,
+        sa.crm,
+        left(sa.error_code, 100) AS code,
+        count(*) AS attempts
+    FROM sync_attempts AS sa
+    WHERE sa.error_code IS NOT NULL
+    GROUP BY sa.org_id, sa.crm, left(sa.error_code, 100)
+),
+
+kept_readings AS (
+    SELECT
+        h.org_id,
+        h.crm,
+        sum(h.session_records) AS records,
+        sum(h.conflicts_opened) AS opened,
+        sum(h.conflicts_resolved) AS resolved,
+        sum(h.conflicts_settled) AS settled
+    FROM read_hours AS h
+    GROUP BY h.org_id, h.crm
+),
+
+true_conflicts AS (
+    SELECT
+        f.org_id,
+        f.crm,
+        count(*) AS opened,
+        count(*) FILTER (WHERE f.state = 'RESOLVED') AS resolved,
+        count(*) FILTER (WHERE f.state = 'SETTLED') AS settled
+    FROM conflicts AS f
+    GROUP BY f.org_id, f.crm
+),
+
+true_readings AS (
+    SELECT
+        s.org_id,
+        s.crm,
+        sum(
+            s.pulled_created + s.pulled_updated + s.pulled_unchanged + s.pulled_conflicts
+            + s.pulled_deleted + s.pulled_skipped + s.pulled_errors
+        ) AS records
+    FROM sessions AS s
+    GROUP BY s.org_id, s.crm
 ),
 
 records AS (
@@ -216,6 +276,56 @@ FULL JOIN true_hours AS t ON t.org_id = k.org_id AND t.crm = k.crm
 WHERE (coalesce(k.synced, 0), coalesce(k.skipped, 0), coalesce(k.recorded, 0)) IS DISTINCT FROM (
         coalesce(t.synced, 0), coalesce(t.skipped, 0), coalesce(t.recorded, 0)
     )
+
+UNION ALL
+
+SELECT 'a call is counted in its step', h.org_id, concat_ws('/', h.crm, h.hour, h.slot)
+FROM sync_hours AS h
+WHERE h.calls <> (SELECT coalesce(sum(u.calls), 0) FROM unnest(h.call_steps) AS u (calls))
+
+UNION ALL
+
+SELECT 'calls end no more attempts than there were', k.org_id, k.crm
+FROM kept_hours AS k
+WHERE k.unexplained > 0
+
+UNION ALL
+
+SELECT 'errors by code are all errors', k.org_id, k.crm
+FROM kept_hours AS k
+LEFT JOIN
+    (SELECT c.org_id, c.crm, sum(c.errors) AS errors FROM kept_codes AS c GROUP BY c.org_id, c.crm)
+        AS c
+    ON c.org_id = k.org_id AND c.crm = k.crm
+WHERE k.errors <> coalesce(c.errors, 0)
+
+UNION ALL
+
+SELECT
+    'codes are counted as the history has them',
+    coalesce(k.org_id, t.org_id),
+    concat_ws('/', coalesce(k.crm, t.crm), coalesce(k.code, t.code))
+FROM kept_codes AS k
+FULL JOIN true_codes AS t ON t.org_id = k.org_id AND t.crm = k.crm AND t.code = k.code
+WHERE coalesce(k.attempts, 0) <> coalesce(t.attempts, 0)
+
+UNION ALL
+
+SELECT
+    'conflicts are counted as they open and end', coalesce(k.org_id, t.org_id), coalesce(k.crm, t.crm)
+FROM kept_readings AS k
+FULL JOIN true_conflicts AS t ON t.org_id = k.org_id AND t.crm = k.crm
+WHERE (coalesce(k.opened, 0), coalesce(k.resolved, 0), coalesce(k.settled, 0)) IS DISTINCT FROM (
+        coalesce(t.opened, 0), coalesce(t.resolved, 0), coalesce(t.settled, 0)
+    )
+
+UNION ALL
+
+-- Sessions are forgotten before the statistics are.
+SELECT 'what sessions have read is counted', t.org_id, t.crm
+FROM true_readings AS t
+LEFT JOIN kept_readings AS k ON k.org_id = t.org_id AND k.crm = t.crm
+WHERE t.records > coalesce(k.records, 0)
 
 UNION ALL
 

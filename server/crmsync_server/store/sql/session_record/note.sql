@@ -98,6 +98,19 @@ counted AS (
         update_time = now()
     FROM tally AS t
     WHERE s.org_id = :org_id AND s.id = :session_id AND t.moved > 0
+    RETURNING
+        s.org_id, s.crm,
+        t.created + t.updated + t.unchanged + t.conflicts + t.deleted + t.skipped + t.errors AS records
+),
+
+hours AS (
+    INSERT INTO read_hours AS h (org_id, crm, hour, slot, session_records)
+    SELECT
+        c.org_id, c.crm, date_trunc('hour', now(), 'UTC'),
+        (SELECT CAST(CAST(pg_current_xact_id() AS text) AS bigint)), c.records
+    FROM counted AS c
+    ON CONFLICT (org_id, crm, hour, slot) DO UPDATE SET
+        session_records = h.session_records + excluded.session_records
 )
 
 SELECT
