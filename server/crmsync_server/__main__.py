@@ -108,6 +108,9 @@ def token(
     ] = None,
     subject: Annotated[str, typer.Option(help="Who the token is for.")] = "developer",
     ttl: Annotated[str, typer.Option(help="Lifetime: seconds or ISO 8601.")] = "PT12H",
+    subscription: Annotated[
+        bool, typer.Option("--subscription", help="The token shows a subscription.")
+    ] = False,
     data_dir: DataDir = None,
 ) -> None:
     """Mint a token, with CRMSYNC_JWT_SECRET or the data directory's development secret."""
@@ -129,7 +132,8 @@ def token(
         _refuse("--org takes 1 to 64 printable characters without a slash, and no asterisk alone.")
     if not is_subject(subject):
         _refuse("--subject takes at most 256 printable characters.")
-    caller = Caller(org, subject, frozenset(roles[name] for name in role or ["admin"]))
+    granted = frozenset(roles[name] for name in role or ["admin"])
+    caller = Caller(org, subject, granted, subscribed=subscription)
     claims = Claims(
         audience=settings.jwt_audience,
         issuer=settings.jwt_issuer,

@@ -15,6 +15,7 @@ from crmsync.v1 import (
 )
 from crmsync_server.adapters import Adapters, Shop, accounts, keep_health, public_urls
 from crmsync_server.app.access import encryption_keys
+from crmsync_server.app.correspondence import Correspondence
 from crmsync_server.app.reading import Readers
 from crmsync_server.errors import CrmDisabledError
 from crmsync_server.rpc.conflict_messages import conflict
@@ -71,6 +72,9 @@ class House:
         self.notifier = Notifier(database)
         self.events = EventHub(database, sync_event)
         self.conflicts = EventHub(database, conflict, conflict_log)
+        self.correspondence = Correspondence(
+            settings, database, self.adapters.of, self.notifier, now
+        )
         self.hints = Hints(self.notifier, self._on_work, self._on_session)
         self.policy = RetryPolicy(
             max_retries=settings.engine_max_retries,
@@ -97,6 +101,7 @@ class House:
         listener.subscribe(CONNECTION, self.adapters.on_connection)
         listener.subscribe(CONNECTION, self.engine.on_work)
         listener.subscribe(NOTICE, self.notices.wake)
+        self.correspondence.listen(listener)
         await listener.start()
         stack.push_async_callback(listener.stop)
         await self.notifier.start()
@@ -110,6 +115,7 @@ class House:
         for duty in (janitor, self._rescue(), self.schedules, rotation, self.notices, indexer):
             duty.start()
             stack.push_async_callback(duty.stop)
+        self.correspondence.open(stack)
         self.hub.start()
         self.events.start()
         self.conflicts.start()
@@ -172,6 +178,7 @@ class House:
             self.hub.stop(),
             self.events.stop(),
             self.conflicts.stop(),
+            self.correspondence.hub.stop(),
             self.engine.stop(grace),
             self.runs.stop(),
         )

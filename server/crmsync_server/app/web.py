@@ -6,6 +6,7 @@ from crmsync_server.web.metrics import Metrics
 from crmsync_server.web.routes import MetricsDoor, application
 from crmsync_server.web.server import HttpServer
 from crmsync_server.web.webhooks import Intake, Rules, WebhookDoor
+from crmsync_server.web.whatsapp import Post, WhatsAppDoor
 
 
 class Web:
@@ -23,8 +24,18 @@ class Web:
             known(), settings.public_url or "", settings.max_webhook_bytes, settings.http_timeout
         )
         intake = Intake(house.database, metrics, now, house.adapters.of, house.on_notices)
+        post = Post(
+            database=house.database,
+            metrics=metrics,
+            clock=now,
+            adapter_of=house.adapters.of,
+            on_told=house.correspondence.on_told,
+            max_bytes=settings.max_webhook_bytes,
+            patience=settings.http_timeout,
+        )
         served = application(
             WebhookDoor(rules, intake),
+            WhatsAppDoor(post),
             MetricsDoor(metrics, settings.metrics_networks),
             lambda: self._is_well,
         )

@@ -14,6 +14,8 @@ CrmsyncError
 │   ├── SessionNotFoundError
 │   ├── ConflictNotFoundError
 │   ├── ConnectionNotFoundError
+│   ├── AccountNotFoundError
+│   ├── ConversationNotFoundError
 │   ├── LeadNotFoundError
 │   ├── LeadNotAtCrmError
 │   ├── ScheduleNotFoundError
@@ -30,6 +32,8 @@ CrmsyncError
 │   ├── PlanNotReadyError
 │   ├── ConflictClosedError
 │   ├── TooManyDeactivationsError
+│   ├── AccountNotSyncedError
+│   ├── TemplateRequiredError
 │   ├── NotSupportedError
 │   ├── RefusedCredentialsError
 │   ├── ConnectionMisconfiguredError
@@ -42,6 +46,8 @@ CrmsyncError
 ├── ResumeTokenExpiredError
 ├── UnauthenticatedError
 ├── RoleRequiredError
+├── SubscriptionRequiredError
+├── RateLimitedError
 ├── OrganizationMismatchError
 ├── ReconcileRunningError
 ├── TooManyItemsError
@@ -83,6 +89,14 @@ from crmsync_server.errors.connection import (
     ConnectionExistsError,
     ConnectionNotFoundError,
     UrlNotAllowedError,
+)
+from crmsync_server.errors.conversation import (
+    AccountNotFoundError,
+    AccountNotSyncedError,
+    ConversationNotFoundError,
+    RateLimitedError,
+    SubscriptionRequiredError,
+    TemplateRequiredError,
 )
 from crmsync_server.errors.crm import (
     ConnectionMisconfiguredError,
@@ -128,6 +142,8 @@ from crmsync_server.errors.user import (
 )
 
 __all__ = [
+    "AccountNotFoundError",
+    "AccountNotSyncedError",
     "BatchRejectedError",
     "ConflictClosedError",
     "ConflictNotFoundError",
@@ -135,6 +151,7 @@ __all__ = [
     "ConnectionMisconfiguredError",
     "ConnectionNotFoundError",
     "ContactNotFoundError",
+    "ConversationNotFoundError",
     "CrmBusyError",
     "CrmDisabledError",
     "CrmRefusedError",
@@ -163,6 +180,7 @@ __all__ = [
     "NotSupportedError",
     "OrganizationMismatchError",
     "PlanNotReadyError",
+    "RateLimitedError",
     "ReconcileRunningError",
     "RefusedCredentialsError",
     "RequestIdReusedError",
@@ -172,6 +190,8 @@ __all__ = [
     "SessionActiveError",
     "SessionEndedError",
     "SessionNotFoundError",
+    "SubscriptionRequiredError",
+    "TemplateRequiredError",
     "TooManyDeactivationsError",
     "TooManyItemsError",
     "UnauthenticatedError",

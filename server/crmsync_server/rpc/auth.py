@@ -14,6 +14,7 @@ _LOOKING = "Validate"
 _ADMINISTERED = tuple(
     f"/crmsync.v1.{name}/" for name in ("AdminService", "ConnectionService", "UserService")
 )
+_CONNECTING = "/crmsync.v1.ConversationService/ConnectAccount"
 
 
 class Role(IntEnum):
@@ -36,11 +37,13 @@ class Caller:
         org_id: the organization whose rows the call may see.
         subject: the token's `sub`, for the log; empty when it has none.
         roles: those that the token lists.
+        subscribed: whether the token shows a subscription.
     """
 
     org_id: str
     subject: str
     roles: frozenset[Role]
+    subscribed: bool = False
 
     def may(self, role: Role) -> bool:
         """Tell whether the caller has a role, or one that implies it."""
@@ -75,14 +78,15 @@ def required_role(method: str) -> Role:
 
     Its name decides: what gets, lists, watches, searches, suggests, exports or validates is reading,
     everything else is writing, or for admins where connections and configurations are concerned;
-    there validating, which calls the CRM, is theirs too. Services of others are for admins.
+    there validating, which calls the CRM, is theirs too, and so is connecting a WhatsApp account.
+    Services of others are for admins.
     """
     if not method.startswith(_SERVICES):
         return Role.ADMIN
     name = method.rpartition("/")[2]
     if name.startswith(_READING):
         return Role.READER
-    if method.startswith(_ADMINISTERED):
+    if method.startswith(_ADMINISTERED) or method == _CONNECTING:
         return Role.ADMIN
     return Role.READER if name.startswith(_LOOKING) else Role.WRITER
 

@@ -14,6 +14,7 @@ from crmsync_server.errors import DrainingError
 from crmsync_server.rpc.auth import Authenticator, admit
 from crmsync_server.rpc.context import Context
 from crmsync_server.rpc.failures import answering
+from crmsync_server.rpc.gate import Passage
 from crmsync_server.rpc.validation import read
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -26,9 +27,10 @@ _OPEN = ("/grpc.health.", "/grpc.reflection.")
 class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in its stubs only
     """Wraps each handler, of all four kinds, and knows how many calls are under way."""
 
-    def __init__(self, authenticator: Authenticator) -> None:
-        """Take who tells callers apart."""
+    def __init__(self, authenticator: Authenticator, gate: Passage | None = None) -> None:
+        """Take who tells callers apart, and what they pass after that."""
         self._authenticator = authenticator
+        self._gate = gate
         self._calls = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -82,6 +84,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
                 self._refuse_while_draining()
                 caller = await admit(self._authenticator, method, context)
                 line["org"] = caller.org_id
+                if self._gate is not None:
+                    await self._gate.enter(method, caller)
                 yield
         finally:
             self._calls -= 1

@@ -18,6 +18,7 @@ from crmsync.v1.admin_service_pb2 import ListSchedulesRequest
 from crmsync.v1.analytics_service_pb2 import ListConflictsRequest
 from crmsync.v1.connection_service_pb2 import ListConnectionsRequest
 from crmsync.v1.contact_service_pb2 import ListContactsRequest
+from crmsync.v1.conversation_service_pb2 import GetConversationRequest, ListConversationsRequest
 from crmsync.v1.lead_service_pb2 import ListLeadHistoryRequest, ListLeadsRequest
 from crmsync.v1.search_service_pb2 import SearchRecordsRequest
 from crmsync.v1.session_service_pb2 import ListSessionItemsRequest, ListSessionsRequest
@@ -34,10 +35,12 @@ _DIGEST_BYTES = 12
 _SEPARATOR = "\0"  # no sort value holds one: Postgres keeps none in a text
 
 PagedRequest = (
-    ListAttemptsRequest
+    GetConversationRequest
+    | ListAttemptsRequest
     | ListConflictsRequest
     | ListConnectionsRequest
     | ListContactsRequest
+    | ListConversationsRequest
     | ListLeadHistoryRequest
     | ListLeadsRequest
     | ListSchedulesRequest

@@ -10,6 +10,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio  # type: ignore[attr-defined]  # not in its stubs
 
 from crmsync_server.rpc.auth import Authenticator
+from crmsync_server.rpc.gate import Passage
 from crmsync_server.rpc.interceptors import CallInterceptor
 from crmsync_server.rpc.reflection import serve_reflection
 
@@ -104,6 +105,7 @@ def build_server(
     door: Door,
     registrations: Mapping[str, Registration],
     authenticator: Authenticator,
+    gate: Passage | None = None,
 ) -> Server:
     """Return a server that is not listening yet.
 
@@ -112,8 +114,9 @@ def build_server(
         registrations: by a service's full name, such as `crmsync.v1.ContactService`, what adds
             its servicer.
         authenticator: tells callers apart.
+        gate: what they pass after that; None for nothing.
     """
-    calls = CallInterceptor(authenticator)
+    calls = CallInterceptor(authenticator, gate)
     server = grpc.aio.server(interceptors=[calls], options=_options(door))
     for register in registrations.values():
         register(server)

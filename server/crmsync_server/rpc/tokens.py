@@ -38,12 +38,14 @@ class Claims:
         issuer: what `iss` must be; None for any.
         org: the claim that names the organization.
         roles: the claim that lists roles: an array, or a text with spaces.
+        subscription: the claim that shows a subscription: true, or a text that is not empty.
     """
 
     audience: str | None = None
     issuer: str | None = None
     org: str = "org_id"
     roles: str = "roles"
+    subscription: str = "subscription"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,7 @@ class TokenAuthenticator:
             org_id=_org_id(payload.get(self.claims.org), self.claims.org),
             subject=_subject(payload.get("sub", "")),
             roles=_roles(payload.get(self.claims.roles)),
+            subscribed=_subscribed(payload.get(self.claims.subscription)),
         )
 
 
@@ -116,6 +119,7 @@ def mint(secret: str, caller: Caller, lifetime: timedelta, claims: Claims | None
     payload = {
         claims.org: caller.org_id,
         claims.roles: sorted(map(str, caller.roles)),
+        claims.subscription: caller.subscribed or None,
         "sub": caller.subject,
         "aud": claims.audience,
         "iss": claims.issuer,
@@ -167,6 +171,10 @@ def _roles(told: object) -> frozenset[Role]:
     names = told.split() if isinstance(told, str) else told
     listed = names if isinstance(names, list) else []
     return frozenset(_ROLES[name] for name in listed if isinstance(name, str) and name in _ROLES)
+
+
+def _subscribed(told: object) -> bool:
+    return told is True or (isinstance(told, str) and bool(told.strip()))
 
 
 def _fault(error: Exception) -> str:

@@ -14,4 +14,10 @@ async def violations(connection: AsyncConnection) -> Sequence[sa.Row[Any]]:
 
     Reads everything, the whole history included: for tests and for a doubt at night.
     """
-    return (await connection.execute(statement("invariants/violations"))).all()
+    found = (await connection.execute(statement("invariants/violations"))).all()
+    return [*found, *await conversations(connection)]
+
+
+async def conversations(connection: AsyncConnection) -> Sequence[sa.Row[Any]]:
+    """Return every broken promise about conversations."""
+    return (await connection.execute(statement("invariants/conversations"))).all()

@@ -21,8 +21,9 @@ SESSION = "crmsync_session"
 CONFIG = "crmsync_config"
 CONNECTION = "crmsync_connection"
 NOTICE = "crmsync_notice"
+MESSAGE = "crmsync_message"
 
-CHANNELS = (WORK, SESSION, CONFIG, CONNECTION, NOTICE)
+CHANNELS = (WORK, SESSION, CONFIG, CONNECTION, NOTICE, MESSAGE)
 
 _INTERVAL = 0.2  # seconds between two notifications on a channel
 _PAYLOAD_BYTES = 7999  # Postgres takes less than 8000

@@ -160,3 +160,31 @@ class LeadRegistration(StrEnum):
     REGISTERED = "REGISTERED"
     REFUSED = "REFUSED"
     UNKNOWN = "UNKNOWN"
+
+
+class ConversationStatus(StrEnum):
+    """Whether a conversation goes on."""
+
+    OPEN = "OPEN"
+    CLOSED = "CLOSED"
+
+
+class MessageDirection(StrEnum):
+    """Who sent a message: the contact, or the organization."""
+
+    INCOMING = "INCOMING"
+    OUTGOING = "OUTGOING"
+
+
+class MessageStatus(StrEnum):
+    """How far a message has come. What is told in whatever order: the last one in this order holds.
+
+    So a failure that is told after a delivery changes nothing, and one before it is overtaken.
+    """
+
+    QUEUED = "QUEUED"
+    UNKNOWN = "UNKNOWN"
+    SENT = "SENT"
+    FAILED = "FAILED"
+    DELIVERED = "DELIVERED"
+    READ = "READ"

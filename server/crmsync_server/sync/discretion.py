@@ -6,10 +6,12 @@ from typing import cast
 from crmsync_server.crm.adapter import Adapter, Capabilities, Deleter, Delivery, Standing
 from crmsync_server.crm.directory import Directory, directory_of
 from crmsync_server.crm.leads import Leads, leads_of
+from crmsync_server.crm.messaging import Messaging, messaging_of
 from crmsync_server.crm.outcomes import Outcome, Synced
 from crmsync_server.crm.source import Source, source_of
 from crmsync_server.crm.webhook import Webhooks, webhooks_of
 from crmsync_server.sync.discreet_leads import DiscreetLeads
+from crmsync_server.sync.discreet_messaging import DiscreetMessaging
 from crmsync_server.sync.discreet_parts import DiscreetDirectory, DiscreetSource, DiscreetWebhooks
 from crmsync_server.sync.redaction import Redaction
 
@@ -17,14 +19,15 @@ from crmsync_server.sync.redaction import Redaction
 class Discreet:
     """Passes everything on to an adapter, but for what its exceptions and its messages repeat.
 
-    source, directory, webhooks, leads: those of the adapter, told likewise; attributes only where
-        it has them.
+    source, directory, webhooks, leads, messaging: those of the adapter, told likewise; attributes
+        only where it has them.
     """
 
     source: Source
     directory: Directory
     webhooks: Webhooks
     leads: Leads
+    messaging: Messaging
 
     def __init__(self, adapter: Adapter, secrets: Collection[str]) -> None:
         """Take the adapter, and the values that no text may repeat."""
@@ -38,6 +41,8 @@ class Discreet:
             self.webhooks = DiscreetWebhooks(webhooks, self._redaction)
         if (leads := leads_of(adapter)) is not None:
             self.leads = DiscreetLeads(leads, self._redaction)
+        if (messaging := messaging_of(adapter)) is not None:
+            self.messaging = DiscreetMessaging(messaging, self._redaction)
 
     def __repr__(self) -> str:
         """Name the adapter's kind."""

@@ -13,7 +13,7 @@ from prometheus_client import (
     generate_latest,
 )
 
-from crmsync_server.store import notice, stats
+from crmsync_server.store import notice, stats, whatsapp
 from crmsync_server.store.db import FAULTS, Database
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -49,6 +49,11 @@ class Metrics:
             ("crm",),
             registry=self._registry,
         )
+        self._inbox = Gauge(
+            "crmsync_whatsapp_inbox_waiting",
+            "Changes that webhooks of WhatsApp told and that are still to be worked off.",
+            registry=self._registry,
+        )
 
     def webhook(self, crm: str, result: str) -> None:
         """Count a webhook; crm must not be whatever a caller writes, or they are without end."""
@@ -60,6 +65,7 @@ class Metrics:
             async with asyncio.timeout(_PATIENCE), self._database.everyone() as connection:
                 queued = await stats.totals(connection)
                 waiting = await notice.waiting(connection)
+                self._inbox.set(await whatsapp.count_waiting(connection))
         except (*FAULTS, TimeoutError) as error:
             _log.warning("metrics without the database", kind=type(error).__name__)
             queued, waiting = {}, {}

@@ -11,6 +11,7 @@ from starlette.routing import Route
 from crmsync_server.settings import Network
 from crmsync_server.web.metrics import CONTENT_TYPE, Metrics
 from crmsync_server.web.webhooks import WebhookDoor
+from crmsync_server.web.whatsapp import WhatsAppDoor
 
 # What a proxy adds: the one who asks is not the one whose address the connection has.
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
@@ -40,7 +41,10 @@ class MetricsDoor:
 
 
 def application(
-    webhooks: WebhookDoor, metrics: MetricsDoor, is_well: Callable[[], bool]
+    webhooks: WebhookDoor,
+    whatsapp: WhatsAppDoor,
+    metrics: MetricsDoor,
+    is_well: Callable[[], bool],
 ) -> Starlette:
     """Return everything that is served over HTTP; is_well: whether there is a database behind."""
 
@@ -54,6 +58,8 @@ def application(
         routes=[
             Route("/healthz", health, methods=["GET"]),
             Route("/metrics", metrics.read, methods=["GET"]),
+            Route("/webhooks/whatsapp", whatsapp.shake, methods=["GET"]),
+            Route("/webhooks/whatsapp", whatsapp.receive, methods=["POST"]),
             Route("/webhooks/{crm}/{connection_id}", webhooks.receive, methods=["POST"]),
         ]
     )

@@ -11,6 +11,7 @@ from crmsync_server.store.tables import (
     bookkeeping,
     connections,
     contacts,
+    conversations,
     history,
     leads,
     queue,
@@ -56,4 +57,5 @@ def schema() -> sa.MetaData:
     for table in (leads.leads, leads.lead_history, leads.lead_counts, leads.lead_totals):
         table(metadata)
     search.search(metadata)
+    conversations.add_all(metadata)
     return metadata

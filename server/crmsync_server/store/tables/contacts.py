@@ -57,6 +57,16 @@ def _indexes() -> Sequence[sa.Index]:
             for column in ("create_time", "last_message_time", "update_time")
         ),
         sa.Index(
-            "contacts_name_idx", "org_id", sa.text("nullif(name, '')"), "id", postgresql_where=living
+            "contacts_phone_digits_idx",
+            "org_id",
+            sa.text(r"regexp_replace(phone, '^00|\D', '', 'g')"),
+            postgresql_where=sa.text("delete_time IS NULL AND phone <> ''"),
+        ),
+        sa.Index(
+            "contacts_name_idx",
+            "org_id",
+            sa.text("nullif(name, '')"),
+            "id",
+            postgresql_where=living,
         ),
     )

@@ -1,0 +1,10 @@
+-- Keep what webhooks told, of any organizations; what is known already was sent again. In the order of
+-- the keys, so that the same things coming in twice at a time do not wait for each other in a circle.
+INSERT INTO whatsapp_inbox (org_id, key, change)
+SELECT i.org_id, i.key, CAST(i.change AS jsonb)
+FROM unnest(
+    CAST(:org_ids AS text []), CAST(:keys AS bytea []), CAST(:changes AS text [])
+) AS i (org_id, key, change)
+ORDER BY i.org_id, i.key
+ON CONFLICT (org_id, key) DO NOTHING
+RETURNING org_id, key

@@ -1,0 +1,124 @@
+"""The duty of messages: works off what webhooks told, and closes conversations that have ended."""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+
+import structlog
+
+from crmsync_server.crm.messaging_changes import change_of
+from crmsync_server.store import conversation, whatsapp
+from crmsync_server.store.db import Database
+from crmsync_server.store.lost import lost
+from crmsync_server.sync.absorb_messages import absorb
+from crmsync_server.sync.duty import Duty
+
+_AT_ONCE = 4  # organizations
+_TOGETHER = 500  # changes that are worked off by one transaction
+_TOGETHER_ENDED = 1000  # conversations that are closed by one transaction
+_POLL_INTERVAL = 5.0  # seconds until what another process kept is seen, if no hint of it came
+_ENDING_INTERVAL = 30.0
+_TRIES = 3  # of one change by itself, before it is set aside
+
+_log = structlog.get_logger()
+
+
+class Messages:
+    """Works off what was told to all organizations, on this replica.
+
+    One batch of an organization is one transaction, with its account locked: another replica waits.
+    A batch that fails is taken apart, and what fails by itself again and again is set aside and
+    told in the log, so that it holds up nothing else.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        on_messages: Callable[[str], None],
+        poll_interval: float = _POLL_INTERVAL,
+    ) -> None:
+        """Prepare; on_messages: told of an organization after a commit that changed messages."""
+        self._database = database
+        self._on_messages = on_messages
+        self._poll_interval = poll_interval
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._failed: dict[str, int] = {}
+        self._duty = Duty("messages", self.turn)
+        self._ending = Duty("conversations", self.end)
+
+    def start(self) -> None:
+        """Begin with what waits now."""
+        self._duty.start()
+        self._ending.start()
+
+    def wake(self, _: str | None = None) -> None:
+        """Look now: something was told."""
+        self._duty.wake()
+
+    async def stop(self) -> None:
+        """Take up nothing more; what is under way is undone, and waits."""
+        await self._duty.stop()
+        await self._ending.stop()
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def turn(self) -> float:
+        """Take up what waits; return the seconds until the next look."""
+        async with self._database.everyone() as connection:
+            waiting = await whatsapp.waiting(connection)
+        for org_id in waiting:
+            if org_id not in self._tasks and len(self._tasks) < _AT_ONCE:
+                task = asyncio.create_task(self._work_off(org_id), name="messages")
+                self._tasks[org_id] = task
+                task.add_done_callback(partial(self._worked_off, org_id))
+        return self._poll_interval
+
+    async def end(self) -> float:
+        """Close conversations that nothing was said in for a day; return when to look again."""
+        async with self._database.everyone() as connection:
+            due = await conversation.due(connection)
+        for org_id in due:
+            ended = _TOGETHER_ENDED
+            while ended == _TOGETHER_ENDED:
+                async with self._database.org(org_id) as connection:
+                    await whatsapp.lock(connection, org_id)
+                    ended = await conversation.end_due(connection, org_id, size=_TOGETHER_ENDED)
+        return _ENDING_INTERVAL
+
+    def _worked_off(self, org_id: str, _: object) -> None:
+        del self._tasks[org_id]
+        self._duty.wake()
+
+    async def _work_off(self, org_id: str) -> None:
+        """Work off what waits for one organization, until nothing does."""
+        try:
+            while await self._some(org_id):
+                self._failed.pop(org_id, None)
+                self._on_messages(org_id)
+        except Exception as error:  # noqa: BLE001 - it waits, and is tried again
+            if (cause := lost(error)) is not None:
+                _log.warning("messages wait for the database", kind=type(cause).__name__)
+                await asyncio.sleep(1)
+                return
+            _log.warning("messages were not taken in", org_id=org_id, exc_info=error)
+            self._failed[org_id] = self._failed.get(org_id, 0) + 1
+            if self._failed[org_id] > _TRIES:
+                await self._set_aside(org_id)
+
+    async def _some(self, org_id: str) -> bool:
+        size = 1 if org_id in self._failed else _TOGETHER
+        async with self._database.org(org_id) as connection:
+            await whatsapp.lock(connection, org_id)
+            told = await whatsapp.take(connection, org_id, size=size)
+            if told:
+                await absorb(connection, org_id, [change_of(one) for one in told])
+        return bool(told)
+
+    async def _set_aside(self, org_id: str) -> None:
+        async with self._database.org(org_id) as connection:
+            await whatsapp.take(connection, org_id, size=1)
+        _log.error("what a webhook told is set aside; it stays in whatsapp_inbox", org_id=org_id)
+        del self._failed[org_id]

@@ -1,0 +1,201 @@
+"""Webhooks of WhatsApp: one address for all organizations, told apart by their phone numbers.
+
+What a body tells is not believed before a signature has proved it; until then it is only searched
+for ids. The same secret of an app may serve several organizations.
+"""
+
+import asyncio
+import hashlib
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from crmsync_server.crm.messaging import Change, Messaging, messaging_of
+from crmsync_server.crm.messaging_changes import written
+from crmsync_server.crm.webhook import Inbound, UnreadableError
+from crmsync_server.store import whatsapp
+from crmsync_server.store.db import Database
+from crmsync_server.store.whatsapp import Told
+from crmsync_server.web.body import IncompleteError, TooLargeError, read_body
+from crmsync_server.web.inbox import InboxWriter
+from crmsync_server.web.metrics import Metrics
+from crmsync_server.web.webhooks import Result
+
+CRM = "whatsapp"
+
+# In a text of JSON its quotes are escaped: nobody can write such a thing into a message.
+_NUMBER = re.compile(rb'"phone_number_id"\s*:\s*"([0-9]{1,64})"')
+_ACCOUNT = re.compile(rb'"id"\s*:\s*"([0-9]{1,64})"')
+_MOST_IDS = 100  # of one body
+_KEY_BYTES = 16
+_MAX_AGE = 5.0  # seconds for which it is remembered who has a number
+_MOST_REMEMBERED = 10_000
+_ANSWER_TIME = 4.0
+# So many look at the database at a time: a flood of strangers must not take it from the engine.
+_AT_ONCE = 4
+
+_log = structlog.get_logger()
+
+Owners = tuple[frozenset[str], frozenset[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """What webhooks are taken in with.
+
+    adapter_of: the adapter of (org_id, crm), None without an account.
+    on_told: told of an organization after something new was kept.
+    max_bytes, patience: how long a body may be, and how long it may take to come.
+    """
+
+    database: Database
+    metrics: Metrics
+    clock: Callable[[], datetime]
+    adapter_of: Callable[[str, str], Awaitable[object]]
+    on_told: Callable[[str], None]
+    max_bytes: int
+    patience: timedelta
+
+
+class WhatsAppDoor:
+    """Takes in the webhooks of WhatsApp."""
+
+    def __init__(self, post: Post) -> None:
+        """Take what to work with."""
+        self._post = post
+        self._writer = InboxWriter(post.database)
+        self._room = asyncio.Semaphore(_AT_ONCE)
+        self._hands = asyncio.Semaphore(1)
+        self._owners: dict[tuple[bytes, ...], tuple[float, Mapping[str, Owners]]] = {}
+
+    async def receive(self, request: Request) -> Response:
+        """Answer `POST /webhooks/whatsapp`, with an empty body."""
+        result = await self._received(request)
+        self._post.metrics.webhook(CRM, result.label)
+        headers = {"connection": "close"} if result is Result.INCOMPLETE else None
+        return Response(status_code=result.status, headers=headers)
+
+    async def shake(self, request: Request) -> Response:
+        """Answer `GET /webhooks/whatsapp`: the challenge of whoever knows a verify token."""
+        params = dict(request.query_params)
+        try:
+            async with asyncio.timeout(_ANSWER_TIME), self._hands:
+                told = await self._challenge(params)
+        except Exception:  # noqa: BLE001 - told by the metrics alone: it may be anybody's
+            self._post.metrics.webhook(CRM, Result.FAILED.label)
+            return Response(status_code=Result.FAILED.status)
+        result = Result.UNVERIFIED if told is None else Result.ACCEPTED
+        self._post.metrics.webhook(CRM, result.label)
+        return Response(status_code=403) if told is None else PlainTextResponse(told)
+
+    async def _challenge(self, params: Mapping[str, str]) -> str | None:
+        if params.get("hub.mode") != "subscribe" or not params.get("hub.verify_token"):
+            return None
+        async with self._post.database.everyone() as connection:
+            org_ids = await whatsapp.organizations(connection)
+        for org_id in org_ids:
+            messaging = await self._messaging(org_id)
+            if messaging and (told := messaging.challenge(params)) is not None:
+                return told
+        return None
+
+    async def _received(self, request: Request) -> Result:
+        try:
+            body = await read_body(request, self._post.max_bytes, self._post.patience)
+        except TooLargeError:
+            return Result.TOO_LARGE
+        except IncompleteError:
+            return Result.INCOMPLETE
+        try:
+            async with asyncio.timeout(_ANSWER_TIME):
+                return await self._judged(request, body)
+        except Exception:  # noqa: BLE001 - whatever it was, Meta shall send it again
+            # Told by the metrics alone: it may be anybody's.
+            return Result.FAILED
+
+    async def _judged(self, request: Request, body: bytes) -> Result:
+        inbound = Inbound(
+            request.method,
+            str(request.url),
+            {name.lower(): value for name, value in request.headers.items()},
+            body,
+            self._post.clock(),
+        )
+        proved: dict[str, Owners] = {}
+        reader: Messaging | None = None
+        for org_id, owned in (await self._candidates(body)).items():
+            messaging = await self._messaging(org_id)
+            if messaging is not None and messaging.genuine(inbound):
+                proved[org_id] = owned
+                reader = messaging
+        if reader is None:
+            return Result.UNVERIFIED
+        log = _log.bind(crm=CRM, org_ids=sorted(proved), size=len(body))
+        try:
+            return await self._kept(_told(reader.read(body), proved))
+        except UnreadableError as why:
+            log.warning("a genuine webhook cannot be read", why=str(why))
+            return Result.UNREADABLE
+        except Exception as error:  # noqa: BLE001 - whatever it was, Meta shall send it again
+            # Its text may quote what was sent.
+            log.warning("a genuine webhook was not kept", kind=type(error).__name__)
+            return Result.FAILED
+
+    async def _kept(self, told: Sequence[Told]) -> Result:
+        if not told:
+            return Result.ACCEPTED
+        if not await self._writer.keep(told):
+            return Result.DUPLICATE
+        for org_id in {one.org_id for one in told}:
+            self._post.on_told(org_id)
+        return Result.ACCEPTED
+
+    async def _messaging(self, org_id: str) -> Messaging | None:
+        try:
+            return messaging_of(await self._post.adapter_of(org_id, CRM))
+        except ValueError:  # what is wrong is said where the account is looked at
+            return None
+
+    async def _candidates(self, body: bytes) -> Mapping[str, Owners]:
+        """Return who may have been sent this: by organization, the numbers and accounts it has."""
+        numbers = tuple(sorted(set(_NUMBER.findall(body))))[:_MOST_IDS]
+        # Few kinds of changes name no number of ours; they name the account.
+        accounts = () if numbers else tuple(sorted(set(_ACCOUNT.findall(body))))[:_MOST_IDS]
+        if not (key := numbers or accounts):
+            return {}
+        known = self._owners.get(key)
+        if known is not None and time.monotonic() - known[0] < _MAX_AGE:
+            return known[1]
+        async with self._room, self._post.database.everyone() as connection:
+            rows = await whatsapp.owners(
+                connection, [*map(bytes.decode, numbers)], [*map(bytes.decode, accounts)]
+            )
+        found: dict[str, Owners] = {}
+        for row in rows:
+            had = found.get(row.org_id, (frozenset(), frozenset()))
+            found[row.org_id] = (had[0] | {row.phone_number_id}, had[1] | {row.waba_id})
+        if found:
+            if len(self._owners) >= _MOST_REMEMBERED:
+                self._owners.clear()
+            self._owners[key] = (time.monotonic(), found)
+        return found
+
+
+def _told(changes: Sequence[Change], proved: Mapping[str, Owners]) -> Sequence[Told]:
+    """Return what is kept, for each organization what is about its own."""
+    told = []
+    for change in changes:
+        text = ""
+        for org_id, (numbers, accounts) in proved.items():
+            by_number = change.phone_number_id in numbers if change.phone_number_id else False
+            if by_number or (not change.phone_number_id and change.waba_id in accounts):
+                text = text or written(change)
+                key = hashlib.blake2b(text.encode(), digest_size=_KEY_BYTES).digest()
+                told.append(Told(org_id, key, text))
+    return told
