@@ -10,6 +10,7 @@ import structlog
 
 from crmsync_server.store import run as store
 from crmsync_server.store import session as sessions
+from crmsync_server.store.db import FAULTS
 from crmsync_server.store.states import SessionKind
 from crmsync_server.sync import lead_run
 from crmsync_server.sync.duty import Duty
@@ -85,10 +86,17 @@ class Runs:
             async with renewing(partial(self._renew, row), interval):
                 await guarded(desk, row, partial(_whole, desk, row))
         except asyncio.CancelledError:
-            await let_go(desk, hold_of(row), timedelta(0))
+            await self._give_back(row)
             raise
         except Exception:  # noqa: BLE001 - the lease ends, and the run goes on somewhere
             _log.exception("a run was lost", session_id=str(row.session_id))
+
+    async def _give_back(self, row: sa.Row[Any]) -> None:
+        try:
+            await let_go(self._desk, hold_of(row), timedelta(0))
+        except FAULTS:
+            # Nobody is told; the lease ends by itself.
+            _log.exception("a run could not be given back", session_id=str(row.session_id))
 
     async def _renew(self, row: sa.Row[Any]) -> None:
         async with self._desk.database.org(row.org_id) as connection:
