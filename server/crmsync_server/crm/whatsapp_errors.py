@@ -101,20 +101,16 @@ class Problem:
         """How to slow down; None where that does not help."""
         if self.code is None or (self.code in _VAGUE and self.passes is False):
             return None
-        return _SLOW.get(self.code, _PASSING if self.passes and not self.is_clear else None)
-
-    @property
-    def is_clear(self) -> bool:
-        """Whether it is known to be a refusal."""
-        return self.code in _KNOWN or (self.code in _VAGUE and self.passes is False)
+        return _SLOW.get(self.code, _PASSING if self.passes and self.code not in _KNOWN else None)
 
     def leaves_open(self, status: int) -> bool:
         """Tell whether nobody knows, after this, if what was asked for was done.
 
-        A server's failure that it has no word for, and says nothing else of, may come after it.
+        A server's failure that it has no word for, and does not call a passing one, may come after.
         """
-        failed = status >= HTTPStatus.INTERNAL_SERVER_ERROR and not self.passes
-        return failed and not self.is_clear and (self.slow is None or self.code == _UNKNOWN)
+        if status < HTTPStatus.INTERNAL_SERVER_ERROR or self.passes:
+            return False
+        return self.code == _UNKNOWN or self.code not in _KNOWN | _SLOW.keys()
 
     @property
     def is_of_pace(self) -> bool:

@@ -23,6 +23,7 @@ class Number:
     quality: str = "GREEN"
     status: str = "CONNECTED"
     verification: str = "VERIFIED"
+    name_status: str = "APPROVED"
 
     @property
     def digits(self) -> str:
@@ -38,6 +39,7 @@ class Number:
             "quality_rating": self.quality,
             "status": self.status,
             "code_verification_status": self.verification,
+            "name_status": self.name_status,
         }
 
 
