@@ -178,3 +178,24 @@ def test_credentials_lead_to_zoho_in_the_data_centre_that_is_named() -> None:
 def test_a_mautic_without_an_address_is_no_account() -> None:
     """Its credentials alone lead nowhere."""
     assert "mautic" not in accounts(Settings.model_validate(USER))
+
+
+TRADING = {"trading_base_url": "https://crm.broker.example:4477"}
+AFFILIATE = {"trading_username": "affiliate", "trading_password": "secret"}
+KEY = {"trading_token": "key"}
+
+
+@pytest.mark.parametrize("told", [{}, {"trading_username": "affiliate"}, AFFILIATE | KEY])
+def test_a_trading_crm_needs_one_whole_kind_of_credentials(told: dict[str, str]) -> None:
+    """Naming the variables."""
+    with pytest.raises(ValidationError, match="CRMSYNC_TRADING_USERNAME and _PASSWORD"):
+        Settings.model_validate(TRADING | told)
+
+
+@pytest.mark.parametrize("told", [AFFILIATE, KEY])
+def test_either_kind_of_credentials_leads_to_a_trading_crm(told: dict[str, str]) -> None:
+    """Under the names that its adapter knows."""
+    account = accounts(Settings.model_validate(TRADING | told))["trading"]
+    assert account.base_url == "https://crm.broker.example:4477"
+    names = {name.removeprefix("trading_"): value for name, value in told.items()}
+    assert account.secrets == names

@@ -253,6 +253,39 @@ CASES: list[tuple[CrmsyncError, Code, str, dict[str, str], list[Message]]] = [
         ],
     ),
     (
+        errors.LeadNotFoundError("s-1"),
+        Code.NOT_FOUND,
+        "LEAD_NOT_FOUND",
+        {},
+        [
+            rpc.ResourceInfo(
+                resource_type="crmsync.v1.Lead",
+                resource_name="s-1",
+                description="There is no lead of this id.",
+            )
+        ],
+    ),
+    (
+        errors.LeadNotAtCrmError("s-1", "trading"),
+        Code.NOT_FOUND,
+        "LEAD_NOT_AT_CRM",
+        {"lead_id": "s-1", "crm": "trading"},
+        [
+            rpc.ResourceInfo(
+                resource_type="crmsync.v1.Lead",
+                resource_name="s-1",
+                description="The CRM knows neither the id nor the email of this lead.",
+            )
+        ],
+    ),
+    (
+        errors.LeadBusyError("s-1", timedelta(seconds=2)),
+        Code.ABORTED,
+        "LEAD_BUSY",
+        {"lead_id": "s-1"},
+        [RETRY],
+    ),
+    (
         errors.ScheduleNotFoundError("d-1"),
         Code.NOT_FOUND,
         "SCHEDULE_NOT_FOUND",
@@ -326,6 +359,70 @@ CASES: list[tuple[CrmsyncError, Code, str, dict[str, str], list[Message]]] = [
         Code.FAILED_PRECONDITION,
         "NOT_SUPPORTED",
         {"crm": "n8n", "feature": "ListFields"},
+        [],
+    ),
+    (
+        errors.ConversationNotFoundError("v-1"),
+        Code.NOT_FOUND,
+        "CONVERSATION_NOT_FOUND",
+        {},
+        [
+            rpc.ResourceInfo(
+                resource_type="crmsync.v1.Conversation",
+                resource_name="v-1",
+                description="There is no conversation of this id.",
+            )
+        ],
+    ),
+    (
+        errors.AccountNotFoundError("acme"),
+        Code.NOT_FOUND,
+        "ACCOUNT_NOT_FOUND",
+        {},
+        [
+            rpc.ResourceInfo(
+                resource_type="crmsync.v1.WhatsAppAccount",
+                resource_name="acme",
+                description="No WhatsApp account is connected.",
+            )
+        ],
+    ),
+    (
+        errors.AccountNotSyncedError(["business_id", "phone_numbers"]),
+        Code.FAILED_PRECONDITION,
+        "ACCOUNT_NOT_SYNCED",
+        {"missing": "business_id,phone_numbers"},
+        [],
+    ),
+    (
+        errors.SubscriptionRequiredError("/m"),
+        Code.PERMISSION_DENIED,
+        "SUBSCRIPTION_REQUIRED",
+        {"method": "/m"},
+        [],
+    ),
+    (
+        errors.RateLimitedError("/m", 100, "ada", timedelta(seconds=2)),
+        Code.RESOURCE_EXHAUSTED,
+        "RATE_LIMITED",
+        {"method": "/m", "limit": "100"},
+        [
+            RETRY,
+            rpc.QuotaFailure(
+                violations=[
+                    {
+                        "subject": "caller:ada",
+                        "description": "/m may be called 100 times an hour.",
+                    }
+                ]
+            ),
+        ],
+    ),
+    (
+        errors.TemplateRequiredError("c-1", "2026-01-30T10:15:00Z"),
+        Code.FAILED_PRECONDITION,
+        "TEMPLATE_REQUIRED",
+        {"contact_id": "c-1", "window_end_time": "2026-01-30T10:15:00Z"},
         [],
     ),
     (

@@ -32,8 +32,16 @@ def settings_of(database_url: str, folder: Path, **besides: object) -> Settings:
 
 def lead(lead_id: str = "s-1", email: str = "", **told: str) -> lead_pb2.Lead:
     """Return a signup."""
-    given = {"first_name": "Ada", "last_name": "Lovelace", "phone": "+491701234567", **told}
-    return lead_pb2.Lead(id=lead_id, email=email or f"{lead_id}@example.com", **given)
+    given = lead_pb2.Lead(
+        id=lead_id,
+        email=email or f"{lead_id}@example.com",
+        first_name="Ada",
+        last_name="Lovelace",
+        phone="+491701234567",
+    )
+    for name, value in told.items():
+        setattr(given, name, value)
+    return given
 
 
 async def register(

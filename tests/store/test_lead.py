@@ -3,6 +3,7 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 from random import Random
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -97,7 +98,7 @@ async def test_what_a_crm_tells_is_taken_over_and_every_change_kept(database: Da
     "change", [{"status_text": "Renamed"}, {"tp_account": "MT4-1"}, {"ftd": True}]
 )
 async def test_text_account_and_deposit_are_changes_too(
-    database: Database, change: dict[str, object]
+    database: Database, change: dict[str, Any]
 ) -> None:
     """Whatever of them differs."""
     await leads.keep(database, "s-1")
