@@ -16,6 +16,9 @@ from crmsync_server.crm.mapping import FieldMapping
 from crmsync_server.rpc.analytics import AnalyticsService
 from crmsync_server.rpc.conflict_messages import conflict as message_of
 from crmsync_server.rpc.crms import Crms, CrmTraits
+from crmsync_server.rpc.figures import Figures
+from crmsync_server.rpc.health import Observer
+from crmsync_server.rpc.health_rules import Bucket
 from crmsync_server.store import base, conflict, conflict_log, contact
 from crmsync_server.store.base import Base, Standing
 from crmsync_server.store.content import Content
@@ -56,13 +59,15 @@ class Desk:
 
     def service(self, hub: EventHub[Any]) -> AnalyticsService:
         """Build the service."""
+        crms = Crms(["hubspot", "brevo"], self._traits)
         return AnalyticsService(
             self.database,
-            Crms(["hubspot", "brevo"], self._traits),
-            lambda: datetime.now(UTC),
+            crms,
+            _now,
             self._sides,
             hub.watch,
             lambda *told: self.resolved.append(told),
+            Figures(Observer(self.database, _allowances, _now), crms, timedelta(days=400)),
         )
 
     async def _traits(self, _org_id: str, crm: str) -> CrmTraits:
@@ -70,6 +75,14 @@ class Desk:
 
     async def _sides(self, _org_id: str, _crm: str) -> Sides:
         return Sides.of(LaneConfig(mapping=self.mapping))
+
+
+async def _allowances(_org_id: str, _crm: str) -> Sequence[Bucket]:
+    return ()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 @asynccontextmanager

@@ -115,7 +115,8 @@ def test_gaps_are_bridged() -> None:
 def test_what_was_missing_from_the_beginning_does_not_count() -> None:
     """A service that began a week ago has a week of history, however much was asked for."""
     values = waves(7 * 8, 7, noise=3.0)
-    assert foreseen([None] * 300 + values, 7, 7) == foreseen(values, 7, 7)
+    nothing: list[Value] = [None] * 300
+    assert foreseen(nothing + values, 7, 7) == foreseen(values, 7, 7)
 
 
 def test_too_few_values_are_said_to_be_too_few() -> None:

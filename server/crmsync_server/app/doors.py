@@ -18,6 +18,7 @@ from crmsync.v1 import (
 )
 from crmsync_server.app.house import House, now
 from crmsync_server.crm.registry import known
+from crmsync_server.rpc import health_rules
 from crmsync_server.rpc.admin import AdminService, Crew
 from crmsync_server.rpc.analytics import AnalyticsService
 from crmsync_server.rpc.auth import Authenticator
@@ -31,7 +32,9 @@ from crmsync_server.rpc.conversation_account import WhatsAppAccounts
 from crmsync_server.rpc.crm_config import Defaults
 from crmsync_server.rpc.crms import Crms
 from crmsync_server.rpc.export import Exports
+from crmsync_server.rpc.figures import Figures
 from crmsync_server.rpc.gate import gate
+from crmsync_server.rpc.health import Observer
 from crmsync_server.rpc.inquiries import Inquiries
 from crmsync_server.rpc.leads import Helm, LeadService
 from crmsync_server.rpc.record_sync import RecordSync
@@ -143,8 +146,19 @@ def _analytics(house: House, crms: Crms) -> AnalyticsService:
     async def sides(org_id: str, crm: str) -> Sides:
         return Sides.of(await house.configs.of(org_id, crm))
 
+    async def allowances(org_id: str, crm: str) -> Sequence[health_rules.Bucket]:
+        return await house.forecaster.allowances(org_id, crm, lambda: house.database.org(org_id))
+
     return AnalyticsService(
-        house.database, crms, now, sides, house.conflicts.watch, house.on_resolved
+        house.database,
+        crms,
+        now,
+        sides,
+        house.conflicts.watch,
+        house.on_resolved,
+        Figures(
+            Observer(house.database, allowances, now), crms, house.settings.statistics_retention
+        ),
     )
 
 

@@ -1,4 +1,4 @@
-"""AnalyticsService: what synchronization could not settle, and how it is resolved."""
+"""AnalyticsService: how synchronization does, and what it could not settle."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
@@ -19,6 +19,7 @@ from crmsync_server.rpc.conflict_resolution import Ways, resolve
 from crmsync_server.rpc.conflict_watch import Watch, stream
 from crmsync_server.rpc.context import Context
 from crmsync_server.rpc.crms import Crms
+from crmsync_server.rpc.figures import Figures
 from crmsync_server.rpc.once import once
 from crmsync_server.rpc.paging import cursor_of, fitting, page_size, page_token
 from crmsync_server.store import conflict_list, conflict_log
@@ -28,12 +29,13 @@ from crmsync_server.store.db import Database
 
 @dataclass(frozen=True, slots=True)
 class AnalyticsService(analytics_service_pb2_grpc.AnalyticsServiceServicer):
-    """Lists, resolves and watches conflicts; whoever reads a CRM finds them.
+    """Tells how synchronization does; lists, resolves and watches conflicts.
 
     sides: how the contacts of (org_id, crm) and their records correspond.
     watch: where WatchConflicts has its changes from.
     on_resolved: told of (org_id, crm, session_id) after a conflict was resolved; without a session
         the CRM has the result.
+    figures: what reads the statistics.
     """
 
     database: Database
@@ -42,6 +44,35 @@ class AnalyticsService(analytics_service_pb2_grpc.AnalyticsServiceServicer):
     sides: Callable[[str, str], Awaitable[Sides]]
     watch: Watch
     on_resolved: Callable[[str, str, UUID | None], None]
+    figures: Figures
+
+    @override
+    async def GetSyncHealth(
+        self, request: pb.GetSyncHealthRequest, context: Context
+    ) -> pb.GetSyncHealthResponse:
+        """Tell how synchronization does now; see the contract."""
+        return await self.figures.health(request)
+
+    @override
+    async def GetPerformance(
+        self, request: pb.GetPerformanceRequest, context: Context
+    ) -> pb.GetPerformanceResponse:
+        """Tell how a period went; see the contract."""
+        return await self.figures.performance(request)
+
+    @override
+    async def GetTrends(
+        self, request: pb.GetTrendsRequest, context: Context
+    ) -> pb.GetTrendsResponse:
+        """Tell how figures moved and where they go; see the contract."""
+        return await self.figures.trends(request)
+
+    @override
+    async def GetSummaryReport(
+        self, request: pb.GetSummaryReportRequest, context: Context
+    ) -> pb.GetSummaryReportResponse:
+        """Compare a period with the one before; see the contract."""
+        return await self.figures.report(request)
 
     @override
     async def ListConflicts(
