@@ -314,7 +314,7 @@ async def test_a_server_delivers_to_the_sandbox_with_what_it_prints(data_dir: Pa
     """The lines that it prints are all the settings that a server needs."""
     async with started("sandbox", *ANY_PORTS) as sandbox:
         assert sandbox.stdout
-        lines = [(await sandbox.stdout.readline()).decode().strip() for _ in range(27)]
+        lines = [(await sandbox.stdout.readline()).decode().strip() for _ in range(31)]
         exports = [line.removeprefix("export ") for line in lines if line.startswith("export ")]
         env = dict(shlex.split(export)[0].split("=", 1) for export in exports)
         serve = ("serve", "--data-dir", data_dir, "--grpc", "127.0.0.1:0")

@@ -175,6 +175,26 @@ def test_credentials_lead_to_zoho_in_the_data_centre_that_is_named() -> None:
     assert "zoho" not in accounts(Settings.model_validate({}))
 
 
+WHATSAPP = {
+    "whatsapp_access_token": "secret",
+    "whatsapp_app_secret": "signs",
+    "whatsapp_waba_id": "102290129340398",
+}
+
+
+def test_a_token_leads_to_whatsapp_with_the_account_that_it_is_for() -> None:
+    """Which is needed; the rest is what is set."""
+    told = WHATSAPP | {"whatsapp_options": '{"business_id": "7"}'}
+    account = accounts(Settings.model_validate(told))["whatsapp"]
+    assert account.base_url == "https://graph.facebook.com/v23.0"
+    assert account.secrets == {"access_token": "secret", "app_secret": "signs"}
+    assert account.options == {"business_id": "7", "waba_id": "102290129340398"}
+    assert "whatsapp" not in accounts(Settings.model_validate({}))
+    with pytest.raises(ValidationError, match="CRMSYNC_WHATSAPP_WABA_ID") as refused:
+        Settings.model_validate({"whatsapp_access_token": "canary"})
+    assert "canary" not in str(refused.value)
+
+
 def test_a_mautic_without_an_address_is_no_account() -> None:
     """Its credentials alone lead nowhere."""
     assert "mautic" not in accounts(Settings.model_validate(USER))

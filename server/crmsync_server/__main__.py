@@ -75,7 +75,7 @@ def migrate(*, data_dir: DataDir = None) -> None:
 
 
 @cli.command()
-def sandbox(
+def sandbox(  # noqa: PLR0913 - an option for each CRM
     *,
     hubspot_port: Port = 9101,
     brevo_port: Port = 9102,
@@ -169,6 +169,7 @@ def is_loopback(address: str) -> bool:
 
 async def _serve(settings: "Settings", *, simulated: bool) -> None:
     from crmsync_server.app import authenticator_of, serving
+    from crmsync_server.garbage import tame
 
     secret = None if settings.authenticates else development_secret(settings.data_dir)
     with told_to_stop() as stop:
@@ -177,6 +178,7 @@ async def _serve(settings: "Settings", *, simulated: bool) -> None:
                 settings = await stack.enter_async_context(_simulating(settings))
             authenticator = authenticator_of(settings, secret)
             running = await stack.enter_async_context(serving(settings, authenticator))
+            tame()
             typer.echo(_welcome(settings, running))
             await stop.wait()
             typer.echo("crmsync stops: what is under way ends first; Ctrl-C again does not wait")
@@ -228,6 +230,10 @@ async def _simulating(settings: "Settings") -> "AsyncIterator[Settings]":
                 "trading_username": simulators.trading.settings.username,
                 "trading_password": SecretStr(simulators.trading.settings.password),
                 "trading_token": None,
+                "whatsapp_base_url": simulators.urls["whatsapp"],
+                "whatsapp_access_token": SecretStr(simulators.whatsapp.settings.access_token),
+                "whatsapp_app_secret": SecretStr(simulators.whatsapp.settings.app_secret),
+                "whatsapp_waba_id": simulators.whatsapp.settings.waba_id,
             }
         )
 
@@ -279,7 +285,11 @@ export CRMSYNC_ZOHO_CLIENT_SECRET={simulators.zoho.settings.client_secret}
 export CRMSYNC_ZOHO_REFRESH_TOKEN={simulators.zoho.settings.refresh_token}
 export CRMSYNC_TRADING_BASE_URL={urls["trading"]}
 export CRMSYNC_TRADING_USERNAME={simulators.trading.settings.username}
-export CRMSYNC_TRADING_PASSWORD={simulators.trading.settings.password}"""
+export CRMSYNC_TRADING_PASSWORD={simulators.trading.settings.password}
+export CRMSYNC_WHATSAPP_BASE_URL={urls["whatsapp"]}
+export CRMSYNC_WHATSAPP_ACCESS_TOKEN={simulators.whatsapp.settings.access_token}
+export CRMSYNC_WHATSAPP_APP_SECRET={simulators.whatsapp.settings.app_secret}
+export CRMSYNC_WHATSAPP_WABA_ID={simulators.whatsapp.settings.waba_id}"""
 
 
 def _n8n_secrets(simulators: "Sandbox") -> dict[str, str]:

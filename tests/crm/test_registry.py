@@ -8,7 +8,8 @@ from crmsync_server.crm.registry import UnknownCrmError
 
 def test_the_built_in_crms_are_known() -> None:
     """Their factories are what the entry points name."""
-    assert {"brevo", "hubspot", "mautic", "n8n", "trading", "zoho"} <= registry.known()
+    known = {"brevo", "hubspot", "mautic", "n8n", "trading", "whatsapp", "zoho"}
+    assert known <= registry.known()
     assert registry.factory("brevo") is brevo.build
     assert registry.factory("hubspot") is hubspot.build
 
