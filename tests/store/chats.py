@@ -57,7 +57,7 @@ async def say(
         contact_id = (await sender.contacts(connection, ORG, {wa_id: name}))[wa_id]
         messages = [
             Message(
-                id=message.id_of(text, time) if direction is IN else new_id(),
+                id=message.id_of(ORG, text, time) if direction is IN else new_id(),
                 whatsapp_id=text,
                 contact_id=contact_id,
                 phone_number_id=number,

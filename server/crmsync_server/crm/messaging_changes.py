@@ -1,11 +1,14 @@
 """What a webhook told of messages, as the JSON that it is kept as until it is worked off."""
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from crmsync_server.crm.messaging import Change, Fault, FaultKind, Incoming, Sender, StatusTold
+
+_KEY_BYTES = 16
 
 
 def written(change: Change) -> str:
@@ -19,6 +22,11 @@ def written(change: Change) -> str:
         "statuses": [_status(one) for one in change.statuses],
     }
     return json.dumps(told, separators=(",", ":"), sort_keys=True)
+
+
+def key_of(text: str) -> bytes:
+    """Return a hash of a change as it is written, by which it is known when it is sent again."""
+    return hashlib.blake2b(text.encode(), digest_size=_KEY_BYTES).digest()
 
 
 def change_of(told: Mapping[str, Any]) -> Change:

@@ -51,13 +51,15 @@ class Status(NamedTuple):
     error: Mapping[str, Any] | None = None
 
 
-def id_of(whatsapp_id: str, time: datetime) -> UUID:
+def id_of(org_id: str, whatsapp_id: str, time: datetime) -> UUID:
     """Return the id of a received message: a UUIDv7 of its time, whose other bits are a hash.
 
-    The same message has the same id, and so the same place among others, in whatever order they
-    come.
+    The same message of an organization has the same id, and so the same place among others, in
+    whatever order they come.
     """
-    noise = int.from_bytes(hashlib.blake2b(whatsapp_id.encode(), digest_size=16).digest(), "big")
+    # An organization's id holds no NUL.
+    said = f"{org_id}\0{whatsapp_id}".encode()
+    noise = int.from_bytes(hashlib.blake2b(said, digest_size=16).digest(), "big")
     noise &= (1 << _RANDOM_BITS) - 1
     milliseconds = max(int(time.timestamp() * 1000), 0) & ((1 << 48) - 1)
     high, low = noise >> 62, noise & ((1 << 62) - 1)

@@ -31,7 +31,7 @@ async def absorb(connection: AsyncConnection, org_id: str, changes: Sequence[Cha
         contact_ids = await sender.contacts(connection, org_id, _names(changes, said))
     touched = []
     if said:
-        received = [_message(one, change, contact_ids[one.from_]) for one, change in said]
+        received = [_message(org_id, one, change, contact_ids[one.from_]) for one, change in said]
         touched = [*await message.insert(connection, org_id, received)]
     if told := [*_statuses(changes)]:
         await message.tell(connection, org_id, told)
@@ -55,9 +55,9 @@ def _names(changes: Sequence[Change], said: Sequence[tuple[Incoming, Change]]) -
     return names
 
 
-def _message(one: Incoming, change: Change, contact_id: UUID) -> Message:
+def _message(org_id: str, one: Incoming, change: Change, contact_id: UUID) -> Message:
     return Message(
-        id=message.id_of(one.whatsapp_id, one.time),
+        id=message.id_of(org_id, one.whatsapp_id, one.time),
         whatsapp_id=one.whatsapp_id,
         contact_id=contact_id,
         phone_number_id=change.phone_number_id,

@@ -5,7 +5,6 @@ for ids. The same secret of an app may serve several organizations.
 """
 
 import asyncio
-import hashlib
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -17,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from crmsync_server.crm.messaging import Change, Messaging, messaging_of
-from crmsync_server.crm.messaging_changes import written
+from crmsync_server.crm.messaging_changes import key_of, written
 from crmsync_server.crm.webhook import Inbound, UnreadableError
 from crmsync_server.store import whatsapp
 from crmsync_server.store.db import Database
@@ -33,7 +32,6 @@ CRM = "whatsapp"
 _NUMBER = re.compile(rb'"phone_number_id"\s*:\s*"([0-9]{1,64})"')
 _ACCOUNT = re.compile(rb'"id"\s*:\s*"([0-9]{1,64})"')
 _MOST_IDS = 100  # of one body
-_KEY_BYTES = 16
 _MAX_AGE = 5.0  # seconds for which it is remembered who has a number
 _MOST_REMEMBERED = 10_000
 _ANSWER_TIME = 4.0
@@ -196,6 +194,5 @@ def _told(changes: Sequence[Change], proved: Mapping[str, Owners]) -> Sequence[T
             by_number = change.phone_number_id in numbers if change.phone_number_id else False
             if by_number or (not change.phone_number_id and change.waba_id in accounts):
                 text = text or written(change)
-                key = hashlib.blake2b(text.encode(), digest_size=_KEY_BYTES).digest()
-                told.append(Told(org_id, key, text))
+                told.append(Told(org_id, key_of(text), text))
     return told
