@@ -9,12 +9,12 @@ import logging
 import structlog
 import uvloop
 
-from benchmarks import drain, intake, quota, stats, status, urgent, users
+from benchmarks import bulk, drain, intake, pull, quota, stats, status, urgent, users
 from benchmarks.figures import Bar, Figure, machine, say, table
 from benchmarks.postgres import Postgres, running
 from benchmarks.service import echoing, serving
 
-_PARTS = ("drain", "intake", "status", "stats", "quota", "urgent", "users")
+_PARTS = ("drain", "intake", "status", "stats", "quota", "urgent", "pull", "users", "bulk")
 
 
 def main() -> None:
@@ -52,10 +52,16 @@ async def _measure(server: Postgres, parts: tuple[str, ...], scale: float) -> st
     if "urgent" in parts:
         say("urgent")
         figures += await urgent.measure(server, scale)
+    if "pull" in parts:
+        say("pull")
+        figures += await pull.measure(server, scale)
     if "users" in parts:
         say("users")
         async with serving(server) as service:
             figures += await users.measure(service, scale)
+    if "bulk" in parts:
+        say("bulk")
+        figures += await bulk.measure(server, scale)
     scaled = "" if scale == 1 else f", sizes times {scale:g}"
     return f"{table(figures)}\n\n{facts}{scaled}"
 

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from crmsync_server.errors import Violation
 from crmsync_server.store.content import Content
 from crmsync_server.store.ids import first_id
-from crmsync_server.store.statements import statement
+from crmsync_server.store.statements import fetch, statement
 
 
 class Operation(StrEnum):
@@ -121,6 +121,15 @@ class Records:
 
     heads: Sequence[Head]
     load: Callable[[int], Given]
+
+
+async def owners(
+    connection: AsyncConnection, org_id: str, email_keys: Sequence[str]
+) -> Mapping[str, UUID]:
+    """Return the contacts that have these emails, by the email's key."""
+    parameters = {"org_id": org_id, "email_keys": list(email_keys)}
+    rows = await fetch(connection, "bulk/owners", parameters)
+    return {row[0]: row[1] for row in rows}
 
 
 async def linked(

@@ -114,13 +114,12 @@ class Taking:
         owners = await self._having(list(keys.values()))
         return {contact_id for contact_id, key in keys.items() if key not in owners}
 
-    async def _having(self, keys: Sequence[str | None]) -> dict[str, UUID]:
+    async def _having(self, keys: Sequence[str | None]) -> Mapping[str, UUID]:
         """Return the contacts that have these emails, by the email's key."""
         wanted = [key for key in keys if key]
         if not wanted:
             return {}
-        rows = await contact.find(self._connection, self._org_id, wanted)
-        return {row.email_key: row.id for row in rows}
+        return await bulk.owners(self._connection, self._org_id, wanted)
 
     async def _located(self, heads: Sequence[Head]) -> dict[UUID, Head]:
         """Return the records by the contacts that they mean; of two that mean one, the first."""
