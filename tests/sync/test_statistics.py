@@ -150,7 +150,7 @@ async def test_a_write_that_is_repeated_counts_nothing_twice(shop: Shop) -> None
         await written(*given)
         await written(*given)
 
-    lane._write_once = twice  # type: ignore[method-assign]  # noqa: SLF001 - likewise
+    lane._write_once = twice  # type: ignore[assignment, method-assign]  # noqa: SLF001 - likewise
     assert await lane.deliver() == 3
     counted = await hour(shop)
     assert (counted.calls, counted.records) == (1, 3)
