@@ -122,7 +122,7 @@ def _trading_secrets(settings: Settings) -> Mapping[str, str]:
     return shown | {name: value.get_secret_value() for name, value in known.items() if value}
 
 
-def _whatsapp(settings: Settings) -> Mapping[str, Account]:
+def _whatsapp(settings: Settings) -> dict[str, Account]:
     if settings.whatsapp_access_token is None:
         return {}
     known = {

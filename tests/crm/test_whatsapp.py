@@ -80,7 +80,7 @@ async def test_the_version_is_the_option_s_or_the_url_s_or_ours(
 def test_an_option_that_makes_no_sense_is_named(options: dict[str, str], wrong: str) -> None:
     """Before anything is called."""
     with pytest.raises(ValueError, match=wrong):
-        adapter(ScriptedCrm(graph).tools(), **options)
+        adapter(ScriptedCrm(graph).tools(), None, **options)
 
 
 @pytest.mark.parametrize("token", ["", " ", "two words", "é"])

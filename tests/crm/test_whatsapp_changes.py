@@ -90,7 +90,7 @@ def test_a_message_that_is_not_supported_is_kept_with_its_errors() -> None:
     errors = [{"code": 131051, "title": "Message type unknown"}]
     found = message(said("unsupported", errors=errors))
     assert (found.type, found.text, found.payload["errors"]) == ("unsupported", "", errors)
-    bare = {"from": ADA, "id": WAMID, "timestamp": "1"}
+    bare: dict[str, object] = {"from": ADA, "id": WAMID, "timestamp": "1"}
     assert message(bare).type == "unknown"
 
 
@@ -168,7 +168,7 @@ def test_who_hides_their_number_is_told_without_one() -> None:
         "timestamp": "1",
         "type": "text",
     }
-    found = only(contacts=[hidden], messages=[told, said(**{"from": "US.13491208655302741918"})])
+    found = only(contacts=[hidden], messages=[told, said() | {"from": "US.13491208655302741918"}])
     assert found.contacts == []
     assert [one.from_ for one in found.messages] == ["", ""]
 
@@ -184,7 +184,7 @@ def test_a_sender_who_stands_beside_the_message_is_its_sender() -> None:
 @pytest.mark.parametrize("given", ["+44 7000 000001", ADA, 447000000001, "+44 (7000) 000-001"])
 def test_a_number_is_told_in_digits_alone(given: object) -> None:
     """However it came."""
-    assert message(said(**{"from": given})).from_ == ADA
+    assert message(said() | {"from": given}).from_ == ADA
 
 
 @pytest.mark.parametrize(
@@ -211,11 +211,8 @@ def test_a_change_of_an_odd_shape_is_about_the_account_alone(given: object) -> N
 
 def test_what_postgres_cannot_store_is_replaced_wherever_it_is() -> None:
     """In texts, in names of fields, in ids; a number without an end is nothing."""
-    told = said(
-        "od\0d",
-        text={"body": "a\0b\ud800c"},
-        **{"od\0d": {"body": "x\0", "k\0ey": ["\udfff", float("inf"), float("nan")]}},
-    )
+    odd = {"od\0d": {"body": "x\0", "k\0ey": ["\udfff", float("inf"), float("nan")]}}
+    told = said("od\0d", text={"body": "a\0b\ud800c"}) | odd
     found = only(
         contacts=[{"wa_id": ADA, "profile": {"name": "A\0da"}}], messages=[told | {"id": "w\0"}]
     )

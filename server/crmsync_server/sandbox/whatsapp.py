@@ -68,6 +68,7 @@ class WhatsApp:
     def __init__(self, settings: WhatsAppSettings, clock: Clock) -> None:
         """Set up the account; nobody has written yet."""
         self.settings = settings
+        self.api_path = f"/{settings.version}"
         self.faults = FaultDial(settings.faults)
         self.calls = CallLog()
         self.webhooks = Sender(settings.webhooks)
@@ -76,11 +77,6 @@ class WhatsApp:
         self.hook: MetaHook | None = None
         self.refusing: int | None = None
         """The code that every message is refused with, while it is set."""
-
-    @property
-    def api_path(self) -> str:
-        """Where the API begins on its host: the version."""
-        return f"/{self.settings.version}"
 
     def subscribe(self, url: str | None) -> None:
         """Send changes to this address; None sends them nowhere."""
