@@ -221,6 +221,26 @@ async def test_a_crm_that_keeps_no_leads_or_is_none_is_refused(
     assert (await failure(client.leads.SyncRecentLeads(days))).reason == "INVALID_REQUEST"
 
 
+async def test_an_address_that_may_not_be_called_is_said_and_nothing_was_sent(
+    database_url: str, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """The connection is wrong, not its credentials; the lead waits."""
+    settings = leads.settings_of(
+        database_url,
+        tmp_path,
+        allowed_networks="10.0.0.0/8",
+        trading_base_url=sandbox.urls["trading"],
+        trading_token=sandbox.trading.settings.static_key,
+    )
+    async with _server(settings) as client:
+        told = await failure(leads.register(client))
+        assert told.reason == "CONNECTION_MISCONFIGURED"
+        assert "127.0.0.1 is not a public address" in told.message
+        kept = await leads.get(client)
+    assert kept.registration == lead_pb2.LEAD_REGISTRATION_PENDING
+    assert kept.registration_error.code == "CONNECTION_MISCONFIGURED"
+
+
 # --- one lead ---
 
 

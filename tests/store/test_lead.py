@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from crmsync_server.errors import LeadNotFoundError
 from crmsync_server.store import lead, lead_schedule, lead_session, schedule, session_record
 from crmsync_server.store.db import Database
+from crmsync_server.store.invariants import violations
 from crmsync_server.store.lead import Ending, Filter, Place, Window
 from crmsync_server.store.schedule_action import SyncRecentLeadsAction, action_of
 from crmsync_server.store.session_record import SessionRecord
@@ -254,3 +255,42 @@ async def test_leads_of_others_are_nobodys(database: Database) -> None:
         row = await lead.keep(connection, "globex", signup(email="g@example.com"))
     assert row.email == "g@example.com"
     assert (await leads.get(database)).email == "s-1@example.com"
+
+
+@pytest.mark.parametrize(
+    ("damage", "promise"),
+    [
+        (
+            "UPDATE lead_totals SET conversions = conversions + 1",
+            "the kept totals of leads are the true ones",
+        ),
+        (
+            "UPDATE lead_counts SET leads = leads - 1",
+            "the kept counts of a status are the true ones",
+        ),
+        ("DELETE FROM lead_history", "every change of a lead is in its history, once"),
+        ("UPDATE leads SET conversion_time = NULL", "a conversion is counted once"),
+    ],
+)
+async def test_a_count_that_is_wrong_is_found(
+    database: Database, damage: str, promise: str
+) -> None:
+    """By the query that everything else here trusts."""
+    await leads.keep(database, "s-1")
+    await leads.apply(database, told(code=9, ftd=True))
+    async with database.everyone() as connection:
+        await connection.execute(sa.text(damage))
+        assert promise in {row.promise for row in await violations(connection)}
+
+
+async def test_no_lead_converts_twice_whatever_writes_it(database: Database) -> None:
+    """The schema itself refuses a second conversion."""
+    await leads.keep(database, "s-1")
+    await leads.apply(database, told(code=9, ftd=True))
+    second = (
+        "INSERT INTO lead_history SELECT org_id, lead_id, sequence + 1, 9, 9, '', true, '', true"
+        " FROM lead_history"
+    )
+    with pytest.raises(sa.exc.IntegrityError, match="lead_history_conversion_key"):
+        async with database.org(ORG) as connection:
+            await connection.execute(sa.text(second))

@@ -216,7 +216,8 @@ class RegisterLeadResponse(_message.Message):
     """Whether this very call made it known to the CRM; false where the CRM had it already."""
     login_url: _builtins.str
     """Where the broker logs the person in at once. Whoever has it is logged in as that person: it is not kept with the lead,
-    and told in this answer alone. Unset where the CRM had the lead already, or gives none.
+    and told in this answer alone, and to a repeat of its request_id. Unset where the CRM had the lead already, or gives
+    none.
     """
     @_builtins.property
     def lead(self) -> _lead_pb2.Lead:

@@ -8,11 +8,14 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 
 from crmsync.v1 import lead_service_pb2 as pb
+from crmsync.v1.error_reason_pb2 import ErrorReason
 from crmsync_server.crm.adapter import CredentialsRefusedError
+from crmsync_server.crm.addresses import AddressRefusedError
 from crmsync_server.crm.leads import Leads, Registered, Signup
 from crmsync_server.crm.outcomes import Rejected, Unknown
 from crmsync_server.crm.questions import Trouble
 from crmsync_server.errors import (
+    ConnectionMisconfiguredError,
     CrmsyncError,
     CrmUnavailableError,
     InvalidRequestError,
@@ -70,8 +73,8 @@ class Registration:
         try:
             answer = await self._sent(signup, leads, perhaps_sent=perhaps_sent)
         except CredentialsRefusedError as refused:
-            error = RefusedCredentialsError(signup.crm, str(refused))
-            await self._end(signup, attempt, _failed("CREDENTIALS_REFUSED", error, perhaps_sent))
+            error = _refusal(signup.crm, refused)
+            await self._end(signup, attempt, _refused(error, perhaps_sent=perhaps_sent))
             raise error from None
         row = await self._end(signup, attempt, _ending(answer, perhaps_sent=perhaps_sent))
         if not isinstance(answer, Registered):
@@ -139,6 +142,13 @@ def _ending(answer: Answer, *, perhaps_sent: bool) -> Ending:
     return Ending(registration, code=answer.code, message=answer.message)
 
 
-def _failed(code: str, error: CrmsyncError, perhaps_sent: bool) -> Ending:  # noqa: FBT001 - private
+def _refusal(crm: str, refused: CredentialsRefusedError) -> CrmsyncError:
+    if isinstance(refused, AddressRefusedError):
+        return ConnectionMisconfiguredError(crm, str(refused))
+    return RefusedCredentialsError(crm, str(refused))
+
+
+def _refused(error: CrmsyncError, *, perhaps_sent: bool) -> Ending:
     registration = LeadRegistration.UNKNOWN if perhaps_sent else LeadRegistration.PENDING
+    code = ErrorReason.Name(error.reason).removeprefix("ERROR_REASON_")
     return Ending(registration, code=code, message=error.message)

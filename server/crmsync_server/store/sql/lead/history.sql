@@ -3,6 +3,6 @@ SELECT h.*
 FROM lead_history AS h
 WHERE h.org_id = :org_id
     AND h.lead_id = :id
-    AND (CAST(:before AS bigint) IS NULL OR h.sequence < :before)
+    AND h.sequence < coalesce(CAST(:before AS bigint), 9223372036854775807)
 ORDER BY h.sequence DESC
 LIMIT :size

@@ -2,9 +2,9 @@
 SELECT l.*
 FROM leads AS l
 WHERE l.org_id = :org_id
-    AND (
-        CAST(:before_time AS timestamptz) IS NULL
-        OR (l.create_time, l.id) < (CAST(:before_time AS timestamptz), CAST(:before_id AS text))
+    AND (l.create_time, l.id) < (
+        coalesce(CAST(:before_time AS timestamptz), timestamptz 'infinity'),
+        CAST(:before_id AS text)
     )
     AND (CAST(:crm AS text) IS NULL OR l.crm = :crm)
     AND (
