@@ -12,7 +12,7 @@ from crmsync_server.crm.outcomes import Outcome, Synced
 Answer = Callable[[Sequence[Delivery]], Awaitable[Sequence[Outcome]]]
 
 
-def traits(
+def traits(  # noqa: PLR0913 - one for each of them, by name
     *,
     max_batch: int = 10,
     concurrency: int = 1,
@@ -20,10 +20,17 @@ def traits(
     idempotent: bool = True,
     push_timeout: timedelta = timedelta(seconds=30),
     read_back: bool = False,
+    delete: bool = False,
 ) -> Capabilities:
     """Return what the CRM can do."""
     return Capabilities(
-        max_batch, concurrency, requires_email, idempotent, push_timeout, read_back=read_back
+        max_batch,
+        concurrency,
+        requires_email,
+        idempotent,
+        push_timeout,
+        read_back=read_back,
+        delete=delete,
     )
 
 
@@ -48,6 +55,7 @@ class Scripted:
     answers: what becomes of the pushes, one after the other; the last one goes on for ever.
     settlements, standings: likewise for settle and check.
     holds: what is read back, ids by contact.
+    removals: what becomes of the deletes, likewise; removed: what they were asked for.
     """
 
     capabilities: Capabilities = field(default_factory=traits)
@@ -60,11 +68,18 @@ class Scripted:
     )
     checks: int = 0
     holds: dict[UUID, str] = field(default_factory=dict)
+    removals: list[Answer] = field(default_factory=lambda: [all_synced])
+    removed: list[list[Delivery]] = field(default_factory=list)
 
     async def push(self, batch: Sequence[Delivery]) -> Sequence[Outcome]:
         """Answer as scripted."""
         self.pushed.append(list(batch))
         return await _next(self.answers)(batch)
+
+    async def delete(self, batch: Sequence[Delivery]) -> Sequence[Outcome]:
+        """Answer as scripted."""
+        self.removed.append(list(batch))
+        return await _next(self.removals)(batch)
 
     async def settle(self, ticket: str, batch: Sequence[Delivery]) -> Sequence[Outcome]:
         """Answer as scripted."""

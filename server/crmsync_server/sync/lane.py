@@ -24,11 +24,12 @@ from crmsync_server.crm.outcomes import (
     Synced,
 )
 from crmsync_server.store import base as bases
+from crmsync_server.store import bulk, queue
 from crmsync_server.store import lane as lanes
-from crmsync_server.store import queue
 from crmsync_server.store import ticket as tickets
 from crmsync_server.store.base import Delivered
 from crmsync_server.store.claimed import Claimed
+from crmsync_server.store.content import email_key
 from crmsync_server.store.db import FAULTS, Database
 from crmsync_server.store.response_times import Answered
 from crmsync_server.store.states import SyncStatus
@@ -119,6 +120,8 @@ class Lane:
         terms = queue.Terms(chosen.batch_size, bench.lease, bench.owner, salt, urgent_only)
         async with bench.database.org(self.org_id) as connection:
             rows = await queue.claim(connection, self.org_id, self.crm, terms)
+            if any(row.removing and row.deleted for row in rows):
+                rows = await self._disowned(connection, rows)
             sparing = await self._sparing(connection, rows, chosen)
         if not rows and not urgent_only:
             self._pace.rest()
@@ -193,6 +196,21 @@ class Lane:
         ids = [row.contact_id for row in rows]
         held = await bases.read(connection, self.org_id, self.crm, ids)
         return Sparing(by.config, held, late=late)
+
+    async def _disowned(
+        self, connection: AsyncConnection, rows: Sequence[Claimed]
+    ) -> Sequence[Claimed]:
+        """Return rows without the emails of deleted contacts that another contact has by now.
+
+        By such an email somebody else's record would be removed.
+        """
+        gone = [row for row in rows if row.removing and row.deleted]
+        keys = {row.contact_id: email_key(row.email) for row in gone}
+        wanted = [key for key in keys.values() if key]
+        owners = await bulk.owners(connection, self.org_id, wanted) if wanted else {}
+        return [
+            row._replace(email=None) if keys.get(row.contact_id) in owners else row for row in rows
+        ]
 
     async def _note(self, outcomes: Sequence[Outcome]) -> None:
         if not outcomes:
