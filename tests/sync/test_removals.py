@@ -1,7 +1,6 @@
 """A lane that removes records: apart from deliveries, until they are gone, and nobody else's."""
 
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 
 import pytest
@@ -15,13 +14,13 @@ from crmsync_server.store.states import SyncStatus
 from tests.store import people
 from tests.store.people import ORG
 from tests.store.records import Reading, ada
-from tests.sync.adapters import Gate, Scripted, all_synced, answering, traits
+from tests.sync.adapters import Answer, Gate, Scripted, all_synced, answering, traits
 from tests.sync.bench import Shop
 
 
-def remover(**more: Any) -> Scripted:
-    """Return an adapter that removes."""
-    return Scripted(traits(delete=True), **more)
+def remover(*removals: Answer) -> Scripted:
+    """Return an adapter that removes, and answers so; without answers it removes all."""
+    return Scripted(traits(delete=True), removals=list(removals or (all_synced,)))
 
 
 async def removing(shop: Shop, ids: Sequence[UUID]) -> UUID:
@@ -33,10 +32,11 @@ async def removing(shop: Shop, ids: Sequence[UUID]) -> UUID:
 
 async def outcomes(shop: Shop, session_id: UUID) -> list[tuple[str | None, str | None]]:
     """Return what a session's items ended in, and their error codes."""
-    text = (
-        "SELECT outcome, error_code FROM session_items WHERE session_id = :id ORDER BY contact_id"
+    rows = await shop.rows(
+        "SELECT outcome, error_code FROM session_items WHERE session_id = :id ORDER BY contact_id",
+        id=session_id,
     )
-    return [(row.outcome, row.error_code) for row in await shop.rows(text, id=session_id)]
+    return [(row.outcome, row.error_code) for row in rows]
 
 
 async def test_a_removal_leaves_no_link_and_counts_as_synced(shop: Shop) -> None:
@@ -77,7 +77,7 @@ async def test_removals_and_deliveries_of_one_batch_go_apart(shop: Shop) -> None
 async def test_an_edit_does_not_call_a_removal_off(shop: Shop) -> None:
     """Neither before it is claimed nor while it is under way."""
     gate = Gate()
-    adapter = remover(removals=[gate])
+    adapter = remover(gate)
     async with shop.database.org(ORG) as connection:
         one = await people.create(connection, ORG, "a", email=True)
     asked = await removing(shop, [one])
@@ -122,9 +122,7 @@ async def test_cancelling_a_removal_leaves_what_another_session_wants(shop: Shop
 
 async def test_a_removal_that_fails_is_tried_again_and_then_an_error(shop: Shop) -> None:
     """As every attempt; a retry of the failure removes, and does not deliver."""
-    adapter = remover(
-        removals=[answering(lambda _: Rejected("FORBIDDEN", "no")), all_synced],
-    )
+    adapter = remover(answering(lambda _: Rejected("FORBIDDEN", "no")), all_synced)
     (one,) = await people.populate(shop.database, 1)
     asked = await removing(shop, [one])
     lane = shop.lane(adapter)
@@ -171,7 +169,7 @@ async def test_refused_credentials_at_a_removal_lose_no_delivery(shop: Shop) -> 
     async def refuse(_: Sequence[Delivery]) -> Sequence[Outcome]:
         raise CredentialsRefusedError
 
-    adapter = remover(removals=[refuse])
+    adapter = remover(refuse)
     first, second = await people.populate(shop.database, 2)
     await removing(shop, [first])
     delivered = await shop.enqueue([second], people.order())
@@ -223,7 +221,7 @@ async def test_what_we_remove_ourselves_deletes_no_contact(shop: Shop) -> None:
     row = await reading.contact()
     gate = Gate()
     await removing(shop, [row.id])
-    lane = shop.lane(remover(removals=[gate]))
+    lane = shop.lane(remover(gate))
     batch = await lane.claim()
     assert batch is not None
     await reading.sweep("1")
