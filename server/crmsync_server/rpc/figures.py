@@ -12,7 +12,7 @@ from crmsync_server.rpc.auth import current_caller
 from crmsync_server.rpc.convert import timestamp
 from crmsync_server.rpc.crms import Crms
 from crmsync_server.rpc.deliveries import Counts
-from crmsync_server.rpc.health import Observer
+from crmsync_server.rpc.health import Observer, of_all
 from crmsync_server.rpc.performance import Period
 from crmsync_server.rpc.recommendations import Seen, recommendations
 from crmsync_server.rpc.report import report
@@ -42,8 +42,8 @@ class Figures:
     async def health(self, request: pb.GetSyncHealthRequest) -> pb.GetSyncHealthResponse:
         """Tell how synchronization does now; see the contract."""
         crms = await self._in_use(request.crm)
-        found = await self.observer.health(current_caller().org_id, crms)
-        return pb.GetSyncHealthResponse(health=found)
+        known = await self.observer.known(current_caller().org_id, crms)
+        return pb.GetSyncHealthResponse(health=of_all(known, self.observer.clock()))
 
     async def performance(self, request: pb.GetPerformanceRequest) -> pb.GetPerformanceResponse:
         """Tell how a period went; see the contract."""
@@ -85,7 +85,6 @@ class Figures:
         span = self._span(request, _asked(request, _WEEK, _MOST_COMPARED))
         in_use = await self._in_use(request.crm)
         known = await self.observer.known(span.org_id, in_use)
-        health = await self.observer.health(span.org_id, in_use)
         async with self.observer.database.org(span.org_id) as connection:
             period = await Period.read(connection, span)
             previous = await Period.read(connection, before(span))
@@ -93,7 +92,7 @@ class Figures:
         failed = {crm: int(row.errors) for crm, row in counts.items()}
         told = report(period, previous, request.crm)
         told.recommendations.extend(recommendations(Seen(period, previous, known, failed)))
-        told.health = health.state
+        told.health = of_all(known, self.observer.clock()).state
         return pb.GetSummaryReportResponse(report=told, kept_since=timestamp(self._kept_since))
 
     @property

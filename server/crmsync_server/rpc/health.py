@@ -59,24 +59,24 @@ class Observer:
             for row in rows
         ]
 
-    async def health(self, org_id: str, crms: Sequence[str]) -> pb.SyncHealth:
-        """Return how the synchronization with these CRMs does."""
-        known = await self.known(org_id, crms)
-        found = [of_crm(one) for one in known]
-        worst = [
-            _worst_of([one.components[place] for one in found], component)
-            for place, (component, _) in enumerate(RULES)
-        ]
-        decisive = _worst(found)
-        return pb.SyncHealth(
-            state=decisive.state if decisive else UNKNOWN,
-            reason=f"{decisive.crm}: {decisive.reason}" if decisive else _NO_CRM,
-            components=worst,
-            crms=found,
-            last_hour=deliveries(Counts.sum(one.hour for one in known)),
-            last_day=deliveries(Counts.sum(one.day for one in known)),
-            check_time=timestamp(self.clock()),
-        )
+
+def of_all(known: Sequence[Known], now: datetime) -> pb.SyncHealth:
+    """Return how the synchronization with these CRMs does."""
+    found = [of_crm(one) for one in known]
+    worst = [
+        _worst_of([one.components[place] for one in found], component)
+        for place, (component, _) in enumerate(RULES)
+    ]
+    decisive = _worst(found)
+    return pb.SyncHealth(
+        state=decisive.state if decisive else UNKNOWN,
+        reason=f"{decisive.crm}: {decisive.reason}" if decisive else _NO_CRM,
+        components=worst,
+        crms=found,
+        last_hour=deliveries(Counts.sum(one.hour for one in known)),
+        last_day=deliveries(Counts.sum(one.day for one in known)),
+        check_time=timestamp(now),
+    )
 
 
 def of_crm(known: Known) -> pb.CrmHealth:
