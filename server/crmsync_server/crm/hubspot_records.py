@@ -74,7 +74,10 @@ def shown(names: Names, asked: frozenset[str] | None) -> Shown:
 
 def merged_ids(result: Result) -> list[str]:
     """Return the ids of the contacts that were merged into one."""
-    listed = text(mapping(result.get("properties")).get(MERGED)).split(";")
+    told = text(mapping(result.get("properties")).get(MERGED))
+    if not told:
+        return []
+    listed = told.split(";")
     own = text(result.get("id"))
     return [one.strip() for one in listed if one.strip() and one.strip() != own]
 

@@ -83,6 +83,9 @@ def mappings(value: object) -> list[Mapping[str, object]]:
 
 def text(value: object) -> str:
     """Return a JSON string or number as text; empty for anything else."""
+    if type(value) is str:
+        # By far the most, of pages of records.
+        return value
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return ""
     return str(value)

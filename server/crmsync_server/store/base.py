@@ -3,7 +3,6 @@
 Whoever writes one has locked its contact's standing before, if there is one.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -13,9 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crmsync_server.store.content import Content
 from crmsync_server.store.queue import slot
-from crmsync_server.store.statements import fetch, statement
+from crmsync_server.store.statements import column, document, fetch, statement
 
 Document = Mapping[str, Any]
+
+_NO_TEXTS = "{}"
 
 
 class Known(NamedTuple):
@@ -178,8 +179,8 @@ async def write(connection: AsyncConnection, org_id: str, crm: str, bases: Seque
         "contact_ids": [one.contact_id for one in bases],
         "crm_contact_ids": [one.crm_contact_id for one in bases],
         "fields": [_json(one.fields) for one in bases],
-        "crm_modified_times": [one.crm_modified_time for one in bases],
-        "conflicted": [_array(one.conflicted) for one in bases],
+        "crm_modified_times": column([one.crm_modified_time for one in bases]),
+        "conflicted": column([_array(one.conflicted) for one in bases], _NO_TEXTS),
     }
     await connection.execute(statement("base/write"), parameters)
 
@@ -238,10 +239,12 @@ async def removed(
 
 
 def _json(fields: Document | None) -> str | None:
-    return None if fields is None else json.dumps(fields, ensure_ascii=False)
+    return None if fields is None else document(fields)
 
 
 def _array(texts: Sequence[str]) -> str:
     """Return texts as Postgres writes an array: rows of unequal length do not fit in another."""
+    if not texts:
+        return _NO_TEXTS
     quoted = (text.replace("\\", "\\\\").replace('"', '\\"') for text in texts)
     return "{" + ",".join(f'"{text}"' for text in quoted) + "}"

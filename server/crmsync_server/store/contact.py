@@ -1,6 +1,5 @@
 """Contacts: the people that an organization keeps, and the source of truth for what is pushed."""
 
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
@@ -11,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from crmsync_server.errors import ContactNotFoundError, EmailTakenError, VersionMismatchError
 from crmsync_server.store.content import Content, content_hash, email_key, named
 from crmsync_server.store.ids import new_id
-from crmsync_server.store.statements import statement
+from crmsync_server.store.statements import column, document, statement
 
 _EMAIL_KEY = "contacts_email_key"
 _DEADLOCK = "40P01"
@@ -28,6 +27,8 @@ _COLUMNS = (
     "domain_ids",
     "properties",
 )
+# What stands for nothing in a column, where that is not an empty text.
+_NOTHING = {"emails": None, "tags": "{}", "domain_ids": None, "properties": "{}"}
 
 Draft = tuple[UUID, Content]
 
@@ -209,15 +210,16 @@ def _constraint(error: sa.exc.IntegrityError) -> str | None:
     return getattr(driver_error, "constraint_name", None)
 
 
-def _columns(drafts: Sequence[Draft]) -> dict[str, list[Any]]:
-    """Return the parameters of insert.sql and write.sql: a list for each column."""
+def _columns(drafts: Sequence[Draft]) -> dict[str, list[Any] | None]:
+    """Return the parameters of insert.sql and write.sql: a list for each column that says any."""
     contents = [content for _, content in drafts]
     columns = dict(zip(_COLUMNS, map(list, zip(*contents, strict=True)), strict=True))
     columns["tags"] = [_array(tags) for tags in columns["tags"]]
     columns["properties"] = [_object(properties) for properties in columns["properties"]]
-    columns["ids"] = [contact_id for contact_id, _ in drafts]
-    columns["content_hashes"] = [content_hash(content) for content in contents]
-    return columns
+    told = {name: column(values, _NOTHING.get(name, "")) for name, values in columns.items()}
+    told["ids"] = [contact_id for contact_id, _ in drafts]
+    told["content_hashes"] = [content_hash(content) for content in contents]
+    return told
 
 
 def _array(texts: Sequence[str]) -> str:
@@ -229,4 +231,4 @@ def _array(texts: Sequence[str]) -> str:
 
 
 def _object(properties: dict[str, str]) -> str:
-    return json.dumps(properties, ensure_ascii=False) if properties else "{}"
+    return document(properties) if properties else "{}"

@@ -1,13 +1,12 @@
 """Session records: what became of each record that a session read, and the session's counts."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from crmsync_server.store.statements import fetch
+from crmsync_server.store.statements import column, document, fetch
 from crmsync_server.store.states import RecordAction
 
 
@@ -59,11 +58,8 @@ async def note(
     The caller holds the session's run.
     """
     columns = dict(zip(_COLUMNS, map(list, zip(*records, strict=True)), strict=True))
-    columns["fields"] = [_json(one) for one in columns["fields"]]
-    parameters = {"org_id": org_id, "session_id": session_id, **columns}
+    columns["fields"] = [None if one is None else document(one) for one in columns["fields"]]
+    told = {name: column(values) for name, values in columns.items()}
+    parameters = {"org_id": org_id, "session_id": session_id, **told}
     [row] = await fetch(connection, "session_record/note", parameters)
     return Tally._make(row)
-
-
-def _json(fields: Sequence[Mapping[str, Any]] | None) -> str | None:
-    return None if fields is None else json.dumps(fields, ensure_ascii=False)

@@ -1,5 +1,6 @@
 """The statements under sql/, by name: `statement("queue/claim")` is sql/queue/claim.sql."""
 
+import json
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
@@ -23,6 +24,27 @@ def statement(name: str) -> sa.TextClause:
     """
     path = resources.files("crmsync_server.store") / "sql" / f"{name}.sql"
     return sa.text(path.read_text(encoding="utf-8"))
+
+
+_told = json.JSONEncoder(ensure_ascii=False).encode
+
+
+def document(value: object) -> str:
+    """Return a value as JSON text.
+
+    The encoder is made once: json.dumps makes another for every call that asks for more than ASCII.
+    """
+    return _told(value)
+
+
+def column(values: Sequence[Any], nothing: object = None) -> list[Any] | None:
+    """Return the values of a column for unnest; None where each of them is nothing.
+
+    The driver looks at every element of every array, and a column that says nothing need not be
+    sent: unnest fills it up with NULL, for which the statement has what nothing means.
+    """
+    told = list(values)
+    return None if told.count(nothing) == len(told) else told
 
 
 async def fetch(

@@ -185,17 +185,21 @@ def fields_of(content: Content) -> dict[str, Value]:
 
 def with_fields(content: Content, taken: Mapping[str, Value]) -> Content:
     """Return a contact's content with other values of some of its fields."""
-    plain: dict[str, Any] = {}
-    properties = dict(content.properties)
+    told: dict[str, Any] = {}
+    properties: dict[str, str] | None = None
     for name, value in taken.items():
-        if name == "tags":
-            plain[name] = tags_of(value)
-        elif name.startswith(PROPERTY):
+        if name.startswith(PROPERTY):
+            properties = dict(content.properties) if properties is None else properties
             _put(properties, name.removeprefix(PROPERTY), text_of(value))
+        elif name == "tags":
+            told[name] = tags_of(value)
         else:
-            text = text_of(value)
-            plain[name] = (text.strip() or None) if name == "email" else text
-    return content._replace(**plain, properties=properties)
+            told[name] = text_of(value)
+    if "email" in told:
+        told["email"] = told["email"].strip() or None
+    if properties is not None:
+        told["properties"] = properties
+    return content._replace(**told)
 
 
 def text_of(value: Value) -> str:

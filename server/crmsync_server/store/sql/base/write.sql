@@ -5,7 +5,7 @@ INSERT INTO sync_bases AS b (
 )
 SELECT
     :org_id, i.contact_id, :crm, i.crm_contact_id, CAST(i.fields AS jsonb), cs.synced_time,
-    i.crm_modified_time, CAST(i.conflicted AS text [])
+    i.crm_modified_time, coalesce(CAST(i.conflicted AS text []), '{}')
 FROM unnest(
     CAST(:contact_ids AS uuid []),
     CAST(:crm_contact_ids AS text []),
