@@ -1,10 +1,15 @@
--- How many linked records a session has found gone, of how many there are.
+-- How many linked records a session has found gone, of how many there are. Bases are looked up by their
+-- records; see config/links.sql.
 SELECT
     (
-        SELECT count(*)
+        SELECT count(b.contact_id)
         FROM session_records AS r
-        INNER JOIN sync_bases AS b
-            ON b.org_id = r.org_id AND b.crm = :crm AND b.crm_contact_id = r.key
+        LEFT JOIN LATERAL (
+            SELECT s.contact_id
+            FROM sync_bases AS s
+            WHERE s.org_id = r.org_id AND s.crm_contact_id = r.key AND s.crm = :crm
+            OFFSET 0
+        ) AS b ON TRUE
         WHERE r.org_id = :org_id
             AND r.session_id = :session_id
             AND r.direction = 'PULL'
