@@ -86,3 +86,10 @@ def test_a_record_of_which_nothing_was_delivered_is_all_news() -> None:
     told: dict[str, Value] = {"company": "a"}
     assert news(told, Seen(None, NOW, []), None) == told
     assert news(told, Seen(None, NOW, []), EARLIER) == told
+
+
+def test_what_a_delivery_did_not_tell_is_news_although_the_rest_comes_back() -> None:
+    """It was brought to a record that nobody here knew of, which has more to say."""
+    delivered: dict[str, Value] = {"email": "a", "company": "b"}
+    seen = Seen(NOW, NOW, [echo(delivered)])
+    assert news({**delivered, "first_name": "c"}, seen, NOW) == {"first_name": "c"}

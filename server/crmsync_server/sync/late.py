@@ -47,9 +47,9 @@ def without_late(
     slots: what the record tells. told: its modified_time. ways: the kinds of slots, and the region.
     """
     if told is not None and seen.modified_time is not None:
-        if told > seen.modified_time:
-            return slots
-        return None if told < seen.modified_time or _is_echo(slots, seen.echoes, ways) else slots
+        if told == seen.modified_time:
+            return _besides_echo(slots, seen.echoes, ways) or None
+        return slots if told > seen.modified_time else None
     if told is None:
         return None if _is_echo(slots, seen.echoes[:-1], ways) else slots
     if seen.delivered_time is None or told > seen.delivered_time:
@@ -58,6 +58,20 @@ def without_late(
     # an earlier delivery brought is older than the last one.
     fresh = {slot: value for slot, value in slots.items() if not _came(slot, value, seen, ways)}
     return fresh or None
+
+
+def _besides_echo(
+    slots: Mapping[str, Value], echoes: Sequence[bytes], ways: tuple[KindAt, str]
+) -> Mapping[str, Value]:
+    """Return what a record says besides what a delivery has brought; all of it where none has.
+
+    A delivery that found a record which nobody here knew of has told some of its slots only.
+    """
+    for echo in reversed(echoes):
+        if _is_echo(slots, [echo], ways):
+            known = {key for key, _ in _parts(echo)}
+            return {slot: slots[slot] for slot in slots if _short(slot.encode()) not in known}
+    return slots
 
 
 def _is_echo(slots: Mapping[str, Value], echoes: Sequence[bytes], ways: tuple[KindAt, str]) -> bool:
