@@ -1,16 +1,24 @@
 """Short ways to register leads, to ask about them, and to say how they stand."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
+
+import sqlalchemy as sa
 
 from crmsync.v1 import lead_pb2, session_pb2
 from crmsync.v1 import lead_service_pb2 as pb
 from crmsync_client import CrmsyncClient
+from crmsync_server.app import authenticator_of, serving
+from crmsync_server.sandbox.trading import Trading
 from crmsync_server.settings import Settings
+from crmsync_server.store.db import Database
 from tests.service.calls import finished
+from tests.service.conftest import SECRET
 
 REGISTRATION = "/accounts/registrationwithsso"
+ID = "{0:08x}-e5f6-7890-abcd-ef1234567890"
 
 
 def settings_of(database_url: str, folder: Path, **besides: object) -> Settings:
@@ -104,3 +112,35 @@ async def listed(client: CrmsyncClient, request: pb.ListLeadsRequest) -> list[le
         if not page.next_page_token:
             return found
         request.page_token = page.next_page_token
+
+
+def count(broker: Trading, path: str = "/accounts") -> int:
+    """Count the calls of a path."""
+    calls = broker.calls.as_json()["calls"]
+    return sum(call["count"] for call in calls if call["path"] == path)
+
+
+async def put(database: Database, number: int, *, emails: bool = False) -> list[str]:
+    """Put many leads into the database at once; return their ids. emails: a prefix of their own."""
+    ids = [ID.format(one) for one in range(number)]
+    told = "mail-" if emails else ""
+    async with database.org("default") as connection:
+        text = (
+            "INSERT INTO leads (org_id, id, crm, email, first_name, last_name) SELECT 'default', i,"
+            " 'trading', :told || i || '@example.com', 'A', 'B' FROM unnest(CAST(:ids AS text[])) i"
+        )
+        await connection.execute(sa.text(text), {"ids": ids, "told": told})
+        totals = "INSERT INTO lead_totals (org_id, crm, leads) VALUES ('default', 'trading', :n)"
+        conflict = " ON CONFLICT (org_id, crm) DO UPDATE SET leads = excluded.leads"
+        await connection.execute(sa.text(totals + conflict), {"n": number})
+    return ids
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[CrmsyncClient]:
+    """Run a server, and connect to it."""
+    async with (
+        serving(settings, authenticator_of(settings, SECRET)) as server,
+        CrmsyncClient(f"127.0.0.1:{server.port}") as client,
+    ):
+        yield client
