@@ -105,6 +105,13 @@ CASES: list[tuple[CrmsyncError, Code, str, dict[str, str], list[Message]]] = [
     ),
     (errors.ReconcileRunningError(), Code.ABORTED, "RECONCILE_RUNNING", {}, []),
     (
+        errors.BatchRejectedError([EMAIL, NAME], received=9, rejected=2),
+        Code.INVALID_ARGUMENT,
+        "BATCH_REJECTED",
+        {"received": "9", "rejected": "2"},
+        [BAD_REQUEST],
+    ),
+    (
         errors.ConflictNotFoundError("k-1"),
         Code.NOT_FOUND,
         "CONFLICT_NOT_FOUND",
