@@ -139,6 +139,16 @@ async def get(connection: AsyncConnection, org_id: str, message_id: UUID) -> sa.
     return (await connection.execute(statement("message/get"), parameters)).one()
 
 
+async def is_young(connection: AsyncConnection) -> bool:
+    """Tell whether the database knows nothing yet of what the tables of messages hold."""
+    return bool(await connection.scalar(statement("message/is_young")))
+
+
+async def analyze(connection: AsyncConnection) -> None:
+    """Have the database look at what they hold."""
+    await connection.execute(statement("message/analyze"))
+
+
 async def days(
     connection: AsyncConnection, org_id: str, since: date, until: date
 ) -> Sequence[sa.Row[Any]]:

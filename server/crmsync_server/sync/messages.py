@@ -7,7 +7,7 @@ from functools import partial
 import structlog
 
 from crmsync_server.crm.messaging_changes import change_of
-from crmsync_server.store import conversation, whatsapp
+from crmsync_server.store import conversation, message, whatsapp
 from crmsync_server.store.db import Database
 from crmsync_server.store.lost import lost
 from crmsync_server.sync.absorb_messages import absorb
@@ -15,6 +15,7 @@ from crmsync_server.sync.duty import Duty
 
 _AT_ONCE = 4  # organizations
 _TOGETHER = 500  # changes that are worked off by one transaction
+_MANY = 100  # changes; of fewer no plan matters
 _TOGETHER_ENDED = 1000  # conversations that are closed by one transaction
 _POLL_INTERVAL = 5.0  # seconds until what another process kept is seen, if no hint of it came
 _ENDING_INTERVAL = 30.0
@@ -43,6 +44,7 @@ class Messages:
         self._poll_interval = poll_interval
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._failed: dict[str, int] = {}
+        self._is_young = True
         self._duty = Duty("messages", self.turn)
         self._ending = Duty("conversations", self.end)
 
@@ -115,7 +117,16 @@ class Messages:
             told = await whatsapp.take(connection, org_id, size=size)
             if told:
                 await absorb(connection, org_id, [change_of(one) for one in told])
+        if self._is_young and len(told) >= _MANY:
+            await self._grow_up()
         return bool(told)
+
+    async def _grow_up(self) -> None:
+        """Let young tables be looked at: plans that were made for empty ones take seconds."""
+        async with self._database.everyone() as connection:
+            self._is_young = await message.is_young(connection)
+            if self._is_young:
+                await message.analyze(connection)
 
     async def _set_aside(self, org_id: str) -> None:
         async with self._database.org(org_id) as connection:
