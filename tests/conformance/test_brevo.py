@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from crmsync_server.crm import brevo
+from crmsync_server.crm.outcomes import Synced
 from tests.conformance.suite import AdapterConformance
 from tests.crm.support import SECRET, delivery
 
@@ -33,6 +34,26 @@ class TestBrevoSingly(AdapterConformance):
         await self.deliver(adapter, [delivery(1)])
         (contact,) = self.simulator.contacts()
         assert contact["emailBlacklisted"] is True
+
+    async def test_nobody_elses_contact_is_removed_by_an_address_that_has_moved_on(self) -> None:
+        """Under the address of a contact that is gone may be another one, whom our id tells."""
+        adapter, deleter = self.deleter()
+        await self.deliver(adapter, [delivery(2, email="person1@example.com")])
+        gone = delivery(1, crm_contact_id="person1@example.com")
+        (outcome,) = await deleter.delete([gone])
+        assert isinstance(outcome, Synced)
+        assert list(self.held()) == ["person1@example.com"]
+
+    async def test_an_address_that_was_changed_at_brevo_does_not_keep_a_contact(self) -> None:
+        """Our own id finds it."""
+        adapter, deleter = self.deleter()
+        await self.deliver(adapter, [delivery(1)])
+        ((record_id, _),) = [(str(one["id"]), one) for one in self.simulator.contacts()]
+        self.sandbox.brevo.user.edit(record_id, {"email": "moved@example.com"})
+        known = delivery(1, crm_contact_id="person1@example.com")
+        (outcome,) = await deleter.delete([known])
+        assert isinstance(outcome, Synced)
+        assert self.held() == {}
 
 
 class TestBrevoByImport(TestBrevoSingly):

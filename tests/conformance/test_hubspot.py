@@ -38,6 +38,15 @@ class TestHubSpot(AdapterConformance):
             merged.json()["id"],
         ]
 
+    async def test_removing_a_merged_contact_removes_who_is_left(self) -> None:
+        """Its own id says nothing to HubSpot any more, and is taken for gone there."""
+        adapter, deleter = self.deleter()
+        ids = [o.crm_contact_id for o in await adapter.push(deliveries(2)) if isinstance(o, Synced)]
+        self.sandbox.hubspot.user.merge(ids[1], ids[0])
+        (outcome,) = await deleter.delete([delivery(2, crm_contact_id=ids[1])])
+        assert isinstance(outcome, Synced)
+        assert self.held() == {}
+
     async def test_two_contacts_of_one_address_complete_each_other(self) -> None:
         """What one of them leaves out is not lost to the other, though both are new."""
         first = replace(delivery(1), company="", phone="")

@@ -6,7 +6,7 @@ from typing import ClassVar
 import pytest
 
 from crmsync_server.crm import mautic
-from crmsync_server.crm.outcomes import Postponed, Retry, Synced
+from crmsync_server.crm.outcomes import Postponed, Rejected, Retry, Synced
 from crmsync_server.sandbox.mautic import MauticSwitches
 from tests.conformance.suite import AdapterConformance
 from tests.crm.support import SECRET, deliveries, delivery
@@ -29,6 +29,23 @@ class TestMauticBasic(AdapterConformance):
         """Turn the instance's switches; those not named stand as they do at first."""
         settings = {"hourly_limit": 100_000, **switches}
         self.sandbox.mautic.switches = MauticSwitches.model_validate(settings)
+
+    async def test_a_contact_that_mautic_keeps_is_told_apart_from_one_that_is_gone(self) -> None:
+        """Its answer shows both as they were, and errors for both."""
+        adapter, deleter = self.deleter()
+        first, second = await self.deliver(adapter, deliveries(2))
+        assert isinstance(first, Synced)
+        assert isinstance(second, Synced)
+        people = [
+            delivery(1, crm_contact_id=first.crm_contact_id),
+            delivery(2, crm_contact_id=second.crm_contact_id),
+        ]
+        await deleter.delete(people[:1])
+        self.turn(reject_share=1)
+        gone, kept = await deleter.delete(people)
+        assert gone == first
+        assert isinstance(kept, Rejected)
+        assert kept.code == "HTTP_403"
 
     async def test_records_that_swap_addresses_keep_to_their_address(self) -> None:
         """No record is merged into another, and nothing is left under a wrong address."""
