@@ -47,8 +47,8 @@ async def kept(database: Database) -> tuple[int, int]:
         result = await connection.exec_driver_sql(
             "SELECT (SELECT count(*) FROM contacts), (SELECT count(*) FROM sessions)"
         )
-        contacts, sessions = result.one()
-        return contacts, sessions
+        row = result.one()
+        return int(row[0]), int(row[1])
 
 
 async def balanced(database: Database, session: session_pb2.Session) -> None:
