@@ -120,8 +120,8 @@ class WhatsAppDoor:
     async def _judged(self, request: Request, body: bytes) -> Result:
         inbound = Inbound(
             request.method,
-            str(request.url),
-            {name.lower(): value for name, value in request.headers.items()},
+            "",  # no part of what is signed
+            dict(request.headers.items()),
             body,
             self._post.clock(),
         )
