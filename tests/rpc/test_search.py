@@ -24,9 +24,7 @@ PEOPLE = (
 
 
 @pytest.fixture(params=["not indexed yet", "indexed"])
-async def service(
-    database: Database, request: pytest.FixtureRequest
-) -> AsyncGenerator[Searching]:
+async def service(database: Database, request: pytest.FixtureRequest) -> AsyncGenerator[Searching]:
     """Run the service over five contacts, known to the index or not."""
     async with searching(database) as running:
         await running.add(*PEOPLE)

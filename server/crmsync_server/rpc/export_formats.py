@@ -161,6 +161,9 @@ class Xlsx:
 
     def close(self) -> None:
         """Remove the file, and whatever it was made from."""
+        if not self._book.fileclosed:
+            self._sheet.row_data_fh.close()
+            self._book.fileclosed = True
         self._folder.cleanup()
 
     def _write(self, rows: Sequence[Row]) -> None:

@@ -50,7 +50,7 @@ class RecordSync:
 
         async with self.database.org(org_id) as connection:
             response = await once(connection, request, pb.SyncRecordResponse, work)
-        for crm in response.contact_syncs:
+        for crm in sorted(response.contact_syncs):
             self.on_queued(org_id, crm)
         return response
 

@@ -1,14 +1,12 @@
 """The fields that filters may name, each with its type, its operators and an example."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
+from collections.abc import Iterable, Iterator
 
 from crmsync.v1 import search_pb2 as pb
 from crmsync_server.rpc.search_messages import key_field
 from crmsync_server.store.contact_search import SortField
-from crmsync_server.store.filter_fields import contact_fields, of_records
+from crmsync_server.store.filter_fields import contact_fields, record_fields
 from crmsync_server.store.filter_terms import Field, Kind, operators
-from crmsync_server.store.tables import schema
 
 _TYPES = {
     Kind.TEXT: pb.FILTER_TYPE_TEXT,
@@ -43,17 +41,12 @@ _EXAMPLES = {
 
 def filter_fields(crms: Iterable[str], property_keys: Iterable[str]) -> Iterator[pb.FilterField]:
     """Yield the fields of records in the order of their names, and then these properties."""
-    for name, field in sorted(_fields(tuple(crms)).items()):
+    for name, field in sorted(record_fields(tuple(crms)).items()):
         yield _told(name, field, _EXAMPLES.get(name) or _BY_KIND[field.kind].format(name))
     member = Field(contact_fields()["properties"].column, Kind.TEXT)
     for key in property_keys:
         name = key_field(key)
         yield _told(name, member, f"{name}:*")
-
-
-@cache
-def _fields(crms: tuple[str, ...]) -> Mapping[str, Field]:
-    return of_records(schema().tables["contacts"], crms)
 
 
 def _told(name: str, field: Field, example: str) -> pb.FilterField:

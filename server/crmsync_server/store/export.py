@@ -1,6 +1,7 @@
 """Reading all that a search finds, as it was at one instant, a few rows at a time."""
 
 from collections.abc import AsyncIterator, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -10,6 +11,8 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import ClauseElement, Executable
 
 from crmsync_server.store import search
+from crmsync_server.store.filter_fields import bare_columns
+from crmsync_server.store.ids import new_id
 from crmsync_server.store.search_query import Matching, Query
 from crmsync_server.store.statements import statement
 from crmsync_server.store.tables import schema
@@ -27,9 +30,8 @@ COLUMNS = (
 PROPERTY = "properties."
 STANDING = "sync."
 
-_FETCH = "FETCH FORWARD {} FROM exported"
+_SIZES = (1000, 100, 10, 1)
 _FIRST = 100
-_MOST = 1000
 _BUDGET = 1_000_000  # characters
 
 
@@ -67,15 +69,17 @@ async def rows(
 
     So many at a time as make about a megabyte, and at most a thousand.
     """
-    await connection.execute(_Declare(_selected(matching, columns)))
+    # A name of its own: the driver remembers a statement with the columns that it returned.
+    cursor = f"exported_{new_id().hex}"
+    await connection.execute(_Declare(cursor, _selected(matching, columns)))
     raw = await connection.get_raw_connection()
     driver: Any = raw.driver_connection
     size = _FIRST
-    while batch := await driver.fetch(_FETCH.format(size)):
+    while batch := await driver.fetch(f"FETCH FORWARD {size} FROM {cursor}"):
         yield batch
         width = sum(len(cell or "") for row in batch[:_FIRST] for cell in row)
         average = width // min(len(batch), _FIRST) + 1
-        size = max(1, min(_MOST, _BUDGET // average))
+        size = next(one for one in _SIZES if one * average <= _BUDGET or one == 1)
 
 
 class _Declare(Executable, ClauseElement):
@@ -83,14 +87,15 @@ class _Declare(Executable, ClauseElement):
 
     inherit_cache = False
 
-    def __init__(self, query: sa.Select[Any]) -> None:
+    def __init__(self, name: str, query: sa.Select[Any]) -> None:
+        self.name = name
         self.query = query
 
 
 @compiles(_Declare)
 def _declare(element: _Declare, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401 - SQLAlchemy's
     query = compiler.process(element.query, **options)
-    return f"DECLARE exported NO SCROLL CURSOR FOR {query}"
+    return f"DECLARE {element.name} NO SCROLL CURSOR FOR {query}"
 
 
 def _is_json(name: str) -> bool:
@@ -98,14 +103,13 @@ def _is_json(name: str) -> bool:
 
 
 def _selected(matching: Matching, columns: Sequence[Cell]) -> sa.Select[Any]:
-    contacts = schema().tables["contacts"].alias("c")
-    told = [_text(contacts, cell).label(f"cell_{place}") for place, cell in enumerate(columns)]
-    return matching.exported(contacts, told)
+    told = [_text(cell).label(f"cell_{place}") for place, cell in enumerate(columns)]
+    return matching.exported(told)
 
 
-def _text(contacts: sa.FromClause, cell: Cell) -> sa.ColumnElement[Any]:
+def _text(cell: Cell) -> sa.ColumnElement[Any]:
     """Return a column as text."""
-    name, c = cell.name, contacts.c
+    name, c = cell.name, bare_columns()
     if name in _TIMES:
         return sa.func.to_char(sa.func.timezone("UTC", c[name]), _TIME)
     if name == "tags":
@@ -114,19 +118,23 @@ def _text(contacts: sa.FromClause, cell: Cell) -> sa.ColumnElement[Any]:
     if name.startswith(PROPERTY):
         return c.properties.op("->>", return_type=sa.Text())(name.removeprefix(PROPERTY))
     if name.startswith(STANDING):
-        return _standing(contacts, name.removeprefix(STANDING))
+        return _standing(name.removeprefix(STANDING))
     return sa.cast(c[name], sa.Text)
 
 
-def _standing(contacts: sa.FromClause, crm: str) -> sa.ColumnElement[Any]:
-    standings = schema().tables["contact_syncs"].alias("cs")
+def _standing(crm: str) -> sa.ColumnElement[Any]:
+    c, standings = bare_columns(), _standings().alias("cs")
     return (
         sa.select(standings.c.sync_status)
         .where(
-            standings.c.org_id == contacts.c.org_id,
-            standings.c.contact_id == contacts.c.id,
+            standings.c.org_id == c.org_id,
+            standings.c.contact_id == c.id,
             standings.c.crm == crm,
         )
-        .correlate(contacts)
         .scalar_subquery()
     )
+
+
+@cache
+def _standings() -> sa.Table:
+    return schema().tables["contact_syncs"]

@@ -18,6 +18,8 @@ from crmsync_server.store.statements import statement
 
 TOTAL_LIMIT = 1000
 _WALK = 2000
+_LONG_WALK = 15_000
+_DENSE = 0.004
 _KEYS_SAMPLE = 10_000
 _MOST_KEYS = 200
 
@@ -96,9 +98,14 @@ async def _of_range(
         rows = await connection.execute(matching.ordered(valued, after).limit(size))
         found = rows.all()
         return Found(found, len(found))
-    walked = matching.walked(valued, after, max(_WALK, 2 * size))
-    found = (await connection.execute(walked.limit(size))).all()
-    if len(found) == size:
-        return Found(found, found[0].match_count)
+    found: Sequence[sa.Row[Any]] = ()
+    for length in (max(_WALK, 2 * size), max(_LONG_WALK, 2 * size)):
+        walked = matching.walked(valued, after, length).limit(size)
+        found = (await connection.execute(walked)).all()
+        if len(found) == size:
+            return Found(found, found[0].match_count)
+        # So few in so many: the index finds them all sooner than the walk finds enough.
+        if len(found) < _DENSE * length:
+            break
     found = (await connection.execute(matching.ordered(valued, after).limit(size))).all()
     return Found(found, len(found))

@@ -1,6 +1,7 @@
 """Facets: which values the contacts that a search finds have, and how often."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -84,7 +85,7 @@ def _tags(hits: sa.CTE) -> sa.Subquery:
 
 def _sync(hits: sa.CTE) -> sa.Subquery:
     """Count the statuses at each CRM; each standing is looked up by its key."""
-    standings = schema().tables["contact_syncs"]
+    standings = _standings()
     own = (
         sa.select(standings.c.crm, standings.c.sync_status)
         .where(standings.c.org_id == hits.c.org_id, standings.c.contact_id == hits.c.id)
@@ -111,3 +112,8 @@ _FACETS: Mapping[str, Callable[[sa.CTE], sa.Subquery]] = {
     "email_domain": _of("email_domain", "at"),
     "sync": _sync,
 }
+
+
+@cache
+def _standings() -> sa.Table:
+    return schema().tables["contact_syncs"]

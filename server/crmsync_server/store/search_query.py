@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql as pg
 
 from crmsync_server.store.contact_search import Position, SortField
 from crmsync_server.store.filter import Compiled, compile_search
-from crmsync_server.store.filter_fields import of_records
+from crmsync_server.store.filter_fields import bare_columns, record_fields
 from crmsync_server.store.filter_narrowing import Narrowing, both, either, number, words
 from crmsync_server.store.filter_terms import Clause
 from crmsync_server.store.tables import schema
@@ -67,24 +67,25 @@ class Matching:
 
     def ordered(self, valued: bool, after: Position | None) -> sa.Select[Any]:  # noqa: FBT001 - as below
         """Return all that match in one part of the order, by way of the index where that helps."""
-        contacts = _contacts().alias("c")
-        query = self._narrowed(self._selected(contacts, valued, after), contacts)
-        return self._in_order(query, contacts)
+        return self.rows().where(*self._part(valued, after)).order_by(*self._order())
 
     def rows(self) -> sa.Select[Any]:
         """Return all that match, in no order."""
-        contacts = _contacts().alias("c")
-        return self._narrowed(self._selected(contacts), contacts)
+        compiled, text = self._compiled, self._text
+        narrowing = both([text, compiled.narrowing if compiled else None])
+        query = self._all() if narrowing is None else self._among(narrowing)
+        if compiled is not None:
+            query = query.where(compiled.clause)
+        if text is not None and self.written:
+            query = query.where(self._unless_written(sa.true(), text))
+        return query
 
-    def exported(
-        self, contacts: sa.FromClause, columns: Sequence[sa.ColumnElement[Any]]
-    ) -> sa.Select[Any]:
+    def exported(self, columns: Sequence[sa.ColumnElement[Any]]) -> sa.Select[Any]:
         """Return these columns of all that match, in order, those without a value last."""
-        query = self._narrowed(self._selected(contacts), contacts).with_only_columns(*columns)
-        value, contact_id = self._order(_sort_value(contacts, self.query.field), contacts.c.id)
+        value, contact_id = self._order()
         if self.query.field in _NULLABLE:
             value = sa.nulls_last(value)
-        return query.order_by(value, contact_id)
+        return self.rows().with_only_columns(*columns).order_by(value, contact_id)
 
     def walked(
         self,
@@ -93,48 +94,68 @@ class Matching:
         length: int,
     ) -> sa.Select[Any]:
         """Return what matches among so many contacts, and how many those are, as match_count."""
-        every = self._selected(_contacts(), valued, after)
-        head = self._in_order(every, _contacts()).limit(length).subquery("c")
-        query = sa.select(head, sa.func.count().over().label("match_count"))
-        if (compiled := self._compiled(head)) is not None:
-            query = query.where(compiled.clause)
-        if (text := self._text()) is not None:
-            indexed = sa.exists().where(
-                _terms().c.org_id == self.query.org_id,
-                _terms().c.contact_id == head.c.id,
-                _terms().c.terms.op("@@")(text),
-            )
-            query = query.where(self._unless_written(head, indexed, text))
-        return query.order_by(*self._order(head.c.sort_value, head.c.id))
+        head = self._all().where(*self._part(valued, after)).order_by(*self._order()).limit(length)
+        every = head.subquery("c")
+        query = sa.select(every, sa.func.count().over().label("match_count"))
+        if self._compiled is not None:
+            query = query.where(self._compiled.clause)
+        if self._text is not None:
+            query = query.where(self._unless_written(self._has_words(self._text), self._text))
+        return query.order_by(*self._order())
 
-    def _narrowed(self, query: sa.Select[Any], contacts: sa.FromClause) -> sa.Select[Any]:
-        compiled, text = self._compiled(contacts), self._text()
-        if compiled is not None:
-            query = query.where(compiled.clause)
-        narrowing = both([text, compiled.narrowing if compiled else None])
-        if narrowing is None:
-            return query
-        query = query.where(contacts.c.id.in_(sa.select(self._found(narrowing).c.contact_id)))
-        if text is not None and self.written:
-            query = query.where(self._unless_written(contacts, sa.true(), text))
-        return query
+    def _has_words(self, text: Narrowing) -> Clause:
+        """Return whether the terms of a contact pass a query.
 
-    def _found(self, narrowing: Narrowing) -> sa.CTE:
-        """Return the ids of the contacts that may match."""
+        Of one contact after the other: as a join it would be free to find all that pass it first.
+        """
         terms = _terms()
+        passes: sa.ScalarSelect[bool] = (
+            sa.select(terms.c.terms.op("@@", return_type=sa.Boolean())(text))
+            .where(terms.c.org_id == self.query.org_id, terms.c.contact_id == bare_columns().id)
+            .limit(1)
+            .scalar_subquery()
+        )
+        return sa.func.coalesce(passes, sa.false())
+
+    def _all(self) -> sa.Select[Any]:
+        """Return every contact of the organization, as `c`."""
+        contacts = _contacts().alias("c")
+        return sa.select(contacts, self._sort_value.label("sort_value")).where(
+            contacts.c.org_id == self.query.org_id, contacts.c.delete_time.is_(None)
+        )
+
+    def _among(self, narrowing: Narrowing) -> sa.Select[Any]:
+        """Return, as `c`, the contacts that the index finds, and those that it does not know yet.
+
+        Each is looked up by its key, one after the other: whoever wants only some reads no others.
+        """
+        terms, contacts = _terms(), _contacts()
         found = sa.select(terms.c.contact_id).where(
             terms.c.org_id == self.query.org_id, terms.c.terms.op("@@")(narrowing)
         )
-        written = sa.select(sa.func.unnest(self._bind(list(self.written), _UUIDS)))
-        return sa.union_all(found, written).cte("found").prefix_with("MATERIALIZED")
+        if self.written:
+            written = self._bind(list(self.written), _UUIDS)
+            found = found.where(terms.c.contact_id != sa.all_(written))
+            either_way = sa.union_all(found, sa.select(sa.func.unnest(written))).subquery("found")
+        else:
+            either_way = found.subquery("found")
+        looked_up = (
+            sa.select(contacts)
+            .where(contacts.c.org_id == self.query.org_id, contacts.c.id == either_way.c.contact_id)
+            .limit(1)
+            .lateral("c")
+        )
+        return (
+            sa.select(looked_up, self._sort_value.label("sort_value"))
+            .select_from(either_way.join(looked_up, sa.true()))
+            .where(bare_columns().delete_time.is_(None))
+        )
 
-    def _unless_written(
-        self, contacts: sa.FromClause, otherwise: Clause, text: Narrowing
-    ) -> Clause:
+    def _unless_written(self, otherwise: Clause, text: Narrowing) -> Clause:
         """Return whether a contact has the words: by the index, unless that lacks it."""
         if not self.written:
             return otherwise
-        c = contacts.c
+        c = bare_columns()
         said = sa.func.concat_ws(" ", c.name, c.first_name, c.last_name, c.email, c.company)
         terms = sa.func.search_terms(
             c.org_id, said, c.phone, c.tags, c.properties, c.domain_id, type_=pg.TSVECTOR()
@@ -142,39 +163,42 @@ class Matching:
         is_written = c.id == sa.any_(self._bind(list(self.written), _UUIDS))
         return sa.case((is_written, terms.op("@@")(text)), else_=otherwise)
 
-    def _selected(
-        self,
-        contacts: sa.FromClause,
-        valued: bool | None = None,  # noqa: FBT001 - one of two parts of the order, or both
-        after: Position | None = None,
-    ) -> sa.Select[Any]:
-        c, value = contacts.c, _sort_value(contacts, self.query.field)
-        query = sa.select(contacts, value.label("sort_value")).where(
-            c.org_id == self.query.org_id, c.delete_time.is_(None)
-        )
-        if valued is not None and self.query.field in _NULLABLE:
-            query = query.where(value.is_not(None) if valued else value.is_(None))
+    def _part(self, valued: bool, after: Position | None) -> Iterator[Clause]:  # noqa: FBT001 - as above
+        """Yield what makes one part of the order, after a place."""
+        contact_id, value = bare_columns().id, self._sort_value
+        if self.query.field in _NULLABLE:
+            yield value.is_not(None) if valued else value.is_(None)
         if after is None:
-            return query
-        here, there = sa.tuple_(c.id), sa.tuple_(after.contact_id)
+            return
+        here, there = sa.tuple_(contact_id), sa.tuple_(self._id(after))
         if valued:
-            here, there = sa.tuple_(value, c.id), sa.tuple_(after.value, after.contact_id)
-        return query.where(here < there if self.query.descending else here > there)
+            place = sa.literal(after.value, value.type)
+            here, there = sa.tuple_(value, contact_id), sa.tuple_(place, self._id(after))
+        yield here < there if self.query.descending else here > there
 
-    def _in_order(self, query: sa.Select[Any], contacts: sa.FromClause) -> sa.Select[Any]:
-        value = _sort_value(contacts, self.query.field)
-        return query.order_by(*self._order(value, contacts.c.id))
+    @staticmethod
+    def _id(after: Position) -> sa.BindParameter[UUID]:
+        return sa.literal(after.contact_id, sa.Uuid())
 
-    def _order(
-        self, value: sa.ColumnElement[Any], contact_id: sa.ColumnElement[Any]
-    ) -> Sequence[sa.ColumnElement[Any]]:
+    def _order(self) -> tuple[sa.ColumnElement[Any], sa.ColumnElement[Any]]:
         directed = sa.desc if self.query.descending else sa.asc
-        return (directed(value), directed(contact_id))
+        return (directed(self._sort_value), directed(bare_columns().id))
 
-    def _compiled(self, contacts: sa.FromClause) -> Compiled | None:
-        fields = of_records(contacts, self.query.crms)
+    @cached_property
+    def _sort_value(self) -> sa.ColumnElement[Any]:
+        c, field = bare_columns(), self.query.field
+        if field is SortField.NAME:
+            return sa.func.nullif(c.name, sa.literal_column("''"), type_=sa.Text())
+        if field is SortField.EMAIL:
+            return c.email_key  # addresses compare without regard to case
+        return c[field]
+
+    @cached_property
+    def _compiled(self) -> Compiled | None:
+        fields = record_fields(tuple(self.query.crms))
         return compile_search(self.query.filter, fields, "filter", self.query.org_id)
 
+    @cached_property
     def _text(self) -> Narrowing | None:
         text = self.query.text
         if not text:
@@ -187,14 +211,6 @@ class Matching:
 
     def _bind(self, value: object, kind: sa.types.TypeEngine[Any]) -> sa.BindParameter[Any]:
         return sa.bindparam(f"search_{next(self._numbers)}", value, kind)
-
-
-def _sort_value(contacts: sa.FromClause, field: SortField) -> sa.ColumnElement[Any]:
-    if field is SortField.NAME:
-        return sa.func.nullif(contacts.c.name, sa.literal_column("''"))
-    if field is SortField.EMAIL:
-        return contacts.c.email_key  # addresses compare without regard to case
-    return contacts.c[field]
 
 
 @cache

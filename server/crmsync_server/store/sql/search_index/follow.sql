@@ -1,6 +1,7 @@
 -- Make the terms of contacts that were written, a few statements' worth, of all organizations; answer how
 -- many of those there were. Two servers take different ones. Whoever comes with an older version of a
--- contact leaves the newer terms. Each contact is looked up by its key, whatever the planner knows.
+-- contact leaves the newer terms. Each contact is looked up by its key, whatever the planner knows: asked for
+-- living ones alone, it took an index of those and read the whole organization for each.
 WITH batch AS (
     SELECT
         u.org_id,
@@ -30,6 +31,7 @@ made AS (
     FROM asked AS a
     CROSS JOIN LATERAL (
         SELECT
+            c.delete_time,
             c.version,
             search_terms(
                 c.org_id,
@@ -40,9 +42,10 @@ made AS (
                 c.domain_id
             ) AS terms
         FROM contacts AS c
-        WHERE c.org_id = a.org_id AND c.id = a.contact_id AND c.delete_time IS NULL
+        WHERE c.org_id = a.org_id AND c.id = a.contact_id
         LIMIT 1
     ) AS c
+    WHERE c.delete_time IS NULL
     ORDER BY a.org_id, a.contact_id
     ON CONFLICT (org_id, contact_id) DO UPDATE SET
         version = excluded.version,
