@@ -76,10 +76,10 @@ def current_caller() -> Caller:
 def required_role(method: str) -> Role:
     """Return the role that a method, such as `/crmsync.v1.SyncService/QueueContact`, needs.
 
-    Its name decides: what gets, lists, watches, searches, suggests, exports or validates is reading,
-    everything else is writing, or for admins where connections and configurations are concerned;
-    there validating, which calls the CRM, is theirs too, and so is connecting a WhatsApp account.
-    Services of others are for admins.
+    Its name decides: what gets, lists, watches, searches, suggests, exports or validates is
+    reading, everything else is writing, or for admins where connections and configurations are
+    concerned; there validating, which calls the CRM, is theirs too, and so is connecting a WhatsApp
+    account. Services of others are for admins.
     """
     if not method.startswith(_SERVICES):
         return Role.ADMIN

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from crmsync_server.store import hours, notice, partitions, request, session
+from crmsync_server.store import hours, notice, partitions, recent_search, request, session
 from crmsync_server.store.db import FAULTS, Database
 from crmsync_server.sync.duty import Duty
 
@@ -54,6 +54,7 @@ class Janitor:
         kept = await self._keep_partitions()
         async with self._database.everyone() as connection:
             requests = await request.purge(connection)
+            searches = await recent_search.purge(connection)
             await hours.fold(connection)
             statistics = await hours.purge(connection, days=self._statistics_retention.days)
         ended = await self._purge_sessions()
@@ -64,6 +65,7 @@ class Janitor:
             "requests": requests,
             "sessions": ended,
             "notices": notices,
+            "searches": searches,
             "statistics": statistics,
         }
         if any(done.values()):
