@@ -9,12 +9,23 @@ import logging
 import structlog
 import uvloop
 
-from benchmarks import bulk, drain, intake, pull, quota, stats, status, urgent, users
+from benchmarks import bulk, drain, intake, pull, quota, stats, status, urgent, users, webhooks
 from benchmarks.figures import Bar, Figure, machine, say, table
 from benchmarks.postgres import Postgres, running
 from benchmarks.service import echoing, serving
 
-_PARTS = ("drain", "intake", "status", "stats", "quota", "urgent", "pull", "users", "bulk")
+_PARTS = (
+    "drain",
+    "intake",
+    "status",
+    "stats",
+    "quota",
+    "urgent",
+    "pull",
+    "users",
+    "bulk",
+    "webhooks",
+)
 
 
 def main() -> None:
@@ -62,6 +73,9 @@ async def _measure(server: Postgres, parts: tuple[str, ...], scale: float) -> st
     if "bulk" in parts:
         say("bulk")
         figures += await bulk.measure(server, scale)
+    if "webhooks" in parts:
+        say("webhooks")
+        figures += await webhooks.measure(server, scale)
     scaled = "" if scale == 1 else f", sizes times {scale:g}"
     return f"{table(figures)}\n\n{facts}{scaled}"
 

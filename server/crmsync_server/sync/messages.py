@@ -14,7 +14,7 @@ from crmsync_server.sync.absorb_messages import absorb
 from crmsync_server.sync.duty import Duty
 
 _AT_ONCE = 4  # organizations
-_TOGETHER = 500  # changes that are worked off by one transaction
+_TOGETHER = 200  # changes that are worked off by one transaction; more would hold up the loop
 _MANY = 100  # changes; of fewer no plan matters
 _TOGETHER_ENDED = 1000  # conversations that are closed by one transaction
 _POLL_INTERVAL = 5.0  # seconds until what another process kept is seen, if no hint of it came
