@@ -196,6 +196,22 @@ async def test_a_record_that_breaks_a_rule_is_told_as_an_error(
     assert f"record 1: {fault}" in row.error_message
 
 
+@pytest.mark.parametrize("policy", [MergePolicy.OURS_WINS, MergePolicy.MANUAL])
+@pytest.mark.parametrize("text", ["B\0C", "B\ud800"])
+async def test_a_value_that_no_database_keeps_is_told_as_an_error_whoever_wins(
+    reading: Reading, policy: MergePolicy, text: str
+) -> None:
+    """It would be part of what was seen of the CRM, or of a conflict; the others are taken in."""
+    reading.merging = Merging(policy=policy)
+    await reading.absorb(ada())
+    await reading.edit((await reading.contact()).id, company="Mine")
+    await reading.open()
+    bad = ada(company=text, modified_time=later(3))
+    taken = await reading.absorb(bad, ada("2", email="bob@example.com"))
+    assert (taken.errors, taken.created, taken.conflicts) == (1, 1, 0)
+    assert await reading.notes() == {"1": ("ERROR", "INVALID_RECORD"), "2": ("CREATED", None)}
+
+
 async def test_a_broken_value_that_does_not_win_is_nobody_s_error(reading: Reading) -> None:
     """What is not taken over need not fit."""
     reading.merging = Merging(policy=MergePolicy.OURS_WINS)

@@ -1,6 +1,7 @@
 """Whether a contact may say what a record says: the contract's own rules for contacts."""
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import protovalidate
@@ -85,6 +86,11 @@ def _unwritable(content: Content) -> str | None:
     ]
     texts += [("tags", tag) for tag in content.tags]
     texts += [(f"properties[{name!r}]", name + text) for name, text in content.properties.items()]
+    return unkeepable(texts)
+
+
+def unkeepable(texts: Iterable[tuple[str, str]]) -> str | None:
+    """Return which of these texts, each with its name, no database can keep, and why."""
     for field, text in texts:
         if text.isascii() and "\0" not in text:
             continue

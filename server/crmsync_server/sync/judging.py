@@ -10,7 +10,7 @@ from crmsync_server.store.base import Base, Known, Standing
 from crmsync_server.store.conflict import Conflict
 from crmsync_server.store.content import Content, content_hash, email_key, named
 from crmsync_server.store.states import RecordAction, SyncStatus
-from crmsync_server.sync.acceptable import fault_of
+from crmsync_server.sync.acceptable import fault_of, unkeepable
 from crmsync_server.sync.canonical import Value, empty, same
 from crmsync_server.sync.channels import Channels, read_fields, slots_of, text_of, with_fields
 from crmsync_server.sync.late import Seen, without_late
@@ -147,6 +147,8 @@ class Judge:
         slots = told if relinked else self._news(record, contact, told, before)
         if slots is None:
             return Decision(record, RecordAction.UNCHANGED, contact.id, contact)
+        if fault := self._unkeepable(slots):
+            return _left_out(record, RecordAction.ERROR, "INVALID_RECORD", fault, contact)
         content = contact.content
         merged = self._merge(record, contact, slots, before)
         draft = content
@@ -164,6 +166,11 @@ class Judge:
         agreed = merged.agreed and not lacks and not unmapped
         self._write(decision, base, merged, agreed=agreed, whole=slots is told)
         return decision
+
+    def _unkeepable(self, slots: Slots) -> str | None:
+        """Return which value can be no part of a base or of a conflict, and why."""
+        told = ((slot, text_of(value)) for slot, value in slots.items())
+        return unkeepable((slot, slot + text) for slot, text in told if self.channels.is_told(slot))
 
     def _is_as_before(self, record: Record, contact: Known, told: Slots) -> bool:
         """Tell whether neither side has changed since both agreed: most records are so."""
