@@ -142,7 +142,7 @@ def _day(count: int) -> list[dict[str, object]]:
     chosen = random.Random(3)  # noqa: S311 - repeatable, not secret
     # So long ago that no conversation goes on while the two days are compared.
     start = int(time.time()) - 3 * _DAY
-    told = []
+    told: list[dict[str, object]] = []
     for place in range(count):
         sender = f"49151{chosen.randrange(_SENDERS):07}"
         told.append(

@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 import grpc
@@ -287,7 +288,7 @@ async def test_pages_of_conversations_and_messages_hold_each_once(chats: Chats) 
 async def test_a_watcher_is_told_every_change_and_goes_on_where_it_was(chats: Chats) -> None:
     """As it is committed: received, queued, sent and delivered."""
     stub = chats.client.conversations
-    call = stub.WatchMessages(pb.WatchMessagesRequest())
+    call: Any = stub.WatchMessages(pb.WatchMessagesRequest())
     first = await call.read()
     assert first.HasField("heartbeat")
     chats.meta.user.write(JOHN, "Hi", at=now() - timedelta(minutes=1))
@@ -300,7 +301,7 @@ async def test_a_watcher_is_told_every_change_and_goes_on_where_it_was(chats: Ch
     [after] = await told(resumed, 1)
     assert (after.id, after.status) == (reply.id, DELIVERED)
     resumed.cancel()
-    other = stub.WatchMessages(
+    other: Any = stub.WatchMessages(
         pb.WatchMessagesRequest(conversation_id=str(uuid4()), resume_token=first.resume_token)
     )
     beat = await other.read()

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crmsync_server.store.ids import new_id
-from crmsync_server.store.statements import statement
+from crmsync_server.store.statements import fetch, statement
 
 
 class Number(NamedTuple):
@@ -119,8 +119,8 @@ async def insert(connection: AsyncConnection, told: Sequence[Told]) -> set[tuple
     """Keep what webhooks told, of any organizations; return the (org_id, key) that are new."""
     org_ids, keys, changes = map(list, zip(*told, strict=True))
     parameters = {"org_ids": org_ids, "keys": keys, "changes": changes}
-    rows = await connection.execute(statement("whatsapp/insert"), parameters)
-    return {(row.org_id, bytes(row.key)) for row in rows}
+    rows = await fetch(connection, "whatsapp/insert", parameters)
+    return {(org_id, bytes(key)) for org_id, key in rows}
 
 
 async def waiting(connection: AsyncConnection) -> Sequence[str]:

@@ -58,8 +58,7 @@ def application(
         routes=[
             Route("/healthz", health, methods=["GET"]),
             Route("/metrics", metrics.read, methods=["GET"]),
-            Route("/webhooks/whatsapp", whatsapp.shake, methods=["GET"]),
-            Route("/webhooks/whatsapp", whatsapp.receive, methods=["POST"]),
+            Route("/webhooks/whatsapp", whatsapp, methods=["GET", "POST"]),
             Route("/webhooks/{crm}/{connection_id}", webhooks.receive, methods=["POST"]),
         ]
     )
