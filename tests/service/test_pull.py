@@ -90,9 +90,10 @@ async def test_a_manual_reading_lists_ids_that_do_not_exist_and_takes_the_rest(
     ada = sandbox.hubspot.user.add({"email": "ada@example.com"})
     session = await done(client, manual(crm_contact_ids=(ada, "99999999")))
     assert session.state == SUCCEEDED
-    found = {one.crm_contact_id or one.error.code: one for one in await items(client, session.id)}
+    found = {one.crm_contact_id: one for one in await items(client, session.id)}
     assert found[ada].outcome == session_item_pb2.SESSION_ITEM_OUTCOME_CREATED
-    assert found["NOT_FOUND"].outcome == session_item_pb2.SESSION_ITEM_OUTCOME_ERROR
+    assert found["99999999"].error.code == "NOT_FOUND"
+    assert found["99999999"].outcome == session_item_pb2.SESSION_ITEM_OUTCOME_ERROR
     contact = (await contacts(client))["ada@example.com"]
     sandbox.hubspot.user.edit(ada, {"firstname": "Augusta"})
     again = await done(client, manual(contact.id))

@@ -188,12 +188,28 @@ async def test_single_records_are_read_and_ids_that_are_none_are_listed(
     ada = sandbox.brevo.user.add(person("ada"))
     asked_for = ("ada@example.com", "nobody@example.com")
     session = await done(client, manual(crm=CRM, crm_contact_ids=asked_for))
-    found = {one.crm_contact_id or one.error.code: one for one in await items(client, session.id)}
+    found = {one.crm_contact_id: one for one in await items(client, session.id)}
     assert found["ada@example.com"].outcome == session_item_pb2.SESSION_ITEM_OUTCOME_CREATED
-    assert found["NOT_FOUND"].outcome == session_item_pb2.SESSION_ITEM_OUTCOME_ERROR
+    assert found["nobody@example.com"].error.code == "NOT_FOUND"
+    assert found["nobody@example.com"].outcome == session_item_pb2.SESSION_ITEM_OUTCOME_ERROR
     contact = (await contacts(client))["ada@example.com"]
     sandbox.brevo.user.edit(ada, {"FIRSTNAME": "Augusta"})
     assert (await done(client, manual(contact.id, crm=CRM))).pull.updated == 1
+
+
+async def test_of_a_contact_whose_record_is_gone_a_manual_reading_says_so(
+    client: CrmsyncClient, sandbox: Sandbox
+) -> None:
+    """And leaves it linked: it may have another address at Brevo by now."""
+    ada = sandbox.brevo.user.add(person("ada"))
+    await done(client, full(CRM))
+    contact = (await contacts(client))["ada@example.com"]
+    sandbox.brevo.user.remove(ada)
+    session = await done(client, manual(contact.id, crm=CRM))
+    assert (session.state, session.pull.errors, session.pull.deleted) == (SUCCEEDED, 1, 0)
+    [gone] = await items(client, session.id)
+    assert (gone.contact_id, gone.crm_contact_id) == (contact.id, "ada@example.com")
+    assert gone.error.code == "NOT_FOUND"
 
 
 async def test_a_rate_limit_is_waited_out_as_long_as_brevo_says(

@@ -154,9 +154,10 @@ async def test_single_records_are_read_and_ids_that_are_none_are_listed(
     gone = sandbox.zoho.user.add(person("gone"))
     sandbox.zoho.user.remove(gone)
     session = await done(client, manual(crm=CRM, crm_contact_ids=(ada, gone)))
-    found = {one.crm_contact_id or one.error.code: one for one in await items(client, session.id)}
+    found = {one.crm_contact_id: one for one in await items(client, session.id)}
     assert found[ada].outcome == session_item_pb2.SESSION_ITEM_OUTCOME_CREATED
-    assert found["NOT_FOUND"].outcome == session_item_pb2.SESSION_ITEM_OUTCOME_ERROR
+    assert found[gone].error.code == "NOT_FOUND"
+    assert found[gone].outcome == session_item_pb2.SESSION_ITEM_OUTCOME_ERROR
     contact = (await contacts(client))["ada@example.com"]
     sandbox.zoho.user.edit(ada, {"First_Name": "Augusta"})
     assert (await done(client, manual(contact.id, crm=CRM))).pull.updated == 1

@@ -75,6 +75,7 @@ async def test_a_manual_push_lists_ids_that_do_not_exist_and_delivers_the_rest(
     assert found[SYNCED].contact_id == known
     missing = [one for one in await items(client, session.id) if one.outcome == ERROR]
     assert [one.error.code for one in missing] == ["NOT_FOUND", "NOT_FOUND"]
+    assert {(one.contact_id, one.crm_contact_id) for one in missing} == {(unknown, ""), ("", "404")}
     progress = session.progress
     assert (progress.total, progress.synced, progress.errors) == (3, 1, 2)
 

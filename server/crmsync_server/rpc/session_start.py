@@ -201,11 +201,13 @@ async def _note_missing(connection: AsyncConnection, asked: Asked, session_id: U
     """Note contacts that do not exist, and of what is only queued the records that nobody has."""
     org_id, contact_ids = current_caller().org_id, asked.task.get("contact_ids", ())
     known = await queue.refusals(connection, org_id, [UUID(one) for one in contact_ids])
-    missing = [one for one in contact_ids if UUID(one) not in known]
+    missing: dict[str, UUID | None] = {
+        one: UUID(one) for one in contact_ids if UUID(one) not in known
+    }
     if asked.direction is Direction.PUSH:
         keys = asked.task.get("crm_contact_ids", ())
         owners = await manual.owners(connection, org_id, asked.crm, keys)
-        missing += [key for key in keys if key not in owners]
+        missing |= {key: None for key in keys if key not in owners}
     await manual.missing(connection, org_id, session_id, missing)
 
 

@@ -1,6 +1,6 @@
 """What a manual session was asked for: the records behind contacts, and what there is not."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -26,11 +26,22 @@ async def owners(
 
 
 async def missing(
-    connection: AsyncConnection, org_id: str, session_id: UUID, keys: Sequence[str]
+    connection: AsyncConnection,
+    org_id: str,
+    session_id: UUID,
+    missing: Mapping[str, UUID | None],
 ) -> None:
-    """Note ids that a session was asked for and that do not exist; each is counted once."""
-    if keys:
-        parameters = {"org_id": org_id, "session_id": session_id, "keys": sorted(set(keys))}
+    """Note ids that a session was asked for and that do not exist; each is counted once.
+
+    missing: a contact's id with itself, or a record's id with the contact that is linked to it.
+    """
+    if missing:
+        parameters = {
+            "org_id": org_id,
+            "session_id": session_id,
+            "keys": list(missing),
+            "contact_ids": list(missing.values()),
+        }
         await connection.execute(statement("manual/missing"), parameters)
 
 

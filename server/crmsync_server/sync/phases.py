@@ -91,13 +91,15 @@ async def _fetch(run: Run) -> None:
     """Read single records by their ids, and note those that there are not."""
     wanted = await _wanted(run)
     size = run.source.traits.fetch_batch
-    at = int(run.cursor.get("at", 0))
-    for start in range(at, len(wanted), size):
-        ids = wanted[start : start + size]
+    # By the last id and not by how many they were: what is linked may change in between.
+    after = str(run.cursor.get("after", ""))
+    left = [one for one in wanted if one > after]
+    for start in range(0, len(left), size):
+        ids = left[start : start + size]
         found = await run.source.fetch(ids, run.reader.names)
         if not isinstance(found, Mapping):
             raise TroubledError(found)
-        step = Step(Phase.FETCH, {"at": start + size}, expected=len(wanted))
+        step = Step(Phase.FETCH, {"after": ids[-1]}, expected=len(wanted))
         await run.step(step, partial(_take_in_found, run, found))
     await run.step(begin(Phase.SWEEP))
 
@@ -114,11 +116,11 @@ async def _take_in_found(
     run: Run, found: Mapping[str, Record | None], connection: AsyncConnection
 ) -> None:
     await run.take_in(connection, as_found(found))
-    asked = set(run.task.get("crm_contact_ids", ()))
     missing = [key for key, one in found.items() if one is None]
-    await manual.missing(
-        connection, run.org_id, run.row.session_id, [key for key in missing if key in asked]
-    )
+    if missing:
+        owners = await manual.owners(connection, run.org_id, run.crm, missing)
+        gone = {key: owners.get(key) for key in missing}
+        await manual.missing(connection, run.org_id, run.row.session_id, gone)
 
 
 async def _sweep(run: Run) -> None:

@@ -1,12 +1,18 @@
--- Note what there is not, once for each id, and count it in the session.
+-- Note what there is not, once for each id, and count it in the session: a contact, by its id as the key; a
+-- record; or the record of a contact, which was there once.
 WITH noted AS (
     INSERT INTO session_records (
-        org_id, session_id, direction, key, action, error_code, error_message
+        org_id, session_id, direction, key, action, contact_id, error_code, error_message
     )
     SELECT
-        :org_id, :session_id, 'PULL', k.key, 'ERROR', 'NOT_FOUND',
-        'no contact and no record has this id'
-    FROM unnest(CAST(:keys AS text [])) AS k (key)
+        :org_id, :session_id, 'PULL', k.key, 'ERROR', k.contact_id, 'NOT_FOUND',
+        CASE
+            WHEN k.contact_id IS NULL THEN 'no record has the id ' || k.key
+            WHEN k.key = CAST(k.contact_id AS text) THEN 'no contact has the id ' || k.key
+            ELSE 'the record ' || k.key || ', which its contact is linked to, is not there any more'
+        END
+    FROM unnest(CAST(:keys AS text []), CAST(:contact_ids AS uuid [])) AS k (key, contact_id)
+    ORDER BY k.key
     ON CONFLICT (org_id, session_id, direction, key) DO NOTHING
     RETURNING key
 )

@@ -1,9 +1,10 @@
 -- A page of what a session's items are: what was read first, by the CRM's ids, then what is delivered,
--- by the contacts' ids. Each part is a plain range of a primary key.
+-- by the contacts' ids. Each part is a plain range of a primary key. A contact that was asked for and that
+-- there is not is noted by its own id.
 (
     SELECT
         'PULL' AS direction, r.key, r.contact_id,
-        CASE WHEN r.error_code = 'NOT_FOUND' THEN NULL ELSE r.key END AS crm_contact_id,
+        nullif(r.key, CAST(r.contact_id AS text)) AS crm_contact_id,
         coalesce(r.action, 'PENDING') AS outcome, 0 AS attempt,
         r.error_code, r.error_message, CAST(NULL AS text) AS skip_reason, r.fields,
         CASE WHEN r.action IS NOT NULL THEN r.create_time END AS end_time,
