@@ -9,7 +9,20 @@ import logging
 import structlog
 import uvloop
 
-from benchmarks import bulk, drain, intake, pull, quota, stats, status, urgent, users, webhooks
+from benchmarks import (
+    bulk,
+    drain,
+    export,
+    intake,
+    pull,
+    quota,
+    search,
+    stats,
+    status,
+    urgent,
+    users,
+    webhooks,
+)
 from benchmarks.figures import Bar, Figure, machine, say, table
 from benchmarks.postgres import Postgres, running
 from benchmarks.service import echoing, serving
@@ -25,6 +38,8 @@ _PARTS = (
     "users",
     "bulk",
     "webhooks",
+    "search",
+    "export",
 )
 
 
@@ -57,15 +72,10 @@ async def _measure(server: Postgres, parts: tuple[str, ...], scale: float) -> st
         say("stats")
         async with serving(server) as service:
             figures += await stats.measure(service, scale)
-    if "quota" in parts:
-        say("quota")
-        figures += await quota.measure(server, scale)
-    if "urgent" in parts:
-        say("urgent")
-        figures += await urgent.measure(server, scale)
-    if "pull" in parts:
-        say("pull")
-        figures += await pull.measure(server, scale)
+    for name, part in (("quota", quota), ("urgent", urgent), ("pull", pull)):
+        if name in parts:
+            say(name)
+            figures += await part.measure(server, scale)
     if "users" in parts:
         say("users")
         async with serving(server) as service:
@@ -76,8 +86,20 @@ async def _measure(server: Postgres, parts: tuple[str, ...], scale: float) -> st
     if "webhooks" in parts:
         say("webhooks")
         figures += await webhooks.measure(server, scale)
+    if "search" in parts or "export" in parts:
+        figures += await _searched(server, parts, scale)
     scaled = "" if scale == 1 else f", sizes times {scale:g}"
     return f"{table(figures)}\n\n{facts}{scaled}"
+
+
+async def _searched(server: Postgres, parts: tuple[str, ...], scale: float) -> list[Figure]:
+    figures: list[Figure] = []
+    async with serving(server) as service:
+        for name, part in (("search", search), ("export", export)):
+            if name in parts:
+                say(name)
+                figures += await part.measure(service, scale)
+    return figures
 
 
 async def _through_a_channel(

@@ -1,6 +1,7 @@
 """SearchRecords: what text and filters find, in which order, page by page."""
 
 from collections.abc import AsyncGenerator
+from uuid import UUID
 
 import grpc
 import pytest
@@ -109,7 +110,7 @@ async def test_filters_narrow_what_is_found(
 async def test_a_standing_is_a_field(service: Searching) -> None:
     """By its status, whichever case it is written in; and it is told with the record."""
     found = await service.stub.SearchRecords(pb.SearchRecordsRequest(text="ada"))
-    contact_id = people.UUID(found.records[0].contact.id)
+    contact_id = UUID(found.records[0].contact.id)
     await fail(service.database, [contact_id])
     assert await service.names("", "sync.hubspot = error") == ["Ada"]
     assert await service.names("", "sync.hubspot = COMPLETE OR sync.zoho:*") == []
@@ -122,7 +123,7 @@ async def test_a_standing_is_a_field(service: Searching) -> None:
 async def test_a_change_is_found_before_it_is_indexed(service: Searching) -> None:
     """By the new words, and no longer by the old ones; a deleted contact by none."""
     page = await service.stub.SearchRecords(pb.SearchRecordsRequest(text="ada"))
-    contact_id = people.UUID(page.records[0].contact.id)
+    contact_id = UUID(page.records[0].contact.id)
     async with service.database.org(ORG) as connection:
         await contact.update(connection, ORG, contact_id, lambda old: old._replace(name="Zoë"))
     assert (await service.names("zoe"), await service.names("acme zoe")) == (["Zoë"], ["Zoë"])
@@ -172,7 +173,7 @@ async def test_facets_count_what_is_found(service: Searching) -> None:
 async def test_facets_of_standings_come_for_each_crm(service: Searching) -> None:
     """With the statuses there."""
     page = await service.stub.SearchRecords(pb.SearchRecordsRequest())
-    ids = [people.UUID(record.contact.id) for record in page.records]
+    ids = [UUID(record.contact.id) for record in page.records]
     await fail(service.database, ids[:2])
     await fail(service.database, ids[:1], crm="brevo")
     page = await service.stub.SearchRecords(pb.SearchRecordsRequest(facets=["sync"]))

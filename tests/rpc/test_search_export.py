@@ -7,7 +7,6 @@ import json
 import zipfile
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import grpc
 import pytest
@@ -197,9 +196,8 @@ async def test_a_file_is_of_one_instant(service: Searching) -> None:
     assert b"late@example.com" not in data
 
 
-async def test_a_caller_that_goes_away_ends_the_work(service: Searching, tmp_path: Path) -> None:
+async def test_a_caller_that_goes_away_ends_the_work(service: Searching) -> None:
     """And makes room for another; as many as may run at once are told apart from too many."""
-    assert tmp_path
     # So much that no buffer on the way takes it all.
     await service.add(*(Content(f"{n}@x.test", notes="n" * 10_000) for n in range(600)))
     async with AsyncExitStack() as stack:

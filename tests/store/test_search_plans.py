@@ -110,10 +110,12 @@ def _nodes(plan: Plan) -> Iterator[Plan]:
 
 def read(plan: Sequence[Plan]) -> float:
     """Return how many rows of big tables and their indexes a plan has looked at."""
-    return sum(
-        (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
-        for node in plan
-        if node.get("Relation Name") in _BIG
+    return float(
+        sum(
+            (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
+            for node in plan
+            if node.get("Relation Name") in _BIG
+        )
     )
 
 
@@ -197,7 +199,7 @@ async def test_what_is_common_is_found_along_the_order(full: Database, *, deep: 
     assert found == {}
 
 
-_ORDERS = {
+_ORDERS: Mapping[SortField, tuple[str, str | datetime]] = {
     SortField.CREATE_TIME: ("contacts_create_time_idx", datetime(2026, 1, 4, tzinfo=UTC)),
     SortField.UPDATE_TIME: ("contacts_update_time_idx", datetime(2026, 1, 4, tzinfo=UTC)),
     SortField.NAME: ("contacts_name_idx", "Common Person5"),

@@ -1,6 +1,6 @@
 """ExportRecords: what a search finds, as a file that is written while it is read."""
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -47,7 +47,7 @@ class Exports:
 
     async def stream(
         self, request: pb.ExportRecordsRequest
-    ) -> AsyncIterator[pb.ExportRecordsResponse]:
+    ) -> AsyncGenerator[pb.ExportRecordsResponse]:
         """Yield the header and then the file; see the contract."""
         order = self._order(request)
         cells = export.cells(order.columns, as_json=order.kind.as_json)
@@ -58,7 +58,7 @@ class Exports:
 
     async def _read(
         self, order: _Order, cells: Sequence[export.Cell], file: Format
-    ) -> AsyncIterator[pb.ExportRecordsResponse]:
+    ) -> AsyncGenerator[pb.ExportRecordsResponse]:
         done = 0
         async with self.database.org(order.query.org_id) as connection:
             matching, total = await export.begin(connection, order.query)

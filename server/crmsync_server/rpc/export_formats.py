@@ -5,11 +5,11 @@ import csv
 import io
 import json
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-import xlsxwriter
+import xlsxwriter  # type: ignore[import-untyped]  # it ships no types
 
 from crmsync.v1 import search_pb2 as pb
 from crmsync_server.store.export import Cell, Row
@@ -35,7 +35,7 @@ class Format(Protocol):
     async def add(self, rows: Sequence[Row]) -> bytes:
         """Take rows, and return what can be sent of the file so far; maybe nothing."""
 
-    def end(self) -> AsyncIterator[bytes]:
+    def end(self) -> AsyncGenerator[bytes]:
         """Yield what comes after the last row."""
 
     def close(self) -> None:
@@ -74,10 +74,11 @@ class Csv:
         """Return the rows' lines."""
         return _csv([[neutral(cell) for cell in row] for row in rows])
 
-    async def end(self) -> AsyncIterator[bytes]:
+    async def end(self) -> AsyncGenerator[bytes]:
         """Yield nothing."""
-        for nothing in ():
-            yield nothing
+        nothing: Sequence[bytes] = ()
+        for piece in nothing:
+            yield piece
 
     def close(self) -> None:
         """Forget nothing."""
@@ -108,7 +109,7 @@ class Json:
             return text.encode()
         return f"{text}\n".encode()
 
-    async def end(self) -> AsyncIterator[bytes]:
+    async def end(self) -> AsyncGenerator[bytes]:
         """Yield what closes the array."""
         if self._array:
             yield b"]\n"
@@ -152,7 +153,7 @@ class Xlsx:
         await asyncio.to_thread(self._write, rows)
         return b""
 
-    async def end(self) -> AsyncIterator[bytes]:
+    async def end(self) -> AsyncGenerator[bytes]:
         """Complete the file and yield it."""
         await asyncio.to_thread(self._book.close)
         with self._path.open("rb") as file:

@@ -54,7 +54,7 @@ def recent(row: sa.Row[Any]) -> pb.RecentSearch:
 
 def _facet(field: str, counted: Sequence[Counted]) -> pb.Facet:
     values = [
-        pb.FacetValue(value=one.value, count=one.count, filter=_filter(field, one.value))
+        pb.FacetValue(value=one.value, count=one.number, filter=_filter(field, one.value))
         for one in counted
     ]
     return pb.Facet(field=field, values=values)

@@ -1,6 +1,6 @@
 """Reading all that a search finds, as it was at one instant, a few rows at a time."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -64,7 +64,7 @@ def cells(columns: Sequence[str], *, as_json: bool) -> Sequence[Cell]:
 
 async def rows(
     connection: AsyncConnection, matching: Matching, columns: Sequence[Cell]
-) -> AsyncIterator[Sequence[Row]]:
+) -> AsyncGenerator[Sequence[Row]]:
     """Yield all that match, in order, each as the texts of the columns; None where there is none.
 
     So many at a time as make about a megabyte, and at most a thousand.

@@ -6,6 +6,7 @@ It is looked up before the comparison itself is made, which stays what decides.
 import re
 from collections.abc import Iterator, Sequence
 from functools import reduce
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
@@ -113,12 +114,12 @@ def _certain(value: Value, *, is_within: bool) -> Iterator[tuple[str, bool]]:
 
 
 def _one(begin: str, value: str, bind: Bind, *, partial: bool = True) -> Narrowing:
-    folded = pg.array([sa.func.search_folded(bind(value, _TEXT))])
+    folded: sa.ColumnElement[Any] = pg.array([sa.func.search_folded(bind(value, _TEXT))])
     return _query(bind(begin, _TEXT), folded, partial=partial)
 
 
 def _query(
-    begin: sa.ColumnElement[str], asked: sa.ColumnElement[Sequence[str]], *, partial: bool
+    begin: sa.ColumnElement[str], asked: sa.ColumnElement[Any], *, partial: bool
 ) -> Narrowing:
     flag = sa.true() if partial else sa.false()
     return sa.func.search_query(begin, asked, flag, type_=pg.TSQUERY())

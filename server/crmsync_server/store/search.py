@@ -95,10 +95,8 @@ async def _of_range(
     size: int,
 ) -> Found:
     if matching.any:
-        rows = await connection.execute(matching.ordered(valued, after).limit(size))
-        found = rows.all()
-        return Found(found, len(found))
-    found: Sequence[sa.Row[Any]] = ()
+        every = (await connection.execute(matching.ordered(valued, after).limit(size))).all()
+        return Found(every, len(every))
     for length in (max(_WALK, 2 * size), max(_LONG_WALK, 2 * size)):
         walked = matching.walked(valued, after, length).limit(size)
         found = (await connection.execute(walked)).all()

@@ -20,7 +20,7 @@ class Counted(NamedTuple):
 
     field: str
     value: str
-    count: int
+    number: int
 
 
 async def facets(
@@ -46,9 +46,9 @@ async def facets(
     counts = [sa.select(_FACETS[name](hits)) for name in names]
     answer = await connection.execute(sa.union_all(size, *counts))
     found = [Counted(*row) for row in answer]
-    [whole] = [one.count for one in found if one.field == _SIZE]
+    [whole] = [one.number for one in found if one.field == _SIZE]
     kept = [one for one in found if one.field != _SIZE]
-    return whole, sorted(kept, key=lambda one: (one.field, -one.count, one.value))
+    return whole, sorted(kept, key=lambda one: (one.field, -one.number, one.value))
 
 
 def _hits(matching: Matching) -> sa.CTE:
