@@ -189,6 +189,43 @@ async def test_too_many_deletions_stop_a_session_before_the_first_one(
     assert (await done(client, allowed)).pull.deleted == 20
 
 
+async def test_contacts_that_were_deleted_here_are_no_deletions(
+    client: CrmsyncClient, sandbox: Sandbox
+) -> None:
+    """Although their records are gone as well, and were linked to them."""
+    ids = sandbox.hubspot.user.seed(40)
+    await done(client, full())
+    linked = {one["properties"]["email"]: one["id"] for one in sandbox.hubspot.contacts()}
+    theirs = {linked[email]: one.id for email, one in (await contacts(client)).items()}
+    for one in ids[:20]:
+        request = contact_service_pb2.DeleteContactRequest(contact_id=theirs[one])
+        await client.contacts.DeleteContact(request)
+        sandbox.hubspot.user.remove(one)
+    session = await done(client, changes())
+    assert (session.state, session.pull.deleted) == (SUCCEEDED, 0), session.error
+
+
+async def test_a_plan_that_deletes_too_much_is_not_applied_unless_that_is_allowed(
+    client: CrmsyncClient, sandbox: Sandbox
+) -> None:
+    """The one that was stopped has applied nothing, so that the plan still can be."""
+    ids = sandbox.hubspot.user.seed(40)
+    await done(client, full())
+    for one in ids[:20]:
+        sandbox.hubspot.user.remove(one)
+    request = full()
+    request.dry_run = True
+    planned = await done(client, request)
+    apply = pb.StartSessionRequest(crm="hubspot", apply=pb.ApplyPlan(session_id=planned.id))
+    stopped = await done(client, apply)
+    assert stopped.error.code == "TOO_MANY_DELETIONS"
+    assert stopped.pull.deleted == 0
+    apply.max_deletion_share = 0.5
+    assert (await done(client, apply)).pull.deleted == 20
+    failed = await failure(client.sessions.StartSession(apply))
+    assert failed.reason == "PLAN_NOT_READY"
+
+
 async def test_cancelling_takes_effect_before_the_next_page(
     client: CrmsyncClient, sandbox: Sandbox
 ) -> None:

@@ -194,7 +194,7 @@ def _not_ready(row: sa.Row[Any]) -> str:
         return "NOT_SUCCEEDED"
     if row.expired:
         return "EXPIRED"
-    return "APPLIED" if "applied_by" in row.plan else ""
+    return "APPLIED" if row.applied else ""
 
 
 async def _note_missing(connection: AsyncConnection, asked: Asked, session_id: UUID) -> None:

@@ -40,7 +40,7 @@ async def keep(
 
 
 async def lock(connection: AsyncConnection, org_id: str, session_id: UUID) -> sa.Row[Any] | None:
-    """Lock a dry run's session, with whether its plan has expired; None without one."""
+    """Lock a dry run's session, with whether its plan is `expired` or `applied`; None without one."""
     parameters = {"org_id": org_id, "session_id": session_id}
     return (await connection.execute(statement("plan/lock"), parameters)).one_or_none()
 
@@ -54,6 +54,12 @@ async def counts(
         "session_ids": [session_id for _, session_id in keys],
     }
     return (await connection.execute(statement("plan/counts"), parameters)).all()
+
+
+async def deletions(connection: AsyncConnection, org_id: str, session_id: UUID) -> int:
+    """Return how many contacts a plan would delete or unlink."""
+    parameters = {"org_id": org_id, "session_id": session_id}
+    return int(await connection.scalar(statement("plan/deletions"), parameters) or 0)
 
 
 async def records(

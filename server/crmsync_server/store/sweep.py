@@ -14,13 +14,16 @@ async def gather(connection: AsyncConnection, org_id: str, session_id: UUID) -> 
     await connection.execute(statement("sweep/gather"), parameters)
 
 
-async def measure(
-    connection: AsyncConnection, org_id: str, crm: str, session_id: UUID
-) -> tuple[int, int]:
-    """Return how many linked records are gone, and how many are linked at all."""
+async def gone(connection: AsyncConnection, org_id: str, crm: str, session_id: UUID) -> int:
+    """Return how many contacts a session has found the records of gone."""
     parameters = {"org_id": org_id, "crm": crm, "session_id": session_id}
-    row = (await connection.execute(statement("sweep/measure"), parameters)).one()
-    return row.gone, row.linked
+    return int(await connection.scalar(statement("sweep/gone"), parameters) or 0)
+
+
+async def linked(connection: AsyncConnection, org_id: str, crm: str) -> int:
+    """Return how many contacts are linked to records of a CRM."""
+    parameters = {"org_id": org_id, "crm": crm}
+    return int(await connection.scalar(statement("sweep/linked"), parameters) or 0)
 
 
 async def pending(

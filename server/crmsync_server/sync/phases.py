@@ -17,13 +17,12 @@ from crmsync_server.store.states import Direction, Phase, SessionKind
 from crmsync_server.sync import plans
 from crmsync_server.sync.absorb import as_found
 from crmsync_server.sync.absorb import sweep as sweep_away
+from crmsync_server.sync.brake import brake
 from crmsync_server.sync.reading import Batch, reading
-from crmsync_server.sync.run import FailedError, OverError, Run, TroubledError, begin
+from crmsync_server.sync.run import OverError, Run, TroubledError, begin
 
 # The CRM's clock and ours may differ by as much without a change being missed.
 _SKEW = timedelta(minutes=2)
-# However small a share is allowed: so few are let through.
-_ALWAYS_DELETED = 10
 _DELETED_TOGETHER = 500
 _EXPORTING = ("EXPORT_PENDING", "the CRM writes an export of all records, which is read then")
 
@@ -150,14 +149,8 @@ async def _brake(run: Run) -> None:
     if run.row.dry_run or run.cursor.get("swept"):
         return
     async with run.desk.database.org(run.org_id) as connection:
-        gone, linked = await sweep.measure(connection, run.org_id, run.crm, run.row.session_id)
-    most = float(run.task.get("max_share", 1.0))
-    if gone > _ALWAYS_DELETED and gone > most * linked:
-        told = (
-            f"{gone} of {linked} linked records are gone at {run.crm}, more than the {most:.0%} "
-            "that max_deletion_share allows; nothing was deleted"
-        )
-        raise FailedError(told, "TOO_MANY_DELETIONS")
+        gone = await sweep.gone(connection, run.org_id, run.crm, run.row.session_id)
+        await brake(run, connection, gone)
 
 
 async def _still_there(run: Run, keys: Sequence[str]) -> Mapping[str, Record]:

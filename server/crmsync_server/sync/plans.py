@@ -23,6 +23,7 @@ from crmsync_server.store import run as runs
 from crmsync_server.store.run import Step
 from crmsync_server.store.states import Direction, Phase
 from crmsync_server.sync.absorb import fingerprint, sweep
+from crmsync_server.sync.brake import brake
 from crmsync_server.sync.run import FailedError, OverError, Run, TroubledError, begin
 
 _NAMED = 5  # of what has drifted, in the session's error; its items name all
@@ -110,6 +111,7 @@ async def apply(run: Run) -> None:
         if not await runs.end(connection, run.hold):
             raise OverError
         await _refuse_moved(run, connection, plan_id)
+        await brake(run, connection, await plan.deletions(connection, run.org_id, plan_id))
         await _take_in_staged(run, connection)
         await _refuse_differing(run, connection, plan_id)
         queued = await _queue_planned(run, connection, plan_id)
