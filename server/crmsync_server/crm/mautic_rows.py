@@ -171,6 +171,11 @@ def tags_of(contact: Mapping[str, object]) -> Sequence[str]:
 
 
 def _text(value: object) -> str:
+    # Most of a page's fields are empty, and nearly all others are texts.
+    if value is None:
+        return ""
+    if type(value) is str:
+        return value.strip()
     if isinstance(value, bool):
         return "1" if value else "0"
     return "|".join(texts(value)).strip()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 
+from crmsync_server.crm.emails import deliverable
 from crmsync_server.crm.guard import Faulted
 from crmsync_server.crm.mautic_calls import CONTACTS, Mautic
 from crmsync_server.crm.mautic_fields import OWN
@@ -171,7 +172,7 @@ def _record(contact: Mapping[str, object], names: frozenset[str] | None) -> Reco
     wanted = held.keys() - _NOT_CUSTOM if names is None else names
     return Record(
         text(contact.get("id")),
-        email_of(contact),
+        deliverable(held.get(EMAIL, "")),
         held.get(FIELDS["first_name"]),
         held.get(FIELDS["last_name"]),
         held.get(FIELDS["phone"]),

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from crmsync_server.crm.outcomes import Postponed, Rejected, Retry
@@ -10,6 +10,8 @@ from crmsync_server.crm.source import Cursor, Page, Record, Scope, Source, Troub
 
 _AHEAD = 8  # pages
 _TOGETHER = 1000  # records that are stored in one transaction, or those of a single larger page
+# Seconds that pages wait for others to be stored with: a transaction has a price of its own.
+_GATHERING = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class Reading:
         self._kept: Page | Trouble | Exception | None = None
 
     async def next(self) -> Batch | Trouble:
-        """Return what comes next, several pages at once where they are there already.
+        """Return what comes next: several pages at once, where they come within a moment.
 
         Raises what the source raised.
         """
@@ -48,17 +50,25 @@ class Reading:
         if not isinstance(first, Page):
             return first
         pages = [first]
-        while self._goes_on(pages) and not self._read.empty():
-            following = self._read.get_nowait()
-            if not isinstance(following, Page) or not _fits(pages, following):
-                self._kept = following
-                break
-            pages.append(following)
+        # What has come by then is enough.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_GATHERING):
+                await self._gather(pages)
         records = [record for page in pages for record in page.records]
         return Batch(records, pages[-1].cursor, len(pages), pages[-1])
 
+    async def _gather(self, pages: list[Page]) -> None:
+        """Add what follows, until it is enough for one transaction."""
+        while self._goes_on(pages):
+            following = await self._read.get()
+            if not isinstance(following, Page) or not _fits(pages, following):
+                self._kept = following
+                return
+            pages.append(following)
+
     def _goes_on(self, pages: Sequence[Page]) -> bool:
-        return pages[-1].cursor is not None and pages[-1].ready_time is None
+        whole = pages[-1].cursor is None or pages[-1].ready_time is not None
+        return not whole and sum(len(page.records) for page in pages) < _TOGETHER
 
     async def read(self) -> None:
         """Ask for page after page, until the last one or the first trouble."""

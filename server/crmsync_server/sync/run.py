@@ -34,7 +34,7 @@ from crmsync_server.sync.verdict import LEAST_WAIT, RetryPolicy
 
 _log = structlog.get_logger()
 
-_CHUNK = 500  # records that are taken in by one round of statements
+_CHUNK = 1000  # records that are taken in by one round of statements
 # Somebody else made the same contact or link meanwhile, or Postgres ended a deadlock by this one.
 _TRIES = 4
 
