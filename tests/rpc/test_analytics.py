@@ -312,6 +312,8 @@ async def test_a_time_that_is_empty_or_too_long_is_refused(
         failure = await refused(desk, request)
         assert failure.code == grpc.StatusCode.INVALID_ARGUMENT
         assert word in failure.violations["start_time"]
+    failure = await refused(desk, request_type(end_time=Timestamp(seconds=10**14)))
+    assert "9999" in failure.violations["end_time"]
 
 
 async def test_an_unknown_crm_or_metric_is_refused(desk: Desk) -> None:

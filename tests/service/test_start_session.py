@@ -1,6 +1,8 @@
 """StartSession with PUSH, and what steers a session, through a real channel."""
 
 import grpc
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from crmsync.v1 import (
     contact_pb2,
@@ -117,6 +119,35 @@ async def test_a_second_full_session_is_refused_and_the_running_one_is_named(
     assert (await done(client, both)).state == session_pb2.SESSION_STATE_SUCCEEDED
     await finished(client, running.id)
     assert (await done(client, full(direction=PUSH))).progress.skipped == 2
+
+
+async def test_a_session_beside_others_is_in_the_way_of_one_that_wants_to_be_alone(
+    client: CrmsyncClient, sandbox: Sandbox
+) -> None:
+    """It is active as well; a dry run is not meant."""
+    slowly(sandbox)
+    await import_many(client, 2)
+    beside = full(direction=PUSH)
+    beside.allow_parallel = True
+    running = await start(client, beside)
+    failed = await failure(client.sessions.StartSession(full(direction=PUSH)))
+    assert (failed.reason, failed.metadata["session_id"]) == ("SESSION_ACTIVE", running.id)
+    planning = full(direction=PUSH)
+    planning.dry_run = True
+    await start(client, planning)
+    await finished(client, running.id)
+
+
+@pytest.mark.parametrize(
+    "since", [Timestamp(seconds=10**14), Timestamp(seconds=1, nanos=-5), Timestamp(seconds=-1)]
+)
+async def test_a_time_that_is_none_is_refused(client: CrmsyncClient, since: Timestamp) -> None:
+    """By the name of its field."""
+    request = changes(direction=PUSH)
+    request.incremental.since.CopyFrom(since)
+    failed = await failure(client.sessions.StartSession(request))
+    assert failed.code == grpc.StatusCode.INVALID_ARGUMENT
+    assert [one.field for one in failed.violations] == ["incremental.since"]
 
 
 async def test_the_same_request_id_starts_one_session(client: CrmsyncClient) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crmsync.v1 import session_pb2
-from crmsync.v1.session_service_pb2 import StartSessionRequest
+from crmsync.v1.session_service_pb2 import IncrementalSync, StartSessionRequest
 from crmsync_server.errors import (
     InvalidRequestError,
     NotSupportedError,
@@ -19,6 +19,7 @@ from crmsync_server.errors import (
     Violation,
 )
 from crmsync_server.rpc.auth import current_caller
+from crmsync_server.rpc.convert import moment_of
 from crmsync_server.rpc.crms import CONTACTS
 from crmsync_server.store import manual, plan, queue, run, session
 from crmsync_server.store.ids import new_id
@@ -29,6 +30,7 @@ _KINDS = {
     "incremental": SessionKind.INCREMENTAL_SYNC,
     "manual": SessionKind.MANUAL_SYNC,
 }
+_FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Reach(Protocol):
@@ -90,7 +92,7 @@ def asked_of(request: StartSessionRequest, max_share: float) -> Asked:
     if scope == "manual":
         task |= _manual(request)
     if scope == "incremental" and request.incremental.HasField("since"):
-        task["since"] = request.incremental.since.ToDatetime(UTC).isoformat()
+        task["since"] = _since(request.incremental).isoformat()
     return Asked(
         crm=request.crm,
         kind=_KINDS.get(scope, SessionKind.FULL_SYNC),
@@ -106,6 +108,15 @@ def direction_of(value: session_pb2.SyncDirection.ValueType) -> Direction:
     """Read a direction; unset is PUSH."""
     name = session_pb2.SyncDirection.Name(value or session_pb2.SYNC_DIRECTION_PUSH)
     return Direction(name.removeprefix("SYNC_DIRECTION_"))
+
+
+def _since(asked: IncrementalSync) -> datetime:
+    since = moment_of("incremental.since", asked.since)
+    if since < _FIRST:
+        # Sources begin a little earlier still, and no CRM knows of such a time.
+        told = "must not be before 1970; unset reads from where the last reading ended"
+        raise InvalidRequestError([Violation("incremental.since", "incremental.since", told)])
+    return since
 
 
 def _manual(request: StartSessionRequest) -> Mapping[str, Any]:

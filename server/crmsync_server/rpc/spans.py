@@ -8,6 +8,7 @@ from enum import StrEnum
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from crmsync_server.errors import InvalidRequestError, Violation
+from crmsync_server.rpc.convert import moment_of
 from crmsync_server.store.statistics import Span
 
 _RULE = "timestamp.span"
@@ -50,10 +51,13 @@ class Asked:
     def of(
         cls, start: Timestamp | None, end: Timestamp | None, usual: timedelta, most: timedelta
     ) -> "Asked":
-        """Read what a request says; None where it says nothing."""
+        """Read what a request says; None where it says nothing.
+
+        Raises InvalidRequestError for what is no time.
+        """
         return cls(
-            None if start is None else start.ToDatetime(UTC),
-            None if end is None else end.ToDatetime(UTC),
+            None if start is None else moment_of("start_time", start),
+            None if end is None else moment_of("end_time", end),
             usual,
             most,
         )

@@ -40,7 +40,7 @@ async def keep(
 
 
 async def lock(connection: AsyncConnection, org_id: str, session_id: UUID) -> sa.Row[Any] | None:
-    """Lock a dry run's session, with whether its plan is `expired` or `applied`; None without one."""
+    """Lock a dry run's session, with whether its plan is `expired`, or `applied`; None without."""
     parameters = {"org_id": org_id, "session_id": session_id}
     return (await connection.execute(statement("plan/lock"), parameters)).one_or_none()
 

@@ -151,7 +151,7 @@ async def _end_early(
 class Opening:
     """A session to open, and to be filled afterwards.
 
-    exclusive: whether no other exclusive one of its kind may be active at the CRM.
+    exclusive: whether no other of its kind may be active at the CRM, but for dry runs.
     """
 
     session_id: UUID
@@ -172,11 +172,18 @@ async def open(  # noqa: A001 - named like its statement; nobody imports it bare
         SessionActiveError: another of its kind is active, and this one is exclusive.
     """
     parameters = {"org_id": org_id, **asdict(opening)}
+    if opening.exclusive:
+        # One that need not be alone is no less active, and no key stops another beside it.
+        await _refuse_active(connection, org_id, opening)
     while await connection.scalar(statement("session/open"), parameters) is None:
-        found = await active(connection, org_id, opening.crm, opening.kind)
-        # Without one it has ended in between.
-        if found is not None:
-            raise SessionActiveError(str(found), opening.crm, opening.kind)
+        await _refuse_active(connection, org_id, opening)
+
+
+async def _refuse_active(connection: AsyncConnection, org_id: str, opening: Opening) -> None:
+    found = await active(connection, org_id, opening.crm, opening.kind)
+    # Without one it has ended in between.
+    if found is not None:
+        raise SessionActiveError(str(found), opening.crm, opening.kind)
 
 
 async def active(
