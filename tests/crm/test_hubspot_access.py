@@ -117,6 +117,20 @@ async def test_a_token_is_renewed_when_its_time_is_over() -> None:
     assert renewals == ["r-0", "r-1"]
 
 
+async def test_a_refresh_token_that_comes_back_unchanged_is_used_again() -> None:
+    """As HubSpot's does: it is a secret of the account, and hidden in what is read."""
+    now, long = NOW, "a-refresh-token-that-stays"
+    crm = granting(*(token(f"t-{n}", refresh_token=long, expires_in=60) for n in (1, 2, 3)))
+    tools = crm.tools()
+    given = replace(account("hubspot"), secrets=APPLICATION | {"refresh_token": long})
+    adapter = build(given, Tools(tools.client, lambda: now, tools.quota, Purse(lambda: now)))
+    for number in (1, 2, 3):
+        await adapter.push([delivery(number)])
+        now += timedelta(seconds=61)
+    renewals = [form(one)["refresh_token"] for one in crm.requests if one.url.path == TOKEN]
+    assert renewals == [long] * 3
+
+
 async def test_a_refusal_alone_does_not_renew_a_token() -> None:
     """HubSpot says so: it may have other reasons, and a thousand calls would ask for a token."""
 

@@ -27,6 +27,11 @@ def without(text: str, told: Iterable[str]) -> str:
     return text
 
 
+def is_hidden(text: str) -> bool:
+    """Tell whether a text repeats a value that was taken out of it."""
+    return _HIDDEN in text
+
+
 def forms(secrets: Iterable[str]) -> Sequence[str]:
     """Return the ways in which texts spell these values, the longest first; not the short ones."""
     found = {form for secret in secrets for form in _forms(secret) if len(form) >= _SHORTEST}
