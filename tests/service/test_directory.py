@@ -1,6 +1,7 @@
 """What an account is, asked of the simulated CRMs through a real channel."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,11 @@ NAMES = {
     "zoho": "Lead_score",
 }
 EMAILS = {"hubspot": "email", "brevo": "EMAIL", "mautic": "email", "zoho": "Email"}
+TOKENS = {
+    "mautic": "/oauth/v2/token",
+    "zoho": "/oauth/v2/token",
+    "hubspot": "/oauth/v3/token",
+}
 NUMBER, TEXT = field.CRM_FIELD_TYPE_NUMBER, field.CRM_FIELD_TYPE_TEXT
 READY = account.CONNECTION_VERDICT_READY
 UNUSABLE = account.CONNECTION_VERDICT_UNUSABLE
@@ -177,24 +183,51 @@ async def test_a_field_that_was_made_is_written_from_then_on(
     assert "17" in after
 
 
-async def test_a_token_is_renewed_when_asked_for(client: CrmsyncClient, sandbox: Sandbox) -> None:
+@pytest.mark.parametrize("crm", TOKENS)
+async def test_a_token_is_renewed_when_asked_for(
+    client: CrmsyncClient, sandbox: Sandbox, crm: str
+) -> None:
     """The CRM gives another one each time, and the account works on with it."""
-    await accounts.good(sandbox, "mautic").connect(client)
-    request = pb.RefreshTokenRequest(crm="mautic")
+    await application(sandbox, crm).connect(client)
+    request = pb.RefreshTokenRequest(crm=crm)
     first = (await client.connections.RefreshToken(request)).token
     token = (await client.connections.RefreshToken(request)).token
     assert first.status == token.status == account.TOKEN_STATUS_VALID
-    assert renewals(sandbox) == 2
-    standing = await look(client, "mautic")
-    assert (standing.verdict, standing.token) == (READY, token)
-    assert renewals(sandbox) == 2
+    assert renewals(sandbox, crm) == 2
+    standing = await look(client, crm)
+    assert (standing.verdict, standing.token) == (READY, token), standing
+    assert renewals(sandbox, crm) == 2
 
 
-def renewals(sandbox: Sandbox) -> int:
-    """Return how often Mautic was asked for a token."""
-    calls = sandbox.mautic.calls.as_json()["calls"]
+@pytest.mark.parametrize("crm", ["hubspot", "zoho"])
+async def test_a_token_that_was_taken_back_is_said_to_be_refused(
+    client: CrmsyncClient, sandbox: Sandbox, crm: str
+) -> None:
+    """Renewing it does not help, and nothing of it is repeated."""
+    given = application(sandbox, crm)
+    await given.connect(client)
+    getattr(sandbox, crm).tokens.revoke()
+    failed = await failure(client.connections.RefreshToken(pb.RefreshTokenRequest(crm=crm)))
+    assert failed.reason == "CREDENTIALS_REFUSED"
+    assert not [one for one in secrets(given) if one in str(failed)]
+    assert (await look(client, crm)).verdict == UNUSABLE
+
+
+def application(sandbox: Sandbox, crm: str) -> Account:
+    """Return an account whose credentials are renewed: at HubSpot, those of an application."""
+    given = accounts.good(sandbox, crm)
+    if crm != "hubspot":
+        return given
+    portal = sandbox.hubspot.settings
+    names = ("client_id", "client_secret", "refresh_token")
+    return replace(given, secrets={name: getattr(portal, name) for name in names})
+
+
+def renewals(sandbox: Sandbox, crm: str) -> int:
+    """Return how often a CRM was asked for a token."""
+    calls = sandbox.simulators[crm].calls.as_json()["calls"]
     assert isinstance(calls, list)
-    return sum(call["count"] for call in calls if call["path"] == "/oauth/v2/token")
+    return sum(call["count"] for call in calls if call["path"] == TOKENS[crm])
 
 
 @pytest.mark.parametrize("crm", ["hubspot", "brevo"])
