@@ -219,6 +219,19 @@ async def test_a_page_that_comes_after_its_session_was_stopped_is_not_stored(
     assert (await office.session(), await office.stored()) == (before, 0)
 
 
+async def test_a_claim_that_was_overtaken_by_a_pause_stores_nothing(office: Office) -> None:
+    """It saw the session run, and got hold of the run when the pause had let go of that."""
+    run = await office.held("late")
+    await office.rows("UPDATE sessions SET state = 'PAUSED'")
+    with pytest.raises(OverError):
+        await store_page(run)
+    async with office.database.org(ORG) as connection:
+        assert not await runs.end(connection, run.hold)
+        await session.resume(connection, ORG, office.session_id)
+    assert await office.stored() == 0
+    await store_page(await office.held("next"))
+
+
 @pytest.mark.parametrize("ending", [pause, cancel])
 async def test_whoever_stops_a_session_waits_for_the_page_that_is_being_stored(
     office: Office, ending: Ending

@@ -125,7 +125,10 @@ async def wait(
 
 
 async def end(connection: AsyncConnection, hold: Hold) -> bool:
-    """Remove a run that has nothing more to do; False when it was not held any more."""
+    """Remove a run that has nothing more to do.
+
+    False when it was not held any more, or its session does not go on.
+    """
     return await connection.scalar(statement("run/end"), _held(hold)) is not None
 
 

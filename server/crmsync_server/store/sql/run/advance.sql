@@ -1,5 +1,5 @@
--- Move a run on, while it is held and its session goes on. The session's row is not locked by this:
--- whoever pauses or cancels it changes the run first.
+-- Move a run on, while it is held and its session goes on. The session is locked after its run, by this as
+-- by whoever pauses or cancels it.
 WITH moved AS (
     UPDATE session_runs AS r SET
         phase = :phase,
@@ -25,7 +25,8 @@ told AS (
         revision = s.revision + 1,
         update_time = now()
     FROM moved AS m
-    WHERE s.org_id = m.org_id AND s.id = m.session_id
+    -- A claim that began before a pause may take the run after it.
+    WHERE s.org_id = m.org_id AND s.id = m.session_id AND s.state = 'RUNNING'
     RETURNING s.id
 )
 
