@@ -154,6 +154,35 @@ async def test_a_dry_run_changes_nothing_and_its_plan_does_exactly_that(
     assert (await contacts(client))["ada@example.com"].first_name == "Augusta"
 
 
+async def test_a_plan_of_both_ways_delivers_what_the_session_itself_would(
+    client: CrmsyncClient, sandbox: Sandbox
+) -> None:
+    """Who agrees with a record is not made there once more, and what a record lacks it gets."""
+    sandbox.hubspot.user.add({"email": "ada@example.com", "firstname": "Ada"})
+    sandbox.hubspot.user.add({"email": "bob@example.com"})
+    await create(client, "ada@example.com", first_name="Ada")
+    bob = await create(client, "bob@example.com", first_name="Bob")
+    eve = await create(client, "eve@example.com")
+    request = full(direction=BOTH)
+    request.dry_run = True
+    planned = await done(client, request)
+    assert (planned.plan.records_created, planned.plan.records_updated) == (1, 1)
+    pushed = {
+        one.contact_id: one.outcome
+        for one in await items(client, planned.id)
+        if one.direction == session_pb2.SYNC_DIRECTION_PUSH
+    }
+    assert pushed == {
+        bob: session_item_pb2.SESSION_ITEM_OUTCOME_UPDATED,
+        eve: session_item_pb2.SESSION_ITEM_OUTCOME_CREATED,
+    }
+    apply = pb.StartSessionRequest(crm="hubspot", apply=pb.ApplyPlan(session_id=planned.id))
+    applied = await done(client, apply)
+    assert (applied.state, applied.progress.synced) == (SUCCEEDED, 2)
+    held = {one["properties"]["email"]: one["properties"] for one in sandbox.hubspot.contacts()}
+    assert (len(held), held["bob@example.com"]["firstname"]) == (3, "Bob")
+
+
 async def test_a_plan_is_not_applied_where_the_crm_has_changed_since(
     client: CrmsyncClient, sandbox: Sandbox
 ) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -13,10 +13,45 @@ from crmsync_server.store.queue import Selection
 from crmsync_server.store.statements import statement
 
 
+class Foreseen(NamedTuple):
+    """What a reading would leave for deliveries, in the order of foresee.sql's columns.
+
+    version: of the contact. lacks: whether its record lacks something that the contact has.
+    """
+
+    contact_id: UUID
+    version: int
+    lacks: bool
+
+
+async def foresee(
+    connection: AsyncConnection, org_id: str, session_id: UUID, foreseen: Sequence[Foreseen]
+) -> None:
+    """Note what would be left to deliver to records that were read, before `push`."""
+    contact_ids, versions, lacks = map(list, zip(*foreseen, strict=True))
+    parameters = {
+        "org_id": org_id,
+        "session_id": session_id,
+        "contact_ids": contact_ids,
+        "versions": versions,
+        "lacks": lacks,
+    }
+    await connection.execute(statement("plan/foresee"), parameters)
+
+
 async def push(
-    connection: AsyncConnection, org_id: str, session_id: UUID, crm: str, selection: Selection
+    connection: AsyncConnection,
+    org_id: str,
+    session_id: UUID,
+    crm: str,
+    selection: Selection,
+    *,
+    force: bool = False,
 ) -> int:
-    """Note the contacts that would be queued; return how many. See `queue.enqueue`."""
+    """Note the contacts that would be queued; return how many. See `queue.enqueue`.
+
+    What was foreseen of one holds, unless it would be delivered by force.
+    """
     parameters = {
         "org_id": org_id,
         "session_id": session_id,
@@ -26,6 +61,7 @@ async def push(
         "requires_email": selection.requires_email,
         "changed_only": selection.changed_only,
         "salt": selection.salt,
+        "force": force,
     }
     planned = await connection.execute(narrowed("plan/push", selection.condition), parameters)
     return planned.rowcount

@@ -12,10 +12,11 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crmsync_server.crm.source import Record
-from crmsync_server.store import base, conflict, contact, session_record
+from crmsync_server.store import base, conflict, contact, plan, session_record
 from crmsync_server.store.base import Known
 from crmsync_server.store.content import email_key
 from crmsync_server.store.ids import new_ids
+from crmsync_server.store.plan import Foreseen
 from crmsync_server.store.session_record import SessionRecord, Tally
 from crmsync_server.store.states import Direction, RecordAction
 from crmsync_server.sync.channels import Channels, slots_of
@@ -208,7 +209,22 @@ class _Batch:
         if session_id is None:
             return _tally(self.done)
         noted = [self._noted(one) for one in self.done]
+        if self._terms.dry_run and self._terms.direction is Direction.BOTH:
+            await self._foresee(session_id)
         return await session_record.note(self._connection, self._terms.org_id, session_id, noted)
+
+    async def _foresee(self, session_id: UUID) -> None:
+        """Note which contacts a plan would have delivered, and which it would not."""
+        foreseen = {
+            one.known.id: Foreseen(one.known.id, one.known.version, one.pushes)
+            for one in self.done
+            # Nobody knows yet whether this CRM takes a contact without an email.
+            if one.known and not one.code and (one.known.email or not one.pushes)
+        }
+        if foreseen:
+            await plan.foresee(
+                self._connection, self._terms.org_id, session_id, [*foreseen.values()]
+            )
 
     def _noted(self, one: Decision) -> SessionRecord:
         planned = self._terms.dry_run

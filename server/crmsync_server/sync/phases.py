@@ -206,12 +206,11 @@ def _moves_watermark(run: Run) -> bool:
 async def _queue_up(run: Run, connection: AsyncConnection) -> bool:
     session_id = run.row.session_id
     selection = await _selection(run, connection)
+    force = bool(run.task.get("force"))
     if run.row.dry_run:
-        await plan.push(connection, run.org_id, session_id, run.crm, selection)
+        await plan.push(connection, run.org_id, session_id, run.crm, selection, force=force)
         return False
-    order = queue.Order(
-        run.crm, session_id, run.kind, run.row.creator, force=bool(run.task.get("force"))
-    )
+    order = queue.Order(run.crm, session_id, run.kind, run.row.creator, force=force)
     count, _ = await queue.enqueue(connection, run.org_id, selection, order)
     return count > 0
 

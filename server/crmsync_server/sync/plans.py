@@ -21,7 +21,7 @@ from crmsync_server.crm.source import Record
 from crmsync_server.store import plan, queue, session, staged
 from crmsync_server.store import run as runs
 from crmsync_server.store.run import Step
-from crmsync_server.store.states import Direction, Phase
+from crmsync_server.store.states import Direction, Phase, RecordAction
 from crmsync_server.sync.absorb import fingerprint, sweep
 from crmsync_server.sync.brake import brake
 from crmsync_server.sync.run import FailedError, OverError, Run, TroubledError, begin
@@ -34,7 +34,11 @@ async def keep(run: Run, connection: AsyncConnection) -> None:
     """Keep what a dry run's plan costs, and under which configuration it holds."""
     key = (run.org_id, run.row.session_id)
     counted = await plan.counts(connection, [key])
-    pushes = sum(row.times for row in counted if row.direction == Direction.PUSH)
+    pushes = sum(
+        row.times
+        for row in counted
+        if row.direction == Direction.PUSH and row.action != RecordAction.UNCHANGED
+    )
     calls = ceil(pushes / run.reader.batch_size)
     daily = run.reader.daily_calls
     facts = {

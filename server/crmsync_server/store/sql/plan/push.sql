@@ -1,6 +1,6 @@
 -- Note the contacts that queueing would take; see queue/enqueue.sql. One that the CRM has already would
--- be changed there, any other created.
-INSERT INTO session_records (
+-- be changed there, any other created. What was foreseen of one holds; see foresee.sql.
+INSERT INTO session_records AS r (
     org_id, session_id, direction, key, action, contact_id, contact_version
 )
 SELECT
@@ -23,4 +23,5 @@ WHERE c.org_id = :org_id
         OR cs.synced_hash IS DISTINCT FROM c.content_hash || CAST(:salt AS bytea)
     )
     AND TRUE /* narrowed */
-ON CONFLICT DO NOTHING
+ON CONFLICT (org_id, session_id, direction, key) DO UPDATE SET action = 'UPDATED'
+WHERE CAST(:force AS boolean) AND r.action = 'UNCHANGED'

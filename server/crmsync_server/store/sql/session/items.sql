@@ -34,6 +34,8 @@ UNION ALL
         AND r.session_id = :session_id
         AND r.direction = 'PUSH'
         AND :direction = 'PLAN'
+        -- That nothing would be delivered is no item.
+        AND r.action <> 'UNCHANGED'
         AND r.key > :after
         AND (
             CAST(:outcomes AS text []) IS NULL OR r.action = ANY(CAST(:outcomes AS text []))
