@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import grpc
 import pytest
+import sqlalchemy as sa
 
 from crmsync.v1 import bulk_record_pb2 as record_pb
 from crmsync.v1 import bulk_service_pb2 as pb
@@ -44,11 +45,9 @@ MANY = 50_000
 async def kept(database: Database) -> tuple[int, int]:
     """Return how many contacts and sessions there are."""
     async with database.everyone() as connection:
-        result = await connection.exec_driver_sql(
-            "SELECT (SELECT count(*) FROM contacts), (SELECT count(*) FROM sessions)"
-        )
-        row = result.one()
-        return int(row[0]), int(row[1])
+        contacts = await connection.scalar(sa.text("SELECT count(*) FROM contacts"))
+        sessions = await connection.scalar(sa.text("SELECT count(*) FROM sessions"))
+    return contacts or 0, sessions or 0
 
 
 async def balanced(database: Database, session: session_pb2.Session) -> None:
