@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+import sqlalchemy as sa
+
 from crmsync.v1 import admin_service_pb2 as admin_pb
 from crmsync.v1 import contact_pb2, contact_service_pb2, session_item_pb2, session_pb2
 from crmsync.v1 import session_service_pb2 as pb
@@ -9,6 +11,7 @@ from crmsync.v1.schedule_pb2 import Schedule, SyncAction
 from crmsync_client import CrmsyncClient
 from crmsync_server.sandbox.faults import ScriptedFault
 from crmsync_server.sandbox.server import Sandbox
+from crmsync_server.store.db import Database
 from tests.service.calls import create, failure, finished
 from tests.service.starting import BOTH, PULL, changes, done, full, items, manual, start
 
@@ -152,6 +155,21 @@ async def test_a_dry_run_changes_nothing_and_its_plan_does_exactly_that(
     assert applied.state == SUCCEEDED, applied.error
     assert (applied.pull.created, applied.pull.updated) == (1, 1)
     assert (await contacts(client))["ada@example.com"].first_name == "Augusta"
+
+
+async def test_what_a_plan_counts_is_told_without_its_records(
+    client: CrmsyncClient, sandbox: Sandbox, database: Database
+) -> None:
+    """Whoever looks at sessions would have all of them counted again."""
+    sandbox.hubspot.user.seed(3)
+    request = full()
+    request.dry_run = True
+    planned = await done(client, request)
+    async with database.everyone() as connection:
+        await connection.execute(sa.text("DELETE FROM session_records"))
+    asked = pb.GetSessionRequest(session_id=planned.id)
+    told = (await client.sessions.GetSession(asked)).session
+    assert (told.plan, told.plan.contacts_created) == (planned.plan, 3)
 
 
 async def test_a_plan_of_both_ways_delivers_what_the_session_itself_would(

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from crmsync_server.store import sweep
 from crmsync_server.store.db import Database
 from crmsync_server.store.statements import statement
 from tests.store.people import CRM, ORG
@@ -52,12 +53,14 @@ async def test_each_table_is_read_a_few_times_over_and_not_for_every_record(
 
 async def test_what_the_second_reading_did_not_bring_is_gathered(reading: Reading) -> None:
     """And nothing else."""
-    parameters = {"org_id": ORG, "session_id": reading.session_id}
+    session_id = reading.session_id
+    assert session_id is not None
     async with reading.database.org(ORG) as connection:
-        await connection.execute(statement("sweep/gather"), parameters)
-        pending = await connection.execute(statement("sweep/pending"), {**parameters, "size": 9000})
-        keys = {row.key for row in pending}
-    assert keys == {f"r{number}" for number in range(_COUNT // 2, _COUNT)}
+        await sweep.gather(connection, ORG, session_id)
+        first = await sweep.pending(connection, ORG, session_id, after="", size=100)
+        others = await sweep.pending(connection, ORG, session_id, after=first[-1], size=_COUNT)
+    keys = [f"r{number}" for number in range(_COUNT // 2, _COUNT)]
+    assert [*first, *others] == sorted(keys)
 
 
 def _nodes(plan: Plan) -> list[Plan]:

@@ -1,11 +1,9 @@
 """What sessions that read show besides: how far the reading is, and what a dry run found."""
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -13,10 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from crmsync.v1 import contact_sync_pb2, session_pb2
 from crmsync_server.rpc.convert import timestamp
 from crmsync_server.rpc.sync_messages import pulled
-from crmsync_server.store import plan, run
+from crmsync_server.store import run
 from crmsync_server.store.states import Direction, Phase, SessionState
 
-Key = tuple[str, UUID]
 Transaction = Callable[[], AbstractAsyncContextManager[AsyncConnection]]
 
 _PHASES = {
@@ -34,25 +31,18 @@ _PLAN_LIFE = timedelta(days=7)
 class Besides:
     """What is read besides the rows of sessions, for all of them at once."""
 
-    def __init__(self, runs: Sequence[sa.Row[Any]], counted: Sequence[sa.Row[Any]]) -> None:
-        """Take the runs that there are, and how often plans note each action."""
+    def __init__(self, runs: Sequence[sa.Row[Any]]) -> None:
+        """Take the runs that there are."""
         self._runs = {(row.org_id, row.session_id): row for row in runs}
-        self._counts: dict[Key, Counter[tuple[str, str]]] = {}
-        for row in counted:
-            found = self._counts.setdefault((row.org_id, row.session_id), Counter())
-            found[row.direction, row.action] += row.times
 
     @classmethod
     async def of(cls, rows: Sequence[sa.Row[Any]], transaction: Transaction) -> "Besides":
         """Read what these sessions need; most need nothing, and then nothing is asked."""
         reading = [(row.org_id, row.id) for row in rows if row.pulling]
-        planned = [(row.org_id, row.id) for row in rows if _has_plan(row)]
-        if not (reading or planned):
-            return cls((), ())
+        if not reading:
+            return cls(())
         async with transaction() as connection:
-            runs = await run.get(connection, reading) if reading else ()
-            counted = await plan.counts(connection, planned) if planned else ()
-        return cls(runs, counted)
+            return cls(await run.get(connection, reading))
 
     def show(self, row: sa.Row[Any], told: session_pb2.Session) -> session_pb2.Session:
         """Add to a session's message what its row does not say."""
@@ -60,7 +50,7 @@ class Besides:
         if row.direction != Direction.PUSH or row.pulling:
             told.pull.CopyFrom(_pull(row, self._runs.get(key)))
         if _has_plan(row):
-            told.plan.CopyFrom(_plan(row, self._counts.get(key, Counter())))
+            told.plan.CopyFrom(_plan(row))
         return told
 
 
@@ -94,16 +84,17 @@ def _waiting(running: sa.Row[Any]) -> contact_sync_pb2.SyncError:
     return contact_sync_pb2.SyncError(code=running.wait_code, message=running.wait_message or "")
 
 
-def _plan(row: sa.Row[Any], counts: Mapping[tuple[str, str], int]) -> session_pb2.SyncPlan:
+def _plan(row: sa.Row[Any]) -> session_pb2.SyncPlan:
     facts = row.plan or {}
+    counts = facts.get("counts", {})
     return session_pb2.SyncPlan(
-        contacts_created=counts.get(("PULL", "CREATED"), 0),
-        contacts_updated=counts.get(("PULL", "UPDATED"), 0),
-        unchanged=counts.get(("PULL", "UNCHANGED"), 0),
-        conflicts=counts.get(("PULL", "CONFLICT"), 0),
-        contacts_deleted=counts.get(("PULL", "DELETED"), 0),
-        records_created=counts.get(("PUSH", "CREATED"), 0),
-        records_updated=counts.get(("PUSH", "UPDATED"), 0),
+        contacts_created=counts.get("PULL CREATED", 0),
+        contacts_updated=counts.get("PULL UPDATED", 0),
+        unchanged=counts.get("PULL UNCHANGED", 0),
+        conflicts=counts.get("PULL CONFLICT", 0),
+        contacts_deleted=counts.get("PULL DELETED", 0),
+        records_created=counts.get("PUSH CREATED", 0),
+        records_updated=counts.get("PUSH UPDATED", 0),
         calls_needed=facts.get("calls", 0),
         daily_share=facts.get("daily_share", 0.0),
         expire_time=timestamp(row.end_time + _PLAN_LIFE),

@@ -62,7 +62,7 @@ class Steps:
             row = await open_session(connection, asked, reach)
             opened.append(row)
             await _go_two_ways(connection, row)
-            besides = Besides((), ())
+            besides = Besides(())
             return pb.StartSessionResponse(session=besides.show(row, messages.session(row)))
 
         async with self.database.org(org_id) as connection:

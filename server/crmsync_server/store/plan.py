@@ -82,13 +82,10 @@ async def lock(connection: AsyncConnection, org_id: str, session_id: UUID) -> sa
 
 
 async def counts(
-    connection: AsyncConnection, keys: Sequence[tuple[str, UUID]]
+    connection: AsyncConnection, org_id: str, session_id: UUID
 ) -> Sequence[sa.Row[Any]]:
-    """Return how often each action was noted for sessions (organization, id), by direction."""
-    parameters = {
-        "org_ids": [org_id for org_id, _ in keys],
-        "session_ids": [session_id for _, session_id in keys],
-    }
+    """Return how often each action was noted for a session, by direction."""
+    parameters = {"org_id": org_id, "session_id": session_id}
     return (await connection.execute(statement("plan/counts"), parameters)).all()
 
 

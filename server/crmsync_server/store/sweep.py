@@ -27,8 +27,8 @@ async def linked(connection: AsyncConnection, org_id: str, crm: str) -> int:
 
 
 async def pending(
-    connection: AsyncConnection, org_id: str, session_id: UUID, *, size: int
+    connection: AsyncConnection, org_id: str, session_id: UUID, *, after: str, size: int
 ) -> Sequence[str]:
-    """Return the CRM's ids of records that are still to be dealt with."""
-    parameters = {"org_id": org_id, "session_id": session_id, "size": size}
+    """Return the CRM's ids of the next records that are still to be dealt with."""
+    parameters = {"org_id": org_id, "session_id": session_id, "after": after, "size": size}
     return list(await connection.scalars(statement("sweep/pending"), parameters))

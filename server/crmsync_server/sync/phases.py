@@ -130,13 +130,16 @@ async def _sweep(run: Run) -> None:
     await _brake(run)
     size = _DELETED_TOGETHER if told else run.source.traits.fetch_batch
     while run.phase is Phase.SWEEP:
+        after = str(run.cursor.get("swept", ""))
         async with run.desk.database.org(run.org_id) as connection:
-            keys = await sweep.pending(connection, run.org_id, run.row.session_id, size=size)
+            keys = await sweep.pending(
+                connection, run.org_id, run.row.session_id, after=after, size=size
+            )
         if not keys:
             await run.step(begin(Phase.QUEUE))
             return
         alive = {} if told else await _still_there(run, keys)
-        step = begin(Phase.SWEEP, {"gathered": True, "swept": True})
+        step = begin(Phase.SWEEP, {"gathered": True, "swept": keys[-1]})
         await run.step(step, partial(_sweep_away, run, keys, alive))
 
 

@@ -33,7 +33,7 @@ _APPLIED_TOGETHER = 500
 async def keep(run: Run, connection: AsyncConnection) -> None:
     """Keep what a dry run's plan costs, and under which configuration it holds."""
     key = (run.org_id, run.row.session_id)
-    counted = await plan.counts(connection, [key])
+    counted = await plan.counts(connection, *key)
     pushes = sum(
         row.times
         for row in counted
@@ -42,6 +42,8 @@ async def keep(run: Run, connection: AsyncConnection) -> None:
     calls = ceil(pushes / run.reader.batch_size)
     daily = run.reader.daily_calls
     facts = {
+        # Kept, since whoever looks at the session would have to count all of its records.
+        "counts": {f"{row.direction} {row.action}": row.times for row in counted},
         "calls": calls,
         "daily_share": calls / daily if daily else 0.0,
         "terms": _spelled_terms(run),
