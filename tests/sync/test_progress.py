@@ -14,6 +14,7 @@ from crmsync_server.store import session
 from crmsync_server.store.db import Database
 from crmsync_server.store.ids import new_id
 from crmsync_server.store.session import revision_of
+from crmsync_server.sync import progress
 from crmsync_server.sync.progress import ProgressHub
 from tests.eventually import eventually
 from tests.store import people
@@ -74,6 +75,23 @@ async def move(database: Database, session_id: UUID) -> None:
             sa.text("UPDATE sessions SET revision = revision + 1 WHERE id = :id"),
             {"id": session_id},
         )
+
+
+async def test_the_end_of_a_session_is_not_waited_for(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long the hub would rest between two readings otherwise."""
+    monkeypatch.setattr(progress, "_BETWEEN_READS", PATIENCE)
+    session_id = await opened(database)
+    async with running(database) as hub:
+        seen = []
+        async with asyncio.timeout(PATIENCE / 2):
+            async for view in hub.watch(ORG, session_id, 0, PATIENCE):
+                seen.append(view)
+                if len(seen) == 1:
+                    await end(database, session_id)
+                    hub.on_ended(f"{ORG}/{session_id}")
+    assert seen == [(1, "RUNNING"), (2, "CANCELLED")]
 
 
 async def test_a_watcher_sees_the_state_first_and_then_changes(database: Database) -> None:

@@ -75,7 +75,7 @@ class House:
         self.correspondence = Correspondence(
             settings, database, self.adapters.of, self.notifier, now
         )
-        self.hints = Hints(self.notifier, self._on_work, self._on_session)
+        self.hints = Hints(self.notifier, self._on_work, self._on_session, self.hub.on_ended)
         self.policy = RetryPolicy(
             max_retries=settings.engine_max_retries,
             base=settings.engine_backoff_base,

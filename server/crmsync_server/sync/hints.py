@@ -15,11 +15,16 @@ class Hints:
         notifier: Notifier,
         on_work: Callable[[str | None], None],
         on_session: Callable[[str | None], None],
+        on_ended: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """Hint other processes through notifier, and this one by the two callbacks."""
+        """Hint other processes through notifier, and this one by the callbacks.
+
+        on_ended: told of sessions that have ended, besides.
+        """
         self._notifier = notifier
         self._on_work = on_work
         self._on_session = on_session
+        self._on_ended = on_ended
 
     def queued(self, org_id: str, crm: str) -> None:
         """Something waits in a lane."""
@@ -30,6 +35,8 @@ class Hints:
     def moved(self, org_id: str, receipt: Receipt) -> None:
         """A batch moved the progress of sessions."""
         self.sessions(org_id, *receipt.session_ids)
+        for session_id in receipt.ended_ids:
+            self._on_ended(f"{org_id}/{session_id}")
 
     def sessions(self, org_id: str, *session_ids: UUID) -> None:
         """Sessions changed."""

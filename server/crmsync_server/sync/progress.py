@@ -3,7 +3,7 @@
 Hints name the sessions that moved. Those that somebody watches are read with one statement for all
 of them, at most ten times a second, and their newest state is put before every watcher. A watcher
 that is slow finds the newest state when it looks, never a backlog; the final state is the last one
-put there, so nobody misses it. A slow poll stands behind the hints.
+put there, so nobody misses it, and is read at once. A slow poll stands behind the hints.
 """
 
 import asyncio
@@ -72,6 +72,7 @@ class ProgressHub(Generic[View]):
         self._topics: dict[Key, _Topic[View]] = {}
         self._moved: set[Key] = set()
         self._closed = False
+        self._ended = asyncio.Event()  # since the last reading, some watched session has
         self._polled = 0.0  # when all topics were read last, by the loop's clock
         self._duty = Duty("progress", self._turn)
 
@@ -93,6 +94,12 @@ class ProgressHub(Generic[View]):
         if watched:
             self._moved |= watched
             self._duty.wake()
+
+    def on_ended(self, hint: str) -> None:
+        """Take a hint `org/session id` of a session that has ended: its watchers wait for that."""
+        self.on_session(hint)
+        if _key(hint) in self._topics:
+            self._ended.set()
 
     async def watch(
         self, org_id: str, session_id: UUID, after_revision: int, patience: float
@@ -147,8 +154,9 @@ class ProgressHub(Generic[View]):
             moved, self._polled = set(self._topics), now
         if not moved:
             return _POLL
+        self._ended.clear()
         await self._read(sorted(moved))
-        await asyncio.sleep(_BETWEEN_READS)
+        await _within(_BETWEEN_READS, self._ended)
         return 0.0 if self._moved else _POLL
 
     async def _read(self, keys: Sequence[Key]) -> None:
