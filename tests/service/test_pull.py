@@ -323,3 +323,20 @@ async def test_a_schedule_synchronizes_both_ways(client: CrmsyncClient, sandbox:
     assert session.creator == f"schedule:{made.schedule.id}"
     assert (session.pull.created, session.progress.synced) == (1, 2)
     assert len(list(sandbox.hubspot.contacts())) == 2
+
+
+async def test_the_brake_holds_for_schedules_as_well(
+    client: CrmsyncClient, sandbox: Sandbox
+) -> None:
+    """Nobody watches them, and nobody has said that so much may be deleted."""
+    ids = sandbox.hubspot.user.seed(40)
+    await done(client, full())
+    for one in ids[:20]:
+        sandbox.hubspot.user.remove(one)
+    schedule = Schedule(
+        cron="0 0 1 1 *", time_zone="UTC", sync=SyncAction(crm="hubspot", direction=PULL)
+    )
+    made = await client.admin.CreateSchedule(admin_pb.CreateScheduleRequest(schedule=schedule))
+    ran = await client.admin.RunSchedule(admin_pb.RunScheduleRequest(schedule_id=made.schedule.id))
+    session = await finished(client, ran.session.id)
+    assert (session.error.code, session.pull.deleted) == ("TOO_MANY_DELETIONS", 0)

@@ -205,6 +205,7 @@ class House:
             lease=self.settings.engine_lease,
             readers=self.readers.of,
             on_refused=self.readers.refused,
+            max_deletion_share=self.settings.max_deletion_share,
         )
 
     def _build_engine(self) -> Engine:

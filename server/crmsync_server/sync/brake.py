@@ -14,7 +14,7 @@ async def brake(run: Run, connection: AsyncConnection, gone: int) -> None:
     if gone <= _ALWAYS_DELETED:
         return
     linked = await sweep.linked(connection, run.org_id, run.crm)
-    most = float(run.task.get("max_share", 1.0))
+    most = float(run.task.get("max_share", run.desk.max_deletion_share))
     if gone > most * linked:
         told = (
             f"{gone} of {linked} linked records are gone at {run.crm}, more than the {most:.0%} "

@@ -105,6 +105,7 @@ class Desk:
 
     readers: how (org_id, crm) is read; raises FailedError where it is not.
     on_refused: told of (org_id, crm, message) when the CRM refuses the credentials.
+    max_deletion_share: what holds for sessions that say nothing of it, such as those of schedules.
     """
 
     database: Database
@@ -115,6 +116,7 @@ class Desk:
     lease: timedelta
     readers: Callable[[str, str], Awaitable[Reader]]
     on_refused: Callable[[str, str, str], Awaitable[None]]
+    max_deletion_share: float = 0.2
 
 
 @dataclass(slots=True)
