@@ -423,7 +423,11 @@ async def test_a_dry_run_writes_nothing_but_what_it_would_do(reading: Reading) -
     taken = await reading.absorb(changed, new, dry_run=True)
     assert (taken.updated, taken.created) == (1, 1)
     assert (await reading.contact(), await reading.standing()) == (row, standing)
-    noted = await reading.rows("SELECT * FROM session_records ORDER BY key")
+    *noted, foreseen = await reading.rows("SELECT * FROM session_records ORDER BY direction, key")
+    assert (foreseen.direction, foreseen.action, foreseen.contact_id) == (
+        *("PUSH", "UNCHANGED"),
+        row.id,
+    )
     assert [(one.contact_id, one.contact_version) for one in noted] == [(row.id, 1), (None, None)]
     assert all(len(one.fingerprint) == 16 for one in noted)
     [field] = noted[0].fields
