@@ -159,7 +159,9 @@ class ConnectionServiceServicer:
 
     def UpdateConnection(self, request, context):
         """Changes a connection. New credentials replace all the old ones, make it UNCHECKED, and end the pause of a lane
-        whose credentials were refused. Deliveries under way end with the old ones.
+        whose credentials were refused. Deliveries under way end with the old ones. Another base_url forgets which record is
+        whose, as deleting does. New credentials must be of the same account: for another one delete the connection and
+        create it anew.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -167,7 +169,9 @@ class ConnectionServiceServicer:
 
     def DeleteConnection(self, request, context):
         """Deletes a connection and its credentials for good. Deliveries under way finish; what is queued waits until there is
-        a connection again, or it is cancelled. Deleting twice is NOT_FOUND.
+        a connection again, or it is cancelled. Which record is whose is forgotten, since ids are the account's own: contacts
+        find their records again by their emails. Sessions that read the CRM fail with `CRM_DISABLED`. Deleting twice is
+        NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -39,11 +39,15 @@ class ConnectionServiceStub:
     """Lists the connections, by CRM, page by page. Accounts from the server's own settings are not among them."""
     UpdateConnection: _aio.UnaryUnaryMultiCallable[_connection_service_pb2.UpdateConnectionRequest, _connection_service_pb2.UpdateConnectionResponse]
     """Changes a connection. New credentials replace all the old ones, make it UNCHECKED, and end the pause of a lane
-    whose credentials were refused. Deliveries under way end with the old ones.
+    whose credentials were refused. Deliveries under way end with the old ones. Another base_url forgets which record is
+    whose, as deleting does. New credentials must be of the same account: for another one delete the connection and
+    create it anew.
     """
     DeleteConnection: _aio.UnaryUnaryMultiCallable[_connection_service_pb2.DeleteConnectionRequest, _connection_service_pb2.DeleteConnectionResponse]
     """Deletes a connection and its credentials for good. Deliveries under way finish; what is queued waits until there is
-    a connection again, or it is cancelled. Deleting twice is NOT_FOUND.
+    a connection again, or it is cancelled. Which record is whose is forgotten, since ids are the account's own: contacts
+    find their records again by their emails. Sessions that read the CRM fail with `CRM_DISABLED`. Deleting twice is
+    NOT_FOUND.
     """
     TestCredentials: _aio.UnaryUnaryMultiCallable[_connection_service_pb2.TestCredentialsRequest, _connection_service_pb2.TestCredentialsResponse]
     """Asks a CRM whether credentials are good, without writing anything there. A refusal and a CRM that cannot be reached
@@ -126,7 +130,9 @@ class ConnectionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_connection_service_pb2.UpdateConnectionRequest, _abc.Awaitable[_connection_service_pb2.UpdateConnectionResponse]],
     ) -> _abc.Awaitable[_connection_service_pb2.UpdateConnectionResponse]:
         """Changes a connection. New credentials replace all the old ones, make it UNCHECKED, and end the pause of a lane
-        whose credentials were refused. Deliveries under way end with the old ones.
+        whose credentials were refused. Deliveries under way end with the old ones. Another base_url forgets which record is
+        whose, as deleting does. New credentials must be of the same account: for another one delete the connection and
+        create it anew.
         """
 
     @_abc_1.abstractmethod
@@ -136,7 +142,9 @@ class ConnectionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_connection_service_pb2.DeleteConnectionRequest, _abc.Awaitable[_connection_service_pb2.DeleteConnectionResponse]],
     ) -> _abc.Awaitable[_connection_service_pb2.DeleteConnectionResponse]:
         """Deletes a connection and its credentials for good. Deliveries under way finish; what is queued waits until there is
-        a connection again, or it is cancelled. Deleting twice is NOT_FOUND.
+        a connection again, or it is cancelled. Which record is whose is forgotten, since ids are the account's own: contacts
+        find their records again by their emails. Sessions that read the CRM fail with `CRM_DISABLED`. Deleting twice is
+        NOT_FOUND.
         """
 
     @_abc_1.abstractmethod

@@ -25,8 +25,8 @@ from crmsync_server.rpc.directory import AccountDirectory
 from crmsync_server.rpc.inquiries import Inquiries
 from crmsync_server.rpc.once import once
 from crmsync_server.rpc.paging import cursor_of, page_size, page_token
+from crmsync_server.store import account, lane, lead_schedule
 from crmsync_server.store import connection as connections
-from crmsync_server.store import lane, lead_schedule
 from crmsync_server.store import vault as vaults
 from crmsync_server.store.connection import Draft, Found
 from crmsync_server.store.db import Database
@@ -140,6 +140,8 @@ class ConnectionService(connection_service_pb2_grpc.ConnectionServiceServicer):
             after = await connections.update(connection, caller.org_id, change, self.vault)
             if after.version != row.version:
                 await lane.resume(connection, caller.org_id, row.crm, codes=_CURABLE)
+            if after.base_url != row.base_url:
+                await account.forget(connection, caller.org_id, row.crm)
             return pb.UpdateConnectionResponse(connection=fields.message_of(after))
 
         async with self.database.org(caller.org_id) as connection:
@@ -157,6 +159,7 @@ class ConnectionService(connection_service_pb2_grpc.ConnectionServiceServicer):
         caller, connection_id = current_caller(), UUID(request.connection_id)
         async with self.database.org(caller.org_id) as connection:
             crm = await connections.delete(connection, caller.org_id, connection_id)
+            await account.forget(connection, caller.org_id, crm)
         self._tell(crm)
         return pb.DeleteConnectionResponse()
 
