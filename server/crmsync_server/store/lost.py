@@ -10,6 +10,7 @@ _LOST = (
     OSError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
+    asyncpg.ObjectNotInPrerequisiteStateError,  # it takes no connections for now
     asyncpg.PostgresConnectionError,
     asyncpg.AdminShutdownError,
     asyncpg.CannotConnectNowError,
