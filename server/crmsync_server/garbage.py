@@ -2,8 +2,8 @@
 
 import gc
 
-# A batch of a thousand records makes tens of thousands of objects that all live for its duration. By
-# default every 700 of them are a reason to look for cycles, and every so often in all that there is.
+# A batch of a thousand records makes tens of thousands of objects that all live for its duration.
+# By default every 700 of them are a reason to look for cycles, and every so often in all there is.
 _YOUNG = 20_000
 _OLDER = 20
 _ALL = 50

@@ -388,8 +388,8 @@ class Settings(BaseSettings):
     """How many of an organization's active users a reconcile may deactivate, unless its caller says
     otherwise: 0.2 is a fifth. More stop it, and nothing is changed."""
     bulk_wait: Duration = timedelta(seconds=30)
-    """How long BulkService.ApplyBatch waits for the CRM at most, whatever its caller's deadline is. What
-    has not ended by then is told as pending."""
+    """How long BulkService.ApplyBatch waits for the CRM at most, whatever its caller's deadline is.
+    What has not ended by then is told as pending."""
     attempts_retention: Duration = timedelta(days=90)
     """How long the history of attempts is kept, in whole days."""
     sessions_retention: Duration = timedelta(days=90)

@@ -141,9 +141,9 @@ def now() -> datetime:
 
 
 async def told(
-    call: Any,
+    call: Any,  # noqa: ANN401 - a call of the stubs
     count: int,
-    patience: float = 10,  # noqa: ANN401 - a call of the stubs
+    patience: float = 10,
 ) -> Sequence[conversation_pb2.Message]:
     """Read a watch until so many messages have come."""
     found: list[conversation_pb2.Message] = []

@@ -35,8 +35,9 @@ CHUNK = 500
 class CrmsyncClient:
     """A connection to crmsync; use it as an async context manager, or call `close`.
 
-    admin, analytics, bulk, connections, contacts, search, sync, sessions: the generated stubs, for every
-        call of the contract. Their errors are `grpc.aio.AioRpcError`; `Failure.of` reads them.
+    admin, analytics, bulk, connections, contacts, conversations, leads, search, sync, sessions,
+        users: the generated stubs, for every call of the contract. Their errors are
+        `grpc.aio.AioRpcError`; `Failure.of` reads them.
     """
 
     def __init__(

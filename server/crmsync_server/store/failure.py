@@ -87,7 +87,7 @@ def newest_first(
     """Return the query of list, without its limit."""
     standings, contacts = _sources()
     failed_at, contact_id = standings.c[_ERROR_TIME], standings.c.contact_id
-    # For which paused session one is held is told where it is looked at alone: see standing/get.sql.
+    # For which paused session one is held is told where it is looked at alone: standing/get.sql.
     held = sa.null().label("paused_session_id")
     query = _failed(sa.select(standings, contacts.c.email, held), org_id, crm, condition)
     if after is not None:
