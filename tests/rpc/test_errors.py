@@ -402,6 +402,27 @@ CASES: list[tuple[CrmsyncError, Code, str, dict[str, str], list[Message]]] = [
         [],
     ),
     (
+        errors.NoCrmReadyError("c-1", {"zoho": "CRM_DISABLED"}),
+        Code.FAILED_PRECONDITION,
+        "NO_CRM_READY",
+        {"contact_id": "c-1", "skipped": "zoho=CRM_DISABLED"},
+        [],
+    ),
+    (
+        errors.ExportTooLargeError("XLSX", 10, 11),
+        Code.FAILED_PRECONDITION,
+        "EXPORT_TOO_LARGE",
+        {"format": "XLSX", "limit": "10", "total_size": "11"},
+        [],
+    ),
+    (
+        errors.ExportBusyError(4, timedelta(seconds=2)),
+        Code.RESOURCE_EXHAUSTED,
+        "EXPORT_BUSY",
+        {"limit": "4"},
+        [RETRY],
+    ),
+    (
         errors.SubscriptionRequiredError("/m"),
         Code.PERMISSION_DENIED,
         "SUBSCRIPTION_REQUIRED",

@@ -118,7 +118,7 @@ def test_sides_are_treated_alike_where_the_policy_is_even_handed(
     one = meet(ours, theirs, base, Merging(policy))
     other = meet(theirs, ours, base, Merging(policy))
     # An email names the contact, and only the CRM's counts as not told when it is empty.
-    assert one.conflicts == other.conflicts
+    assert one.conflicts - {"email"} == other.conflicts - {"email"}
     assert one.taken.keys() - {"email"} == other.ahead - {"email"}
     assert one.ahead - {"email"} == other.taken.keys() - {"email"}
 

@@ -181,7 +181,8 @@ async def test_trouble_with_the_crm_puts_notices_off(
     await office.tell(change("a"))
     async with office.at_work():
         until = await eventually(partial(office.waits, code, tries))
-        assert until > datetime.now(UTC) + 0.9 * HOUR
+        # The hour began when the tests were collected, which may be a while ago.
+        assert until > datetime.now(UTC) + HOUR / 10
         assert len(crm.asked) == 1
         await office.let_pass(2 * HOUR)
         await eventually(partial(office.ended, {"a": "READ"}))

@@ -52,9 +52,14 @@ async def begin(connection: AsyncConnection, query: Query) -> tuple[Matching, in
     others delete from being cleared away.
     """
     await connection.execute(statement("export/begin"))
-    await connection.execute(statement("export/patience"))
+    await patience(connection)
     matching = await search.prepare(connection, query)
     return matching, await search.count(connection, matching)
+
+
+async def patience(connection: AsyncConnection) -> None:
+    """Let the database end this transaction when nothing is read from it for five minutes."""
+    await connection.execute(statement("export/patience"))
 
 
 def cells(columns: Sequence[str], *, as_json: bool) -> Sequence[Cell]:
