@@ -83,7 +83,7 @@ _WORDS = frozenset(
         " union all any case when then else end exists over count coalesce lower btrim like escape"
         " cast text uuid boolean tsquery concat_ws search_query search_words search_folded"
         " search_terms unnest array cardinality found c cs sort_value match_count"
-        " varchar numeric integer timestamp with time zone",
+        " varchar numeric integer timestamp with time zone anon_1",
     )
 )
 _NAMES = {column.name for table in schema().tables.values() for column in table.columns}
