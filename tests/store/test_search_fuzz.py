@@ -82,7 +82,7 @@ _WORDS = frozenset(
         "select from where and or not limit order by desc asc as join on true false is null lateral"
         " union all any case when then else end exists over count coalesce lower btrim like escape"
         " cast text uuid boolean tsquery concat_ws search_query search_words search_folded"
-        " search_terms unnest array cardinality found c cs anon_1 anon_2 sort_value match_count"
+        " search_terms unnest array cardinality found c cs sort_value match_count"
         " varchar numeric integer timestamp with time zone anon_1",
     )
 )
