@@ -17,8 +17,8 @@ _AHEAD = timedelta(days=2)
 _DAY = timedelta(days=1)
 # As on every other table: a partition may be read by its own name too.
 _POLICY = (
-    "org_id = current_setting('crmsync.org_id', true)"
-    " OR current_setting('crmsync.org_id', true) = '*'"
+    "org_id = (SELECT current_setting('crmsync.org_id', true))"
+    " OR (SELECT current_setting('crmsync.org_id', true)) = '*'"
 )
 
 
