@@ -150,6 +150,8 @@ _LISTED = (
         ("tags = vip", 6, ":"),
         ("tags:v*", 6, "a whole tag"),
         ("properties = x", 12, ":, or a key behind a dot"),
+        (f"name = x AND properties.{'k' * 101} = x", 14, "a key of at most 100 characters"),
+        (f"properties:{'é' * 1_100}", 12, "a key of at most 100 characters"),
         ("company = a\0b", 12, "a character other than NUL"),
     ],
 )

@@ -111,10 +111,16 @@ class _Compiler:
             return self.fields[name]
         base, _, key = name.partition(".")
         if key and base in self.fields and self.fields[base].kind is Kind.MAP:
-            return member(self.fields[base], value_of(key).text, self._bind)
+            return self._member(name, self.fields[base], key)
         siblings = [one for one in self.fields if one.startswith(f"{base}.")] if key else []
         known = ", ".join(sorted(siblings or self.fields))
         raise self.written.wrong(place(name), f"one of {known}")
+
+    def _member(self, name: Token, of: Field, key: str) -> Field:
+        try:
+            return member(of, value_of(key).text, self._bind)
+        except ExpectedError as error:
+            raise self.written.wrong(place(name), error.what) from None
 
     def _bind(self, value: object, kind: sa.types.TypeEngine[Any]) -> sa.BindParameter[Any]:
         return sa.bindparam(f"filter_{next(self.numbers)}", value, kind)

@@ -21,6 +21,7 @@ Bind = Callable[[object, sa.types.TypeEngine[Any]], sa.BindParameter[Any]]
 _HAS = ":"
 _ESCAPE = "/"
 _TEXT = sa.Text()
+_LONGEST_KEY = 100  # characters, as the contract has it
 _NUMBER = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?")
 _TIME = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
@@ -145,7 +146,8 @@ def operators(kind: Kind) -> Sequence[str]:
 
 
 def member(field: Field, key: str, bind: Bind) -> Field:
-    """Return what a MAP has by this key."""
+    """Return what a MAP has by this key; raises ExpectedError for one that none can have."""
+    _refuse_long(key)
     value = field.column.op("->>", return_type=_TEXT)(bind(key, _TEXT))
     term = f"{field.term}{key}=" if field.term else None
     return Field(value, Kind.TEXT, term=term)
@@ -190,6 +192,7 @@ def _map(field: Field, operator: str, value: Value, bind: Bind) -> Clause:
         _refuse(f"{_HAS}, or a key behind a dot", of_operator=True)
     if len(value.parts) > 1:
         _refuse("a whole key, or * alone")
+    _refuse_long(value.text)
     return field.column.op("?", is_comparison=True)(bind(value.text, _TEXT))
 
 
@@ -210,6 +213,12 @@ def _scalar(field: Field, operator: str, value: Value, bind: Bind) -> Clause:
 
 def _refuse(what: str, *, of_operator: bool = False) -> NoReturn:
     raise ExpectedError(what, of_operator=of_operator)
+
+
+def _refuse_long(key: str) -> None:
+    """Refuse a key that nothing has: the index of terms takes none of any length."""
+    if len(key) > _LONGEST_KEY:
+        _refuse(f"a key of at most {_LONGEST_KEY} characters")
 
 
 def _literal(text: str) -> str:
