@@ -15,6 +15,7 @@ from tests.rpc.searches import ORG, Searching, index, searching
 from tests.store import people
 from tests.store.failing import fail
 
+_WIDE = "\U00010400"  # a letter of four bytes
 PEOPLE = (
     Content("jose.garcia@example.com", first_name="José", last_name="García", company="Écoles"),
     Content("soren@example.org", first_name="Søren", last_name="Strauß", phone="+49 30 901820"),
@@ -91,6 +92,9 @@ async def test_text_finds_words_by_their_beginnings(
         ("", "NOT (properties.plan = gold OR tags:vip)", "Cy|Søren Strauß|José García"),
         ("", "properties.plan != gold AND has_email = true", "Ada|Søren Strauß|José García"),
         ("", "name = José*", "José García"),
+        # A letter that is folded to nothing.
+        ("", 'name = "\u037a" OR name = Ada', "Ada"),
+        ("", f"properties.{_WIDE * 100}:* OR tags:vip", "Ada"),
         ("", "has_phone = true AND unread = false", "Bob|Søren Strauß"),
         ("", "create_time > 2020-01-01 AND version = 1", "Cy|Bob|Ada|Søren Strauß|José García"),
         ("", "update_time > 2999-01-01T00:00:00Z", ""),

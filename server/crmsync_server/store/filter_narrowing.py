@@ -4,6 +4,7 @@ It is looked up before the comparison itself is made, which stays what decides.
 """
 
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from functools import reduce
 from typing import Any
@@ -79,7 +80,8 @@ def _member(begin: str, operator: str, value: Value, bind: Bind) -> Narrowing:
 def _words(begin: str, operator: str, value: Value, bind: Bind) -> Narrowing | None:
     if operator == "=" and len(value.parts) == 1:
         asked = sa.func.search_words(bind(value.text, _TEXT))
-        has_words = any(map(str.isalnum, value.text))
+        # Some letters are folded to nothing, and a query of no words finds nothing.
+        has_words = any(map(str.isalnum, unicodedata.normalize("NFKD", value.text)))
         return _query(bind(begin, _TEXT), asked, partial=False) if has_words else None
     found = list(_certain(value, is_within=operator == _HAS))
     return both(
