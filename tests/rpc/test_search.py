@@ -174,6 +174,24 @@ async def test_facets_count_what_is_found(service: Searching) -> None:
             assert len(await service.names("", one.filter)) == one.count
 
 
+async def test_facets_count_without_regard_to_case(database: Database) -> None:
+    """As filters compare: one value, written as most have it, and each contact once."""
+    values = ("Ünï", "ünï", "a\\b", 'q"q', "st*r", "new\nline", "%_", " pad ", "NULL", "{a,b}")
+    async with searching(database) as service:
+        for value in values:
+            await service.add(Content(name="x", company=value, tags=(value, "VIP", "Vip", "VIP2")))
+        await service.add(Content(name="y", company="ÜNÏ", tags=("vip",)))
+        await service.add(Content(name="z", company="ÜNÏ", tags=("vip", "ünï")))
+        await index(database)
+        request = pb.SearchRecordsRequest(facets=["tags", "company"])
+        page = await service.stub.SearchRecords(request)
+        tags, companies = page.facets
+        assert [(one.value, one.count) for one in tags.values][:2] == [("VIP", 12), ("VIP2", 10)]
+        assert (companies.values[0].value, companies.values[0].count) == ("ÜNÏ", 4)
+        for one in (*tags.values, *companies.values):
+            assert len(await service.names("", one.filter)) == one.count, one.value
+
+
 async def test_facets_of_standings_come_for_each_crm(service: Searching) -> None:
     """With the statuses there."""
     page = await service.stub.SearchRecords(pb.SearchRecordsRequest())

@@ -61,14 +61,19 @@ def _hits(matching: Matching) -> sa.CTE:
 
 
 def _most_frequent(field: str, value: sa.ColumnElement[Any], source: sa.FromClause) -> sa.Subquery:
-    number = sa.func.count()
+    """Count the contacts that have each value, written as most of them do.
+
+    Filters compare without regard to case: so do counts, or a value would find others as well.
+    """
     text = sa.cast(value, sa.Text)
+    same, number = sa.func.lower(text), sa.func.count(source.c.id.distinct())
+    usual = sa.func.mode().within_group(text)
     query = (
-        sa.select(sa.literal(field).label("field"), text.label("value"), number.label("number"))
+        sa.select(sa.literal(field).label("field"), usual.label("value"), number.label("number"))
         .select_from(source)
         .where(value.is_not(None), text != sa.literal_column("''"))
-        .group_by(value)
-        .order_by(number.desc(), text)
+        .group_by(same)
+        .order_by(number.desc(), same)
         .limit(_MOST_VALUES)
     )
     return query.subquery()
@@ -79,7 +84,7 @@ def _of(field: str, column: str) -> Callable[[sa.CTE], sa.Subquery]:
 
 
 def _tags(hits: sa.CTE) -> sa.Subquery:
-    each = sa.select(sa.func.unnest(hits.c.tags).label("tag")).subquery()
+    each = sa.select(hits.c.id, sa.func.unnest(hits.c.tags).label("tag")).subquery()
     return _most_frequent("tags", each.c.tag, each)
 
 
