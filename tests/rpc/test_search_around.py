@@ -56,6 +56,14 @@ async def test_suggestions_complete_what_was_begun(service: Searching) -> None:
     assert await suggested(service, "nobody") == []
 
 
+async def test_suggestions_come_however_letters_are_written(service: Searching) -> None:
+    """With or without accents, as a search finds them."""
+    await service.add(Content("oe@example.com", name="Øystein Strauß"))
+    name = [(search_pb2.SUGGESTION_SOURCE_NAME, "Øystein Strauß")]
+    for text in ("oystein", "ØYSTEIN", "strauss", "Strauß", "oys strau"):
+        assert await suggested(service, text) == name
+
+
 async def test_filters_tell_what_may_be_named(service: Searching) -> None:
     """Each with an example that is right, and the organization's own properties."""
     await service.add(

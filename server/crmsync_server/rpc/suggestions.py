@@ -10,6 +10,10 @@ import sqlalchemy as sa
 from crmsync.v1 import search_pb2 as pb
 
 _WORD = re.compile(r"[^\W_]+")
+_ACCENTS = re.compile("[\u0300-\u036f]")
+_PLAIN = str.maketrans(
+    {**dict(zip("øłđðþı", "olddti", strict=True)), "ß": "ss", "æ": "ae", "œ": "oe"}
+)
 
 
 def suggestions(
@@ -62,6 +66,6 @@ def _words(text: str) -> list[str]:
 
 
 def _folded(text: str) -> str:
-    """Return a text in lower case without accents, much as the index of terms has it."""
+    """Return a text in lower case without accents, as search_folded() has it in the index."""
     apart = unicodedata.normalize("NFKD", text.lower())
-    return "".join(one for one in apart if not unicodedata.combining(one)).lower()
+    return _ACCENTS.sub("", apart).translate(_PLAIN).lower()
