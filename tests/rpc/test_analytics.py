@@ -312,6 +312,14 @@ async def test_a_time_that_is_empty_or_too_long_is_refused(
         failure = await refused(desk, request)
         assert failure.code == grpc.StatusCode.INVALID_ARGUMENT
         assert word in failure.violations["start_time"]
+    year_one = Timestamp(seconds=-62_135_596_800)
+    for early in (
+        request_type(end_time=year_one),
+        request_type(start_time=year_one, end_time=Timestamp(seconds=year_one.seconds + 3600)),
+    ):
+        failure = await refused(desk, early)
+        [told] = failure.violations.values()
+        assert "1970" in told
     failure = await refused(desk, request_type(end_time=Timestamp(seconds=10**14)))
     assert "9999" in failure.violations["end_time"]
 

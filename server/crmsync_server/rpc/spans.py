@@ -12,6 +12,8 @@ from crmsync_server.rpc.convert import moment_of
 from crmsync_server.store.statistics import Span
 
 _RULE = "timestamp.span"
+# So early that what is asked for beside it, such as the time before, is still a time.
+_FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Grain(StrEnum):
@@ -69,8 +71,10 @@ def span_of(
     """Return the parts that a time touches, the last one ending at `now` at the latest.
 
     Raises:
-        InvalidRequestError: the time is empty, or too long.
+        InvalidRequestError: the time is empty, too long, or before 1970.
     """
+    _refuse_early("start_time", asked.start)
+    _refuse_early("end_time", asked.end)
     end = min(asked.end or now, now)
     start = end - asked.usual if asked.start is None else asked.start
     if start >= end:
@@ -82,6 +86,12 @@ def span_of(
     last = grain.begin(end)
     whole = last if last == end else last + grain.length
     return Span(org_id, crms, grain.begin(start), min(whole, now))
+
+
+def _refuse_early(field: str, moment: datetime | None) -> None:
+    if moment is not None and moment < _FIRST:
+        told = f"must not be before {_FIRST.isoformat()}"
+        raise InvalidRequestError([Violation(field, _RULE, told)])
 
 
 def before(span: Span) -> Span:
