@@ -6,6 +6,7 @@ from crmsync.v1 import bulk_record_pb2 as pb
 from crmsync.v1.bulk_record_pb2 import BulkRecord
 from crmsync.v1.contact_pb2 import Contact
 from crmsync_server.rpc.bulk_records import Names, broken, head, tidy
+from crmsync_server.rpc.bulk_stream import Stream
 from crmsync_server.rpc.spool import Spool
 
 CREATE = pb.BULK_OPERATION_CREATE
@@ -129,3 +130,16 @@ def test_what_was_spooled_is_found_again_in_any_order(in_memory: int) -> None:
         assert len(spool) == len(pieces)
         order = sorted(range(len(pieces)), key=lambda n: n * 7919 % len(pieces))
         assert all(spool.get(number) == pieces[number] for number in order)
+
+
+def test_a_stream_is_told_apart_from_one_whose_records_end_elsewhere() -> None:
+    """What one record says is not what two say together."""
+    whole = [BulkRecord(operation=UPSERT, contact=ADA)]
+    parts = [BulkRecord(operation=UPSERT), BulkRecord(contact=ADA)]
+    found = set()
+    for records in (whole, parts):
+        with Spool() as spool:
+            stream = Stream(spool, removes=True)
+            stream.add(records)
+            found.add(stream.fingerprint(b""))
+    assert len(found) == 2

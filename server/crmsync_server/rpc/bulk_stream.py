@@ -15,6 +15,7 @@ _FIELD = "records"
 _MOST = 50_000
 _MOST_IN_MESSAGE = 1_000
 _FINGERPRINT_BYTES = 16
+_LENGTH_BYTES = 4
 
 
 @dataclass(slots=True)
@@ -55,6 +56,8 @@ class Stream:
                 raise TooManyItemsError(_FIELD, _MOST, _MOST + 1)
             bulk_records.tidy(record)
             piece = record.SerializeToString(deterministic=True)
+            # With its length: where a record ends is part of what it says.
+            self._hash.update(len(piece).to_bytes(_LENGTH_BYTES))
             self._hash.update(piece)
             self.spool.add(piece)
             if finding := self._judged(index, record):
