@@ -416,10 +416,24 @@ CASES: list[tuple[CrmsyncError, Code, str, dict[str, str], list[Message]]] = [
         [],
     ),
     (
+        errors.ExportCellTooLongError("XLSX", 10, "notes", 11),
+        Code.FAILED_PRECONDITION,
+        "EXPORT_CELL_TOO_LONG",
+        {"format": "XLSX", "limit": "10", "column": "notes", "length": "11"},
+        [],
+    ),
+    (
         errors.ExportBusyError(4, timedelta(seconds=2)),
         Code.RESOURCE_EXHAUSTED,
         "EXPORT_BUSY",
         {"limit": "4"},
+        [RETRY],
+    ),
+    (
+        errors.ExportGivenUpError(300.0, timedelta(seconds=2)),
+        Code.RESOURCE_EXHAUSTED,
+        "EXPORT_GIVEN_UP",
+        {"seconds": "300"},
         [RETRY],
     ),
     (

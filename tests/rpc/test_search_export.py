@@ -148,6 +148,27 @@ async def test_a_workbook_holds_every_row(service: Searching) -> None:
     assert progress[:2] == [0, 3]
 
 
+async def test_what_no_cell_of_a_sheet_holds_is_refused(service: Searching) -> None:
+    """Naming the column, instead of a file with half a value; other formats have all of it."""
+    properties = {f"k{number}": "v" * 4_000 for number in range(9)}
+    await service.add(Content("a@x.test", properties=properties))
+    sheet = pb.ExportRecordsRequest(format=search_pb2.EXPORT_FORMAT_XLSX)
+    with pytest.raises(grpc.aio.AioRpcError) as failure:
+        await exported(service.stub, sheet)
+    refused = refusal(failure)
+    assert (refused.code, refused.reason) == (
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "EXPORT_CELL_TOO_LONG",
+    )
+    assert refused.metadata["column"] == "properties"
+    assert refused.metadata["limit"] == "32767"
+    _, data, _ = await exported(service.stub, pb.ExportRecordsRequest(columns=["properties"]))
+    [_, [told]] = csv.reader(io.StringIO(data.decode(), newline=""))
+    assert json.loads(told) == properties
+    sheet.columns.append("properties.k8")
+    assert (await exported(service.stub, sheet))[1]
+
+
 async def test_more_than_a_sheet_holds_is_refused(
     service: Searching, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,5 +237,26 @@ async def test_a_caller_that_goes_away_ends_the_work(service: Searching) -> None
         assert service.exports.running == 0
 
     await eventually(over)
+    first, _, _ = await exported(service.stub, pb.ExportRecordsRequest(columns=["id"]))
+    assert first.header.total_size == 600
+
+
+async def test_a_caller_that_stops_reading_makes_room_for_others(service: Searching) -> None:
+    """Its work is given up when nobody took a message for a while, and it is told so."""
+    await service.add(*(Content(f"{n}@x.test", notes="n" * 10_000) for n in range(600)))
+    service.exports.patience = 0.05
+    calls = [service.stub.ExportRecords(pb.ExportRecordsRequest()) for _ in range(MOST_EXPORTS)]
+    for call in calls:
+        assert (await anext(aiter(call))).HasField("header")
+
+    async def over() -> None:
+        assert service.exports.running == 0
+
+    await eventually(over)
+    for call in calls:
+        with pytest.raises(grpc.aio.AioRpcError) as failure:
+            [_ async for _ in call]
+        assert refusal(failure).reason == "EXPORT_GIVEN_UP"
+    service.exports.patience = 60
     first, _, _ = await exported(service.stub, pb.ExportRecordsRequest(columns=["id"]))
     assert first.header.total_size == 600

@@ -161,6 +161,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """RESOURCE_EXHAUSTED. As many exports run in this server as may at once; a google.rpc.RetryInfo says when to try again.
     Metadata: `limit`.
     """
+    ERROR_REASON_EXPORT_CELL_TOO_LONG: _ErrorReason.ValueType  # 59
+    """FAILED_PRECONDITION. A value is longer than a cell of a file of this format holds. Metadata: `format`, `limit`
+    (characters), `column`, `length`.
+    """
+    ERROR_REASON_EXPORT_GIVEN_UP: _ErrorReason.ValueType  # 60
+    """RESOURCE_EXHAUSTED. The caller took nothing of an export for so long that it was given up, to make room for others; a
+    google.rpc.RetryInfo says when to try again. Metadata: `seconds`.
+    """
     ERROR_REASON_CONVERSATION_NOT_FOUND: _ErrorReason.ValueType  # 61
     """NOT_FOUND. No conversation of that id exists in the caller's organization; a google.rpc.ResourceInfo names it."""
     ERROR_REASON_ACCOUNT_NOT_FOUND: _ErrorReason.ValueType  # 62
@@ -327,6 +335,14 @@ ERROR_REASON_EXPORT_TOO_LARGE: ErrorReason.ValueType  # 52
 ERROR_REASON_EXPORT_BUSY: ErrorReason.ValueType  # 53
 """RESOURCE_EXHAUSTED. As many exports run in this server as may at once; a google.rpc.RetryInfo says when to try again.
 Metadata: `limit`.
+"""
+ERROR_REASON_EXPORT_CELL_TOO_LONG: ErrorReason.ValueType  # 59
+"""FAILED_PRECONDITION. A value is longer than a cell of a file of this format holds. Metadata: `format`, `limit`
+(characters), `column`, `length`.
+"""
+ERROR_REASON_EXPORT_GIVEN_UP: ErrorReason.ValueType  # 60
+"""RESOURCE_EXHAUSTED. The caller took nothing of an export for so long that it was given up, to make room for others; a
+google.rpc.RetryInfo says when to try again. Metadata: `seconds`.
 """
 ERROR_REASON_CONVERSATION_NOT_FOUND: ErrorReason.ValueType  # 61
 """NOT_FOUND. No conversation of that id exists in the caller's organization; a google.rpc.ResourceInfo names it."""

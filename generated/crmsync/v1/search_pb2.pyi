@@ -120,7 +120,7 @@ class _ExportFormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ExportFo
     """
     EXPORT_FORMAT_XLSX: _ExportFormat.ValueType  # 2
     """A workbook of one sheet with a heading, every cell a text. Cells that a spreadsheet would run begin with an
-    apostrophe. Holds at most 1,048,575 records. Nothing of it can be sent before the last record was read: until then
+    apostrophe. Holds at most 1,048,575 records, and 32,767 characters in a cell. Nothing of it can be sent before the last record was read: until then
     the stream tells its progress alone.
     """
     EXPORT_FORMAT_JSON_LINES: _ExportFormat.ValueType  # 3
@@ -139,7 +139,7 @@ an apostrophe.
 """
 EXPORT_FORMAT_XLSX: ExportFormat.ValueType  # 2
 """A workbook of one sheet with a heading, every cell a text. Cells that a spreadsheet would run begin with an
-apostrophe. Holds at most 1,048,575 records. Nothing of it can be sent before the last record was read: until then
+apostrophe. Holds at most 1,048,575 records, and 32,767 characters in a cell. Nothing of it can be sent before the last record was read: until then
 the stream tells its progress alone.
 """
 EXPORT_FORMAT_JSON_LINES: ExportFormat.ValueType  # 3

@@ -39,7 +39,8 @@ CrmsyncError
 │   ├── ConnectionMisconfiguredError
 │   ├── CrmRefusedError
 │   ├── NoCrmReadyError
-│   └── ExportTooLargeError
+│   ├── ExportTooLargeError
+│   └── ExportCellTooLongError
 ├── VersionMismatchError
 ├── LeadBusyError
 ├── LeadBusyError
@@ -53,6 +54,7 @@ CrmsyncError
 ├── TooManyItemsError
 ├── CrmBusyError
 ├── ExportBusyError
+├── ExportGivenUpError
 ├── UnavailableError
 │   ├── DrainingError
 │   ├── DatabaseUnavailableError
@@ -117,6 +119,8 @@ from crmsync_server.errors.queue import (
 from crmsync_server.errors.schedule import ScheduleNotFoundError
 from crmsync_server.errors.search import (
     ExportBusyError,
+    ExportCellTooLongError,
+    ExportGivenUpError,
     ExportTooLargeError,
     NoCrmReadyError,
 )
@@ -162,6 +166,8 @@ __all__ = [
     "EmailRequiredError",
     "EmailTakenError",
     "ExportBusyError",
+    "ExportCellTooLongError",
+    "ExportGivenUpError",
     "ExportTooLargeError",
     "FailedPreconditionError",
     "ImportInterruptedError",

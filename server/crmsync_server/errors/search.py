@@ -33,6 +33,16 @@ class ExportTooLargeError(FailedPreconditionError):
         super().__init__(format=file_format, limit=limit, total_size=total_size)
 
 
+class ExportCellTooLongError(FailedPreconditionError):
+    """A cell of format {format} holds {limit} characters; column {column} has {length} in one."""
+
+    reason = error_reason_pb2.ERROR_REASON_EXPORT_CELL_TOO_LONG
+
+    def __init__(self, file_format: str, limit: int, column: str, length: int) -> None:
+        """Name the format, such as `XLSX`, what its cells hold and what was found where."""
+        super().__init__(format=file_format, limit=limit, column=column, length=length)
+
+
 class ExportBusyError(CrmsyncError):
     """{limit} exports run at the moment, which is as many as may."""
 
@@ -43,6 +53,22 @@ class ExportBusyError(CrmsyncError):
         """Say how many may run at once, and when to try again."""
         self._wait = wait
         super().__init__(limit=limit)
+
+    def details(self) -> Sequence[Message]:
+        """Return the RetryInfo."""
+        return (retry_info(self._wait),)
+
+
+class ExportGivenUpError(CrmsyncError):
+    """The export was given up for others: nothing of it was read for {seconds} seconds."""
+
+    code = code_pb2.RESOURCE_EXHAUSTED
+    reason = error_reason_pb2.ERROR_REASON_EXPORT_GIVEN_UP
+
+    def __init__(self, seconds: float, wait: timedelta) -> None:
+        """Say for how long nothing was read, and when to try again."""
+        self._wait = wait
+        super().__init__(seconds=f"{seconds:g}")
 
     def details(self) -> Sequence[Message]:
         """Return the RetryInfo."""

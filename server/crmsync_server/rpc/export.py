@@ -1,5 +1,6 @@
 """ExportRecords: what a search finds, as a file that is written while it is read."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from crmsync.v1 import search_pb2
 from crmsync.v1 import search_service_pb2 as pb
 from crmsync_server.errors import (
     ExportBusyError,
+    ExportGivenUpError,
     ExportTooLargeError,
     InvalidRequestError,
     Violation,
@@ -16,6 +18,7 @@ from crmsync_server.errors import (
 from crmsync_server.rpc.auth import current_caller
 from crmsync_server.rpc.crms import Crms
 from crmsync_server.rpc.export_formats import KINDS, PIECE, Format, Kind
+from crmsync_server.rpc.handover import Handover
 from crmsync_server.rpc.search_request import query_of
 from crmsync_server.store import export
 from crmsync_server.store.db import Database
@@ -23,6 +26,7 @@ from crmsync_server.store.search_query import Query
 
 MOST_EXPORTS = 4
 _WAIT = timedelta(seconds=10)
+_PATIENCE = 300.0
 _PREFIX = "EXPORT_FORMAT_"
 
 
@@ -38,11 +42,15 @@ class _Order:
 
 @dataclass(slots=True)
 class Exports:
-    """Sends files, a few at a time: each holds a connection and a snapshot while it runs."""
+    """Sends files, a few at a time: each holds a connection and a snapshot while it runs.
+
+    patience: for how many seconds a message waits for its reader, before the export is given up.
+    """
 
     database: Database
     crms: Crms
     clock: Callable[[], datetime]
+    patience: float = _PATIENCE
     running: int = field(default=0, init=False)
 
     async def stream(
@@ -50,11 +58,29 @@ class Exports:
     ) -> AsyncGenerator[pb.ExportRecordsResponse]:
         """Yield the header and then the file; see the contract."""
         order = self._order(request)
-        cells = export.cells(order.columns, as_json=order.kind.as_json)
-        with self._place(), _opened(order.kind.make(cells)) as file:
-            async with aclosing(self._read(order, cells, file)) as messages:
+        sent = Handover[pb.ExportRecordsResponse](self.patience)
+        making = asyncio.create_task(self._make(order, sent), name="export")
+        try:
+            async with aclosing(sent.taken()) as messages:
                 async for message in messages:
                     yield message
+            await making
+        finally:
+            making.cancel()
+            await asyncio.gather(making, return_exceptions=True)
+
+    async def _make(self, order: _Order, sent: Handover[pb.ExportRecordsResponse]) -> None:
+        """Make the messages, beside the call: a reader that stops is not to keep what they need."""
+        cells = export.cells(order.columns, as_json=order.kind.as_json)
+        try:
+            with self._place(), _opened(order.kind.make(cells)) as file:
+                async with aclosing(self._read(order, cells, file)) as messages:
+                    async for message in messages:
+                        await sent.give(message)
+        except TimeoutError as error:
+            raise ExportGivenUpError(self.patience, _WAIT) from error
+        finally:
+            sent.end()
 
     async def _read(
         self, order: _Order, cells: Sequence[export.Cell], file: Format

@@ -12,10 +12,14 @@ from typing import NamedTuple, Protocol
 import xlsxwriter  # type: ignore[import-untyped]  # it ships no types
 
 from crmsync.v1 import search_pb2 as pb
+from crmsync_server.errors import ExportCellTooLongError
 from crmsync_server.store.export import Cell, Row
 
 XLSX_LIMIT = 1_048_575
 """Records that a sheet holds below its heading."""
+
+_SHEET = "XLSX"
+_CELL_LIMIT = 32_767  # characters; what is longer would be cut without a word
 
 PIECE = 1 << 20
 """Bytes of a file that are sent at once, at most."""
@@ -142,6 +146,7 @@ class Xlsx:
         self._book = xlsxwriter.Workbook(str(self._path), options)
         self._sheet = self._book.add_worksheet("Contacts")
         self._place = 0
+        self._columns = columns
         self._write([[cell.name for cell in columns]])
 
     def begin(self) -> bytes:
@@ -172,8 +177,15 @@ class Xlsx:
         for row in rows:
             for column, cell in enumerate(row):
                 if cell:
-                    write(self._place, column, neutral(cell))
+                    write(self._place, column, self._fitting(column, neutral(cell)))
             self._place += 1
+
+    def _fitting(self, column: int, cell: str) -> str:
+        """Return a cell; raises ExportCellTooLongError for one that a sheet cannot hold."""
+        if (length := len(cell)) > _CELL_LIMIT:
+            name = self._columns[column].name
+            raise ExportCellTooLongError(_SHEET, _CELL_LIMIT, name, length)
+        return cell
 
 
 def _json_array(columns: Sequence[Cell]) -> Format:
