@@ -214,7 +214,7 @@ class Facet(_message.Message):
     @_builtins.property
     def values(self) -> _containers.RepeatedCompositeFieldContainer[Global___FacetValue]:
         """The most frequent values, at most 20, the most frequent first; those with the same count in the order of their
-        values. Empty values are not counted.
+        values. Case does not tell values apart, as in filters. Empty values are not counted.
         """
 
     def __init__(
@@ -241,7 +241,7 @@ class FacetValue(_message.Message):
     COUNT_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
     value: _builtins.str
-    """The value as contacts have it, such as `vip`; of `sync.hubspot` a status, such as `COMPLETE`."""
+    """The value as most contacts write it, such as `vip`; of `sync.hubspot` a status, such as `COMPLETE`."""
     count: _builtins.int
     """How many of the records that were counted have it."""
     filter: _builtins.str
