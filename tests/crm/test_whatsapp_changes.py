@@ -159,18 +159,33 @@ def test_other_fields_are_about_no_messages_of_ours(field: str) -> None:
     assert (found.messages, found.statuses, found.phone_number_id) == ([], [], NUMBER)
 
 
-def test_who_hides_their_number_is_told_without_one() -> None:
-    """The id that stands for it is no number, though it has digits; the message is kept."""
-    hidden = {"profile": {"name": "Ada", "username": "ada"}, "user_id": "US.13491208655302741918"}
-    told = {
-        "id": WAMID,
-        "from_user_id": "US.13491208655302741918",
-        "timestamp": "1",
-        "type": "text",
-    }
-    found = only(contacts=[hidden], messages=[told, said() | {"from": "US.13491208655302741918"}])
-    assert found.contacts == []
-    assert [one.from_ for one in found.messages] == ["", ""]
+HIDDEN = "US.13491208655302741918"
+
+
+def test_who_hides_their_number_is_told_by_the_id_that_stands_for_it() -> None:
+    """However it comes: it is no number, though it has digits."""
+    hidden = {"profile": {"name": "", "username": "ada"}, "user_id": HIDDEN}
+    nameless: dict[str, object] = {"id": WAMID, "timestamp": "1", "type": "text"}
+    for told in (nameless | {"from_user_id": HIDDEN}, nameless | {"from": HIDDEN}, nameless):
+        found = only(contacts=[hidden], messages=[told])
+        assert found.contacts == [Sender(HIDDEN, "ada")]
+        assert [one.from_ for one in found.messages] == [HIDDEN]
+    assert message(nameless | {"from_user_id": HIDDEN}).from_ == HIDDEN
+
+
+def test_who_shows_their_number_is_told_by_it_with_the_other_id_besides() -> None:
+    """Also where the message names the other id alone."""
+    told = {"id": WAMID, "timestamp": "1", "type": "text", "from_user_id": HIDDEN}
+    shown = {"profile": {"name": "Ada"}, "user_id": HIDDEN, "wa_id": ADA}
+    found = only(contacts=[shown, {"wa_id": "447000000002"}], messages=[said(), told])
+    assert found.contacts[0] == Sender(ADA, "Ada", HIDDEN)
+    assert [one.from_ for one in found.messages] == [ADA, ADA]
+
+
+@pytest.mark.parametrize("given", [None, "", [], {}, True, "x" * 141])
+def test_a_message_that_names_nobody_is_told_all_the_same(given: object) -> None:
+    """Nobody is made up for it."""
+    assert message(said() | {"from": given}).from_ == ""
 
 
 def test_a_sender_who_stands_beside_the_message_is_its_sender() -> None:
@@ -195,12 +210,18 @@ def test_what_tells_no_time_came_now(given: object) -> None:
     assert message(said(timestamp=given)).time == NOW
 
 
-def test_what_names_no_message_is_left_out() -> None:
-    """There is nothing to tell it by; the rest is told."""
-    broken = [said(id=""), said(id=None), said(id="w" * 501), said(id=[1]), 7, None, [said()]]
-    found = only(messages=[*broken, said()], statuses=[{"id": "1"}, {"status": "sent"}, "x"])
-    assert [one.whatsapp_id for one in found.messages] == [WAMID]
-    assert found.statuses == []
+def test_a_message_without_an_id_is_told_without_one() -> None:
+    """Whoever keeps it decides what it is known by; what is no message at all is its content."""
+    unnamed = [said(id=""), said(id=None), said(id="w" * 501), said(id=[1]), 7, None, [said()]]
+    found = only(messages=[*unnamed, said()])
+    assert [one.whatsapp_id for one in found.messages] == [*[""] * 7, WAMID]
+    assert [one.payload for one in found.messages[4:6]] == [{"content": 7}, {"content": None}]
+
+
+def test_a_status_that_names_no_message_or_no_state_is_told_without_it() -> None:
+    """So that it can be counted."""
+    found = only(statuses=[{"id": "1"}, {"status": "sent"}, "x"])
+    assert [(one.whatsapp_id, one.status) for one in found.statuses] == [("1", ""), ("", "sent")]
 
 
 @pytest.mark.parametrize("given", [None, 7, "x", [], {}, {"metadata": 7, "messages": "x"}])

@@ -129,17 +129,24 @@ SendOutcome: TypeAlias = Sent | SlowDown | Refused | Unanswered
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Who a webhook is about. wa_id: digits without a plus. name: of the profile; may be empty."""
+    """Who a webhook is about.
+
+    wa_id: digits without a plus; of who hides their number, the id that stands for it.
+    name: of the profile; may be empty.
+    user_id: the id that stays when the number is hidden, where it was told besides the number.
+    """
 
     wa_id: str
     name: str = ""
+    user_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
     """One received message; what has no text or caption has an empty one.
 
-    from_: the sender's wa_id; empty where they hide their number.
+    whatsapp_id: empty where none that can be used was told.
+    from_: the sender's wa_id, or the id that stands for it; empty where neither was told.
     type: the system's word, kept where it is not known.
     payload: the message as it came, a JSON object.
     """
@@ -165,6 +172,7 @@ class Fault:
 class StatusTold:
     """How far a sent message has come.
 
+    whatsapp_id: empty where none that can be used was told.
     status: the system's word (`sent`, `delivered`, `read`, `failed`), kept where it is not known.
     callback_data: the message_id that it was sent with, as it came back; empty where it did not.
     """

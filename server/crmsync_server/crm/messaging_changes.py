@@ -17,7 +17,7 @@ def written(change: Change) -> str:
         "phone_number_id": change.phone_number_id,
         "waba_id": change.waba_id,
         "business_id": change.business_id,
-        "contacts": [[one.wa_id, one.name] for one in change.contacts],
+        "contacts": [[one.wa_id, one.name, one.user_id] for one in change.contacts],
         "messages": [_message(one) for one in change.messages],
         "statuses": [_status(one) for one in change.statuses],
     }

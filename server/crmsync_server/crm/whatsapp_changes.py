@@ -2,7 +2,8 @@
 
 Facts this file stands on: entries, changes, messages and statuses are all arrays; a post with
 statuses has no contacts; times are texts of seconds since 1970; types of messages become more; who
-hides their number behind a name is told without one.
+hides their number behind a name is told without it, by an id (`user_id`, `from_user_id`) that has
+letters, and that is told besides the number of everybody else.
 """
 
 import json
@@ -24,7 +25,9 @@ _OBJECT = "whatsapp_business_account"
 _MESSAGES = "messages"
 _DEEPEST = 100
 _TOO_DEEP = f"the body is nested more than {_DEEPEST} deep"
-_LONGEST_ID = 500
+_LONGEST_ID = 200
+# Two letters, a point, perhaps "ENT" and another one, and up to 128 signs.
+_LONGEST_PERSON = 140
 _LONGEST_WORD = 100
 _LONGEST_NAME = 500
 _NUMBER = re.compile(r"[0-9]{1,20}")
@@ -99,34 +102,48 @@ def _change(waba_id: str, change: Object, clock: Clock) -> Change:
 
 def _senders(told: Object) -> Iterator[Sender]:
     for contact in mappings(told.get("contacts")):
-        if wa_id := _digits(contact.get("wa_id")):
-            name = text(mapping(contact.get("profile")).get("name")).strip()
-            yield Sender(wa_id, name[:_LONGEST_NAME])
+        number, user_id = _digits(contact.get("wa_id")), _person(contact.get("user_id"))
+        if wa_id := number or user_id or _person(contact.get("wa_id")):
+            profile = mapping(contact.get("profile"))
+            name = text(profile.get("name")).strip() or text(profile.get("username")).strip()
+            yield Sender(wa_id, name[:_LONGEST_NAME], user_id if user_id != wa_id else "")
 
 
 def _incoming(told: Object, contacts: Sequence[Sender], clock: Clock) -> Iterator[Incoming]:
-    # Who sent it stands beside it too, where there is but one.
+    for message in _objects(told.get("messages")):
+        kind = _word(message.get("type")) or "unknown"
+        time = _time(message.get("timestamp"), clock)
+        sender = _sender(message, contacts)
+        yield Incoming(_id(message), sender, kind, _text(kind, message), time, message)
+
+
+def _objects(told: object) -> Iterator[Object]:
+    """Yield messages; what is none of Meta's shape is one whose content nobody understands."""
+    for one in told if isinstance(told, list) else []:
+        yield one if isinstance(one, dict) else {"content": one}
+
+
+def _sender(message: Object, contacts: Sequence[Sender]) -> str:
+    """Return who sent a message: by number, or else by the id that stands for a hidden one."""
+    if number := _digits(message.get("from")):
+        return number
+    told = _person(message.get("from_user_id")) or _person(message.get("from"))
+    # Who sent it stands beside it too, perhaps with the number.
+    named = (one.wa_id for one in contacts if told and told in {one.wa_id, one.user_id})
     only = contacts[0].wa_id if len(contacts) == 1 else ""
-    for message in mappings(told.get("messages")):
-        if whatsapp_id := _id(message):
-            sender = _digits(message.get("from")) or only
-            kind = _word(message.get("type")) or "unknown"
-            time = _time(message.get("timestamp"), clock)
-            yield Incoming(whatsapp_id, sender, kind, _text(kind, message), time, message)
+    return next(named, told) or only
 
 
 def _statuses(told: Object, clock: Clock) -> Iterator[StatusTold]:
     for status in mappings(told.get("statuses")):
-        whatsapp_id, word = _id(status), _word(status.get("status"))
-        if whatsapp_id and word:
-            yield StatusTold(
-                whatsapp_id,
-                word,
-                _time(status.get("timestamp"), clock),
-                _digits(status.get("recipient_id")),
-                [_fault(error) for error in mappings(status.get("errors"))],
-                _word(status.get("biz_opaque_callback_data")),
-            )
+        yield StatusTold(
+            _id(status),
+            _word(status.get("status")),
+            _time(status.get("timestamp"), clock),
+            _digits(status.get("recipient_id")),
+            [_fault(error) for error in mappings(status.get("errors"))],
+            _word(status.get("biz_opaque_callback_data")),
+        )
 
 
 def _fault(error: Object) -> Fault:
@@ -155,6 +172,12 @@ def _digits(value: object) -> str:
     """Return a number of WhatsApp's; empty where it is none, such as the id of a hidden one."""
     found = _PUNCTUATION.sub("", text(value))
     return found if _NUMBER.fullmatch(found) else ""
+
+
+def _person(value: object) -> str:
+    """Return an id of somebody that is no number; empty where there is none that can be kept."""
+    found = text(value).strip()
+    return found if len(found) <= _LONGEST_PERSON else ""
 
 
 def _id(told: Object) -> str:
