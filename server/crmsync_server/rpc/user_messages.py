@@ -23,6 +23,7 @@ _ERRORS_TOLD = 100
 _DEACTIVATED_TOLD = 1_000
 _MOST_RESULTS = 10_000
 _LONGEST_TEXT = 254
+_NO_JSON = (Violation("metadata", "metadata.json", "must hold finite numbers alone"),)
 
 
 @dataclass(slots=True)
@@ -46,13 +47,22 @@ class Given:
             external_id, email = one.external_id.strip(), one.email.strip()
             one.email = email
             self.said.append((_clipped(external_id), _clipped(email)))
-            metadata = MessageToDict(one.metadata) if one.HasField("metadata") else {}
-            found = [*violations(one), *_missing(external_id, email), *_of_metadata(metadata)]
+            metadata = _metadata(one)
+            wrong = _NO_JSON if metadata is None else _of_metadata(metadata)
+            found = [*violations(one), *_missing(external_id, email), *wrong]
             if found:
                 self.broken[index] = found
                 self.mentions.append(Mention(_kept(external_id), _kept(email)))
             else:
-                self.entries.append(_entry(index, one, external_id, metadata))
+                self.entries.append(_entry(index, one, external_id, metadata or {}))
+
+
+def _metadata(one: user_pb2.User) -> dict[str, Any] | None:
+    """Return metadata as JSON; None where it holds what JSON does not have."""
+    try:
+        return MessageToDict(one.metadata) if one.HasField("metadata") else {}
+    except ValueError:
+        return None
 
 
 def _entry(index: int, one: user_pb2.User, external_id: str, metadata: dict[str, Any]) -> Entry:
