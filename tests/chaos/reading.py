@@ -19,19 +19,11 @@ from crmsync_server.sandbox.hubspot import HubSpotSettings
 from crmsync_server.sandbox.server import Sandbox
 from crmsync_server.sandbox.zoho import ZohoSettings
 from crmsync_server.store.db import Database
-from crmsync_server.store.embedded import EmbeddedPostgres
+from tests.chaos.served import ENGINE, database_in
 from tests.eventually import eventually
 from tests.service.accounts import good
 
 _PLENTY = 100_000
-_ENGINE = {
-    # A killed server's work is taken up again after this many seconds.
-    "CRMSYNC_ENGINE_LEASE": "1.5",
-    "CRMSYNC_ENGINE_RESCUE_INTERVAL": "0.5",
-    "CRMSYNC_ENGINE_POLL_INTERVAL": "0.5",
-    "CRMSYNC_ENGINE_BACKOFF_BASE": "0.1",
-    "CRMSYNC_ALLOWED_NETWORKS": "127.0.0.0/8",
-}
 # Slow enough to be met in the middle of its work.
 _SLOW = FaultSettings(latency_seconds=0.3)
 _COMMON = 300  # people whom both sides know, and of whom each knows something else
@@ -97,7 +89,7 @@ async def reading(folder: Path, crm: str, records: int) -> AsyncIterator[Reading
     # A token is over when whoever takes the work up again comes with it.
     zoho = ZohoSettings(page_token_seconds=1)
     target = f"127.0.0.1:{free_port()}"
-    async with Sandbox(hubspot=hubspot, zoho=zoho) as sandbox, _database(folder) as database:
+    async with Sandbox(hubspot=hubspot, zoho=zoho) as sandbox, database_in(folder) as database:
         serve = ["serve", "--data-dir", str(folder), "--grpc", target]
         server = Process(serve, _environment(sandbox, crm), folder / "server.log")
         running = Reading(crm, sandbox, server, target, database)
@@ -109,19 +101,6 @@ async def reading(folder: Path, crm: str, records: int) -> AsyncIterator[Reading
             yield running
         finally:
             await server.stop()
-
-
-@asynccontextmanager
-async def _database(folder: Path) -> AsyncIterator[Database]:
-    """Run the server's PostgreSQL, so that it outlives the server."""
-    postgres = EmbeddedPostgres(folder)
-    await asyncio.to_thread(postgres.start)
-    database = Database(postgres.url)
-    try:
-        yield database
-    finally:
-        await database.close()
-        await asyncio.to_thread(postgres.stop)
 
 
 def _contacts(records: int) -> list[contact_pb2.Contact]:
@@ -144,7 +123,7 @@ def _environment(sandbox: Sandbox, crm: str) -> Mapping[str, str]:
     account = good(sandbox, crm)
     prefix = f"CRMSYNC_{crm.upper()}"
     return {
-        **_ENGINE,
+        **ENGINE,
         f"{prefix}_BASE_URL": account.base_url,
         f"{prefix}_OPTIONS": json.dumps({"burst_calls": str(_PLENTY)}),
         **{f"{prefix}_{name.upper()}": value for name, value in account.secrets.items()},
