@@ -54,6 +54,7 @@ class Linked:
             "org_id": ORG,
             "crm": CRM,
             "slot": 0,
+            "gone": True,
             "session_id": self.session_id,
             "ids": new_ids(_BATCH),
             "keys": self.keys,

@@ -42,7 +42,8 @@ class _BulkOperationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BulkOpe
     """
     BULK_OPERATION_DELETE: _BulkOperation.ValueType  # 4
     """Remove the contact's record at the CRM, and forget which one it was. The contact stays here unless delete_contact
-    says otherwise. CONTACT_NOT_FOUND where there is none; a record that is gone already counts as removed.
+    says otherwise, and sessions that deliver what has changed leave it out until it changes. CONTACT_NOT_FOUND where
+    there is none; a record that is gone already counts as removed.
     """
 
 class BulkOperation(_BulkOperation, metaclass=_BulkOperationEnumTypeWrapper):
@@ -60,7 +61,8 @@ an id that nobody has.
 """
 BULK_OPERATION_DELETE: BulkOperation.ValueType  # 4
 """Remove the contact's record at the CRM, and forget which one it was. The contact stays here unless delete_contact
-says otherwise. CONTACT_NOT_FOUND where there is none; a record that is gone already counts as removed.
+says otherwise, and sessions that deliver what has changed leave it out until it changes. CONTACT_NOT_FOUND where
+there is none; a record that is gone already counts as removed.
 """
 Global___BulkOperation: _TypeAlias = BulkOperation  # noqa: Y015
 

@@ -70,7 +70,9 @@ class _DeletionPolicyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Deleti
     DELETION_POLICY_UNSPECIFIED: _DeletionPolicy.ValueType  # 0
     """UNLINK."""
     DELETION_POLICY_UNLINK: _DeletionPolicy.ValueType  # 1
-    """It stays, and is no longer linked to the CRM; delivering it makes a new record."""
+    """It stays, and is no longer linked to the CRM. Sessions that deliver what has changed, and full ones in direction BOTH,
+    leave it out until it changes here; delivering it by its id or with all contacts makes a new record.
+    """
     DELETION_POLICY_DELETE: _DeletionPolicy.ValueType  # 2
     """It is deleted here."""
     DELETION_POLICY_IGNORE: _DeletionPolicy.ValueType  # 3
@@ -82,7 +84,9 @@ class DeletionPolicy(_DeletionPolicy, metaclass=_DeletionPolicyEnumTypeWrapper):
 DELETION_POLICY_UNSPECIFIED: DeletionPolicy.ValueType  # 0
 """UNLINK."""
 DELETION_POLICY_UNLINK: DeletionPolicy.ValueType  # 1
-"""It stays, and is no longer linked to the CRM; delivering it makes a new record."""
+"""It stays, and is no longer linked to the CRM. Sessions that deliver what has changed, and full ones in direction BOTH,
+leave it out until it changes here; delivering it by its id or with all contacts makes a new record.
+"""
 DELETION_POLICY_DELETE: DeletionPolicy.ValueType  # 2
 """It is deleted here."""
 DELETION_POLICY_IGNORE: DeletionPolicy.ValueType  # 3

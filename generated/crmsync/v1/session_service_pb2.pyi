@@ -133,7 +133,10 @@ Global___StartSessionRequest: _TypeAlias = StartSessionRequest  # noqa: Y015
 
 @_typing.final
 class FullSync(_message.Message):
-    """Everything there is: every record that the CRM has, every contact that is here. What agrees already costs no delivery."""
+    """Everything there is: every record that the CRM has, every contact that is here. What agrees already costs no delivery.
+    With BOTH, a contact whose record was removed or merged away at the CRM is left out until it changes here; with PUSH it
+    is delivered, and has a record again.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -150,8 +153,8 @@ Global___FullSync: _TypeAlias = FullSync  # noqa: Y015
 
 @_typing.final
 class IncrementalSync(_message.Message):
-    """What changed: at the CRM since the time up to which it was last read, here since it was last delivered. Without an
-    earlier reading that is everything.
+    """What changed: at the CRM since the time up to which it was last read, here since it was last delivered, or since its
+    record was removed or merged away at the CRM. Without an earlier reading that is everything.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

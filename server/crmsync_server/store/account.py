@@ -21,7 +21,7 @@ async def forget(connection: AsyncConnection, org_id: str, crm: str) -> list[UUI
     while contact_ids := await linked(connection, org_id, crm, after=after, size=_TOGETHER):
         after = contact_ids[-1]
         await contact.lock(connection, org_id, contact_ids)
-        await base.unlink(connection, org_id, crm, contact_ids)
+        await base.unlink(connection, org_id, crm, contact_ids, gone=False)
     parameters = {"org_id": org_id, "crm": crm}
     await connection.execute(statement("account/forget"), parameters)
     return failed
@@ -30,7 +30,7 @@ async def forget(connection: AsyncConnection, org_id: str, crm: str) -> list[UUI
 async def linked(
     connection: AsyncConnection, org_id: str, crm: str, *, after: UUID, size: int
 ) -> list[UUID]:
-    """Return the next contacts that are linked to records of a CRM, in the order of their ids."""
+    """Return the next contacts that are or were linked to a CRM's records, in their ids' order."""
     parameters = {"org_id": org_id, "crm": crm, "after": after, "size": size}
     return list(await connection.scalars(statement("account/linked"), parameters))
 

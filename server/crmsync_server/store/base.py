@@ -194,14 +194,18 @@ async def free(
 
 
 async def unlink(
-    connection: AsyncConnection, org_id: str, crm: str, contact_ids: Sequence[UUID]
+    connection: AsyncConnection, org_id: str, crm: str, contact_ids: Sequence[UUID], *, gone: bool
 ) -> None:
-    """Forget the records of locked contacts, which are gone at the CRM."""
+    """Forget the records of locked contacts.
+
+    gone: whether they were removed at the CRM, and are not made anew before the contact changes.
+    """
     parameters = {
         "org_id": org_id,
         "crm": crm,
         "slot": slot(),
         "contact_ids": list(contact_ids),
+        "gone": gone,
     }
     await connection.execute(statement("base/unlink"), parameters)
 

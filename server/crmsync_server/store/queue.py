@@ -33,7 +33,8 @@ class Selection:
     contact_ids: None means by filter.
     requires_email: leave out contacts without an email.
     condition: on the contacts, as `c`, where they are not given by their ids; None means any.
-    changed_only: leave out those whose content the CRM holds, unless they are given by ids.
+    changed_only: leave out those whose content the CRM holds, and those whose record was removed
+        there and that have not changed since, unless they are given by ids.
     salt: what the CRM gets besides a contact's content; see `Terms`.
     """
 

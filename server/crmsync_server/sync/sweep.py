@@ -56,7 +56,7 @@ async def _remove(connection: AsyncConnection, terms: Terms, found: Sequence[Kno
         # What we remove there ourselves is no wish of the CRM's users.
         theirs = [one.id for one in found if not one.removing]
         await contact.delete_locked(connection, org_id, theirs)
-    await base.unlink(connection, org_id, crm, ids)
+    await base.unlink(connection, org_id, crm, ids, gone=True)
 
 
 def _noted(terms: Terms, key: str, found: Known | None) -> SessionRecord:

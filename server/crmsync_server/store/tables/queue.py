@@ -53,6 +53,7 @@ def _columns() -> Sequence[sa.schema.SchemaItem]:
         sa.Column("settled_attempt", sa.Integer, nullable=False, server_default="0"),
         sa.Column("settled_before", sa.Integer, nullable=False, server_default="0"),
         flag("removing"),
+        sa.Column("gone_hash", sa.LargeBinary, nullable=True),
     )
 
 

@@ -1,5 +1,6 @@
 -- Forget what was agreed on with records that removals have just ended (finish.sql), in their transaction:
--- only for attempts that it recorded, which is told by their times. Conflicts with them are settled.
+-- only for attempts that it recorded, which is told by their times. Conflicts with them are settled. What the
+-- contacts say now is no reason to make new ones.
 WITH recorded AS MATERIALIZED (
     SELECT :org_id AS org_id, :crm AS crm, i.contact_id
     FROM unnest(CAST(:contact_ids AS uuid []), CAST(:attempts AS integer [])) AS i (
@@ -39,6 +40,18 @@ closed AS (
     GROUP BY s.org_id, s.crm
     ON CONFLICT (org_id, crm, hour, slot) DO UPDATE SET
         conflicts_settled = h.conflicts_settled + excluded.conflicts_settled
+),
+
+kept AS (
+    UPDATE contact_syncs AS cs SET gone_hash = c.content_hash
+    FROM recorded AS r
+    CROSS JOIN LATERAL (
+        SELECT k.content_hash
+        FROM contacts AS k
+        WHERE k.org_id = r.org_id AND k.id = r.contact_id
+        OFFSET 0
+    ) AS c
+    WHERE cs.org_id = r.org_id AND cs.contact_id = r.contact_id AND cs.crm = r.crm
 )
 
 DELETE FROM sync_bases AS b

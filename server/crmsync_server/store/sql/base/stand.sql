@@ -58,6 +58,7 @@ WITH moved AS (
         END,
         synced_hash =
             CASE cs.sync_status WHEN 'PROCESSING' THEN cs.synced_hash ELSE excluded.synced_hash END,
+        gone_hash = NULL,
         claimed_hash = CASE
             WHEN cs.claimed_hash IS NOT NULL AND excluded.synced_hash = '' THEN ''
             ELSE cs.claimed_hash

@@ -1,9 +1,17 @@
--- Forget the records of contacts: they are gone at the CRM, and a delivery makes new ones. A delivery that
--- is under way may have brought the old one back, and is not taken for everything. The contacts and their
--- standings are locked before. See finish.sql for why org_id and crm travel along.
+-- Forget the records of contacts: a delivery makes new ones. A delivery that is under way may have brought
+-- the old one back, and is not taken for everything. The contacts and their standings are locked before.
+-- Where the records are :gone somebody wanted that: what the contact says now is no reason to make one anew.
+-- See finish.sql for why org_id and crm travel along.
 WITH asked AS MATERIALIZED (
-    SELECT :org_id AS org_id, :crm AS crm, i.contact_id
+    SELECT
+        :org_id AS org_id, :crm AS crm, i.contact_id, CASE WHEN :gone THEN c.content_hash END AS gone_hash
     FROM unnest(CAST(:contact_ids AS uuid [])) AS i (contact_id)
+    CROSS JOIN LATERAL (
+        SELECT k.content_hash
+        FROM contacts AS k
+        WHERE k.org_id = :org_id AND k.id = i.contact_id
+        OFFSET 0
+    ) AS c
 ),
 
 gone AS (
@@ -46,6 +54,7 @@ moved AS (
         crm_contact_id = NULL,
         synced_time = NULL,
         synced_hash = NULL,
+        gone_hash = a.gone_hash,
         claimed_hash = CASE WHEN cs.claimed_hash IS NOT NULL THEN CAST('' AS bytea) END,
         update_time = now()
     FROM asked AS a

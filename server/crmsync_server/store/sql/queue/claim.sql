@@ -4,6 +4,7 @@
 -- finish.sql notices an edit that commits later. Why org_id is joined and not given: see
 -- finish.sql.
 -- What is to be removed at the CRM has no hash: finish.sql then keeps none, and nothing else is told by it.
+-- Whoever had it queued has asked for a record: that it was gone does not matter any more.
 -- A lane whose quota is used up still delivers what is urgent: a share of the quota is kept for it.
 -- The ids go through an array: the planner takes a LIMIT that it cannot foresee for a tenth of the
 -- table, and would read all of it.
@@ -64,6 +65,7 @@ UPDATE contact_syncs AS cs SET
     claimed_version = c.version,
     claimed_hash = CASE WHEN NOT cs.removing THEN c.content_hash || CAST(:salt AS bytea) END,
     queued_again = FALSE,
+    gone_hash = NULL,
     update_time = now()
 FROM due
 INNER JOIN contacts AS c ON c.org_id = due.org_id AND c.id = due.contact_id

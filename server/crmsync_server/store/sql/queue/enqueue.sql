@@ -3,6 +3,7 @@
 -- :removing asks for the records' removal at the CRM instead of a delivery, also of contacts that are
 -- deleted here; whatever was asked last counts.
 -- Either by id (:by_id) or everything that passes the filter; one branch of `eligible` never runs.
+-- What has changed is what the CRM does not have, unless that was removed there and is as it was then.
 -- previous_status is written by the conflict branch, so that a row which another transaction made
 -- or moved meanwhile is still counted from where it really was.
 WITH eligible AS (
@@ -39,7 +40,10 @@ WITH eligible AS (
                 WHERE held.org_id = :org_id
                     AND held.contact_id = c.id
                     AND held.crm = :crm
-                    AND held.synced_hash = c.content_hash || CAST(:salt AS bytea)
+                    AND (
+                        held.synced_hash = c.content_hash || CAST(:salt AS bytea)
+                        OR (held.crm_contact_id IS NULL AND held.gone_hash = c.content_hash)
+                    )
             )
         )
         AND TRUE /* narrowed */
