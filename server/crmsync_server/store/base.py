@@ -25,6 +25,8 @@ class Known(NamedTuple):
     linked_id: the record by the standing; base_id: by the base. Either is None where there is none.
     base_time: the standing's synced_time when the base was written.
     removing: whether its record is being removed by ourselves.
+    unsettled: what each delivery may have brought that nobody answered, the newest last; None where
+        that is not known.
     """
 
     id: UUID
@@ -55,6 +57,7 @@ class Known(NamedTuple):
     echoes: Sequence[bytes]
     conflicted: Sequence[str]
     removing: bool
+    unsettled: Sequence[Document | None]
 
     @property
     def content(self) -> Content:
@@ -71,11 +74,13 @@ class Standing(NamedTuple):
     """Where reading its record leaves a contact.
 
     synced_hash: of the content and the salt, where both agree in everything; None where not.
+    unsettled: what stays unsettled of deliveries that nobody answered.
     """
 
     contact_id: UUID
     crm_contact_id: str
     synced_hash: bytes | None
+    unsettled: Sequence[Document | None] = ()
 
 
 class Base(NamedTuple):
@@ -93,13 +98,30 @@ class Base(NamedTuple):
 
 
 class Held(NamedTuple):
-    """What is known of a claimed contact's record, in the order of read.sql's columns."""
+    """What is known of a claimed contact's record, in the order of read.sql's columns.
+
+    unsettled: see `Known`.
+    """
 
     contact_id: UUID
     fields: Document | None
     conflicted: Sequence[str]
     synced_time: datetime | None
     force: bool
+    unsettled: Sequence[Document | None]
+
+
+class Unanswered(NamedTuple):
+    """What a delivery that nobody answered may have brought, in the order of the parameters.
+
+    fields: by slot; None where that is not known.
+    doubtful: whether it was not known either what those before it had brought.
+    """
+
+    contact_id: UUID
+    attempt: int
+    fields: Document | None
+    doubtful: bool
 
 
 class Delivered(NamedTuple):
@@ -163,6 +185,7 @@ async def stand(
         "contact_ids": [one.contact_id for one in standings],
         "crm_contact_ids": [one.crm_contact_id for one in standings],
         "synced_hashes": [one.synced_hash for one in standings],
+        "unsettled": column([_json_list(one.unsettled) for one in standings]),
     }
     await connection.execute(statement("base/stand"), parameters)
 
@@ -229,6 +252,21 @@ async def delivered(
     await connection.execute(statement("base/delivered"), parameters)
 
 
+async def unanswered(
+    connection: AsyncConnection, org_id: str, crm: str, batch: Sequence[Unanswered]
+) -> None:
+    """Note what deliveries may have brought, in the transaction that has just finished them."""
+    parameters = {
+        "org_id": org_id,
+        "crm": crm,
+        "contact_ids": [one.contact_id for one in batch],
+        "attempts": [one.attempt for one in batch],
+        "fields": [_json(one.fields) for one in batch],
+        "doubts": [one.doubtful for one in batch],
+    }
+    await connection.execute(statement("base/unanswered"), parameters)
+
+
 async def removed(
     connection: AsyncConnection, org_id: str, crm: str, attempts: Sequence[tuple[UUID, int]]
 ) -> None:
@@ -244,6 +282,11 @@ async def removed(
 
 def _json(fields: Document | None) -> str | None:
     return None if fields is None else document(fields)
+
+
+def _json_list(documents: Sequence[Document | None]) -> str | None:
+    told = ",".join(_json(one) or "null" for one in documents)
+    return f"[{told}]" if told else None
 
 
 def _array(texts: Sequence[str]) -> str:

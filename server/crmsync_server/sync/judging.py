@@ -13,6 +13,7 @@ from crmsync_server.store.states import RecordAction, SyncStatus
 from crmsync_server.sync.acceptable import fault_of, unkeepable
 from crmsync_server.sync.canonical import Value, empty, same
 from crmsync_server.sync.channels import Channels, read_fields, slots_of, text_of, with_fields
+from crmsync_server.sync.doubt import Doubt
 from crmsync_server.sync.late import Seen, without_late
 from crmsync_server.sync.matching import Fate, Match
 from crmsync_server.sync.merge import Difference, Meeting, Merged, Ways, merge
@@ -127,12 +128,13 @@ class Judge:
     def _moved(self, loser: Record, contact: Known) -> Decision:
         """Link the contact of a record that was merged away to the one that took its place."""
         survivor = loser.merged_into
+        unsettled = contact.unsettled if any(contact.unsettled) else ()
         return Decision(
             loser,
             RecordAction.UNCHANGED,
             contact.id,
             contact,
-            standing=Standing(contact.id, survivor, None),
+            standing=Standing(contact.id, survivor, None, unsettled),
             base=Base(contact.id, survivor, None, None),
             settles=bool(contact.conflicted),
         )
@@ -143,7 +145,8 @@ class Judge:
             return Decision(record, RecordAction.UNCHANGED, contact.id, contact)
         if self.glances:
             return Decision(record, None, contact.id, contact, defers=True)
-        before = {} if relinked else self._agreed(contact)
+        doubt = Doubt(contact.unsettled, self.channels.kind_at, self.terms.merging.phone_region)
+        before = doubt.settled({} if relinked else self._agreed(contact), told)
         slots = told if relinked else self._news(record, contact, told, before)
         if slots is None:
             return Decision(record, RecordAction.UNCHANGED, contact.id, contact)
@@ -163,8 +166,11 @@ class Judge:
         lacks = self._see_alone(draft, slots, base)
         decision.pushes = lacks or bool(merged.ahead)
         unmapped = self.channels.unmapped(draft)
-        agreed = merged.agreed and not lacks and not unmapped
-        self._write(decision, base, merged, agreed=agreed, whole=slots is told)
+        answered = doubt.is_answered(told)
+        agreed = merged.agreed and answered and not lacks and not unmapped
+        unsettled = () if answered else contact.unsettled
+        standing = Standing(contact.id, record.crm_contact_id, None, unsettled)
+        self._write(decision, base, merged, standing, agreed=agreed, whole=slots is told)
         return decision
 
     def _unkeepable(self, slots: Slots) -> str | None:
@@ -201,9 +207,6 @@ class Judge:
 
     def _agreed(self, contact: Known) -> Slots:
         """Return what both last agreed on, by slot; nothing where that is not known."""
-        if contact.synced_hash is None:
-            # Nobody knows what an attempt has brought there.
-            return {}
         if contact.fields is not None and contact.base_time == contact.synced_time:
             return read_fields(contact.fields)
         if contact.synced_hash != contact.content_hash + self.terms.salt:
@@ -250,19 +253,25 @@ class Judge:
         return _left_out(record, RecordAction.ERROR, "EMAIL_TAKEN", told, contact)
 
     def _write(
-        self, decision: Decision, base: Slots, merged: Merged, *, agreed: bool, whole: bool
+        self,
+        decision: Decision,
+        base: Slots,
+        merged: Merged,
+        standing: Standing,
+        *,
+        agreed: bool,
+        whole: bool,
     ) -> None:
-        """Decide what is to be written beside the contact."""
+        """Decide what is to be written beside the contact; standing: where they do not agree."""
         record, contact = decision.record, decision.known
         if contact is None:
             return
         key, conflicted = record.crm_contact_id, sorted(merged.conflicts)
-        hashed = None
         if agreed:
             of_content = content_hash(decision.draft) if decision.draft else contact.content_hash
-            hashed = of_content + self.terms.salt
-        if not _stands(contact, key, hashed, pushes=decision.pushes):
-            decision.standing = Standing(contact.id, key, hashed)
+            standing = standing._replace(synced_hash=of_content + self.terms.salt)
+        if not _stands(contact, standing, pushes=decision.pushes):
+            decision.standing = standing
         changed = contact.crm_modified_time
         if whole and record.modified_time is not None:
             changed = record.modified_time
@@ -291,12 +300,15 @@ def _left_out(
     return Decision(record, action, contact_id, contact, code=code, message=told)
 
 
-def _stands(contact: Known, key: str, hashed: bytes | None, *, pushes: bool) -> bool:
+def _stands(contact: Known, found: Standing, *, pushes: bool) -> bool:
     """Tell whether a contact's standing says already what was found."""
-    if contact.sync_status is None or contact.linked_id != key:
+    hashed = found.synced_hash
+    if contact.sync_status is None or contact.linked_id != found.crm_contact_id:
         return False
     if contact.sync_status == SyncStatus.PROCESSING:
         return not pushes
+    if any(contact.unsettled) and not found.unsettled:
+        return False
     if hashed is None:
         return contact.sync_status != SyncStatus.COMPLETE and contact.synced_hash == b""
     settled = contact.sync_status in {SyncStatus.COMPLETE, SyncStatus.QUEUED}

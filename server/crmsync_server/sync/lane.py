@@ -22,12 +22,13 @@ from crmsync_server.crm.outcomes import (
     Skipped,
     SkipReason,
     Synced,
+    Unknown,
 )
 from crmsync_server.store import base as bases
 from crmsync_server.store import bulk, queue
 from crmsync_server.store import lane as lanes
 from crmsync_server.store import ticket as tickets
-from crmsync_server.store.base import Delivered
+from crmsync_server.store.base import Delivered, Unanswered
 from crmsync_server.store.claimed import Claimed
 from crmsync_server.store.content import email_key
 from crmsync_server.store.db import FAULTS, Database
@@ -94,8 +95,8 @@ class Lane:
         self._bench = bench
         self._pace = Pace()
         self._recorder = Recorder(self._write)
-        # What deliveries have told, until they are written down.
-        self._delivered: dict[tuple[UUID, int], Delivered] = {}
+        # What deliveries have told, or may have, until they are written down.
+        self._delivered: dict[tuple[UUID, int], Delivered | Unanswered] = {}
         # What calls took that have ended no attempt, until the next one that has.
         self._times: Times = []
         self._log = _log.bind(org_id=org_id, crm=crm)
@@ -268,8 +269,11 @@ class Lane:
             receipt = await queue.finish(connection, self.org_id, self.crm, finished, times)
             # Nothing of it is looked for where the CRM is not read: this runs for every record.
             told = map(self._delivered.get, map(_attempt, finished)) if self._delivered else ()
-            if delivered := [one for one in told if one is not None]:
+            noted = [one for one in told if one is not None]
+            if delivered := [one for one in noted if isinstance(one, Delivered)]:
                 await bases.delivered(connection, self.org_id, self.crm, delivered)
+            if unanswered := [one for one in noted if isinstance(one, Unanswered)]:
+                await bases.unanswered(connection, self.org_id, self.crm, unanswered)
             if removed := [_attempt(one) for one in finished if one.status == SyncStatus.SELECTED]:
                 await bases.removed(connection, self.org_id, self.crm, removed)
             if rate := self._pace.measured(receipt.finished):
@@ -331,19 +335,21 @@ class Lane:
             )
 
 
-def _told(batch: Batch, judged: Judged) -> Iterator[Delivered]:
-    """Yield what is written down of what the CRM has now, where it is read as well."""
+def _told(batch: Batch, judged: Judged) -> Iterator[Delivered | Unanswered]:
+    """Yield what is written down of what the CRM has now, or may have, where it is read as well."""
     if batch.sparing is None or batch.removes:
         return
     for row, outcome in judged:
         if isinstance(outcome, Synced):
             yield batch.sparing.delivered(row, batch.mapped_anyhow(row), outcome)
+        elif isinstance(outcome, Unknown):
+            yield batch.sparing.unanswered(row, batch.mapped_anyhow(row))
         elif outcome == _UNCHANGED and not row.unchanged:
             confirmed = batch.sparing.confirmed(row)
             yield from [confirmed] if confirmed else []
 
 
-def _attempt(one: Delivered | queue.Finished) -> tuple[UUID, int]:
+def _attempt(one: Delivered | Unanswered | queue.Finished) -> tuple[UUID, int]:
     return one.contact_id, one.attempt
 
 

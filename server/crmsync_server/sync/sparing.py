@@ -6,6 +6,7 @@ conflict: whatever the CRM has in it stays. One that was emptied here is cleared
 
 import json
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -13,17 +14,18 @@ from uuid import UUID
 from crmsync_server.crm.adapter import Delivery
 from crmsync_server.crm.mapping import PROPERTY, STANDARD
 from crmsync_server.crm.outcomes import Synced
-from crmsync_server.store.base import Delivered, Held
+from crmsync_server.store.base import Delivered, Held, Unanswered
 from crmsync_server.store.claimed import Claimed
 from crmsync_server.store.content import Content, content_hash
 from crmsync_server.sync.canonical import Value, empty, same
 from crmsync_server.sync.channels import Channels, read_fields, slots_delivered, text_of
+from crmsync_server.sync.doubt import Doubt
 from crmsync_server.sync.lane_config import LaneConfig
 from crmsync_server.sync.late import digest
 
 _EMAIL = "email"
 _STANDARD = frozenset(STANDARD)
-_NOTHING = Held(UUID(int=0), None, (), None, force=False)
+_NOTHING = Held(UUID(int=0), None, (), None, force=False, unsettled=(None,))
 
 
 class Sparing:
@@ -45,26 +47,32 @@ class Sparing:
     def spared(self, delivery: Delivery) -> Delivery:
         """Return what is left of a delivery; the email always is, since it tells contacts apart."""
         held = self._of(delivery.contact_id)
-        base = read_fields(held.fields or {})
-        told = self._told(delivery, base)
+        base, doubt = read_fields(held.fields or {}), self._doubt(held)
+        told = self._told(delivery, base.keys() | doubt.slots)
         left_out = self._in_conflict(held)
         if held.fields is not None and not held.force:
-            left_out |= {slot for slot, value in told.items() if self._knows(base, slot, value)}
+            left_out |= {
+                slot
+                for slot, value in told.items()
+                if self._knows(base, slot, value) and not doubt.is_about(slot, base)
+            }
+        filled = {slot for slot in told if not empty(base.get(slot, "")) or doubt.may_fill(slot)}
         cleared = {
             slot
             for slot, value in told.items()
-            if empty(value) and (not empty(base.get(slot, "")) or _name(slot) in delivery.blank)
+            if empty(value) and (slot in filled or _name(slot) in delivery.blank)
         }
         return _with(delivery, told, left_out - {_EMAIL}, cleared - left_out - {_EMAIL})
 
     def says_nothing(self, delivery: Delivery) -> bool:
         """Tell whether the CRM has all of a spared delivery already, its email included."""
         held = self._of(delivery.contact_id)
-        if held.fields is None or held.force:
+        base = read_fields(held.fields or {})
+        if held.fields is None or held.force or self._doubt(held).is_about(_EMAIL, base):
             return False
         told = slots_delivered(delivery)
         email = told.pop(_EMAIL, "")
-        return not told and (empty(email) or self._knows(read_fields(held.fields), _EMAIL, email))
+        return not told and (empty(email) or self._knows(base, _EMAIL, email))
 
     def confirmed(self, row: Claimed) -> Delivered | None:
         """Return what is written down of a contact that nothing had to be sent of.
@@ -78,7 +86,7 @@ class Sparing:
     def delivered(self, row: Claimed, mapped: Delivery, outcome: Synced) -> Delivered:
         """Return what is written down of a contact that was delivered; mapped: before sparing."""
         held = self._of(row.contact_id)
-        before = read_fields(held.fields or {})
+        before, doubt = read_fields(held.fields or {}), self._doubt(held)
         told = slots_delivered(self.spared(mapped))
         if self._late:
             # What was left out then is not known any more. It was what it is here, all the same.
@@ -91,20 +99,30 @@ class Sparing:
             told,
             held.synced_time,
             outcome.modified_time,
-            None if held.fields is None else self._digest(before),
+            None if held.fields is None else self._digest({**before, **doubt.newest}),
             self._digest({**before, **told}),
             self._hash(row) if self._late else None,
             checked=self._late,
         )
 
+    def unanswered(self, row: Claimed, mapped: Delivery) -> Unanswered:
+        """Return what is written down of a contact whose delivery nobody answered."""
+        doubtful = None in self._of(row.contact_id).unsettled
+        # What was left out then is not known any more.
+        told = None if self._late else slots_delivered(self.spared(mapped))
+        return Unanswered(row.contact_id, row.attempt, told, doubtful)
+
+    def _doubt(self, held: Held) -> Doubt:
+        return Doubt(held.unsettled, self._channels.kind_at, self._region)
+
     def _of(self, contact_id: UUID) -> Held:
         return self._held.get(contact_id, _NOTHING)
 
-    def _told(self, delivery: Delivery, base: Mapping[str, Value]) -> dict[str, Value]:
+    def _told(self, delivery: Delivery, known: AbstractSet[str]) -> dict[str, Value]:
         """Return everything that a delivery may say, what the contact no longer has included."""
         told: dict[str, Value] = {name: getattr(delivery, name) for name in STANDARD}
         told |= {PROPERTY + name: text for name, text in delivery.properties.items()}
-        gone = {slot for slot in base if slot not in told and self._channels.is_told(slot)}
+        gone = {slot for slot in known if slot not in told and self._channels.is_told(slot)}
         return told | dict.fromkeys(gone, "")
 
     def _in_conflict(self, held: Held) -> set[str]:

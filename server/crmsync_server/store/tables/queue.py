@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
 
 from crmsync_server.store.states import PROCESSING_STATUS_OF, ProcessingStatus
 from crmsync_server.store.tables.columns import flag, text, time
@@ -54,6 +55,7 @@ def _columns() -> Sequence[sa.schema.SchemaItem]:
         sa.Column("settled_before", sa.Integer, nullable=False, server_default="0"),
         flag("removing"),
         sa.Column("gone_hash", sa.LargeBinary, nullable=True),
+        sa.Column("unsettled", pg.JSONB, nullable=True),
     )
 
 

@@ -131,7 +131,7 @@ added AS (
     ON CONFLICT DO NOTHING
 )
 
-UPDATE contact_syncs AS cs SET synced_hash = n.hash
+UPDATE contact_syncs AS cs SET synced_hash = n.hash, unsettled = NULL
 FROM (
     SELECT r.org_id, r.crm, r.contact_id, r.hash
     FROM recorded AS r

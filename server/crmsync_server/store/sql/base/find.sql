@@ -50,7 +50,10 @@ SELECT
     b.crm_contact_id AS base_id, b.fields, b.synced_time AS base_time, b.crm_modified_time,
     coalesce(b.echoes, '{}') AS echoes,
     coalesce(b.conflicted, '{}') AS conflicted,
-    coalesce(cs.removing, FALSE) AS removing
+    coalesce(cs.removing, FALSE) AS removing,
+    coalesce(
+        cs.unsettled, CASE WHEN cs.synced_hash IS NULL THEN CAST('[null]' AS jsonb) ELSE '[]' END
+    ) AS unsettled
 FROM found AS f
 CROSS JOIN LATERAL (
     SELECT k.* FROM contacts AS k WHERE k.org_id = f.org_id AND k.id = f.contact_id OFFSET 0

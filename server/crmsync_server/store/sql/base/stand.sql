@@ -5,7 +5,7 @@
 WITH moved AS (
     INSERT INTO contact_syncs AS cs (
         org_id, contact_id, crm, sync_status, processing_status, crm_contact_id, synced_time,
-        synced_hash
+        synced_hash, unsettled
     )
     SELECT
         :org_id, i.contact_id, :crm,
@@ -13,12 +13,14 @@ WITH moved AS (
         CASE WHEN i.synced_hash IS NOT NULL THEN 'COMPLETE' END,
         i.crm_contact_id,
         CASE WHEN i.synced_hash IS NOT NULL THEN now() END,
-        coalesce(i.synced_hash, '')
+        coalesce(i.synced_hash, ''),
+        CAST(i.unsettled AS jsonb)
     FROM unnest(
         CAST(:contact_ids AS uuid []),
         CAST(:crm_contact_ids AS text []),
-        CAST(:synced_hashes AS bytea [])
-    ) AS i (contact_id, crm_contact_id, synced_hash)
+        CAST(:synced_hashes AS bytea []),
+        CAST(:unsettled AS text [])
+    ) AS i (contact_id, crm_contact_id, synced_hash, unsettled)
     ORDER BY i.contact_id
     ON CONFLICT (org_id, contact_id, crm) DO UPDATE SET
         previous_status = cs.sync_status,
@@ -59,6 +61,7 @@ WITH moved AS (
         synced_hash =
             CASE cs.sync_status WHEN 'PROCESSING' THEN cs.synced_hash ELSE excluded.synced_hash END,
         gone_hash = NULL,
+        unsettled = CASE cs.sync_status WHEN 'PROCESSING' THEN cs.unsettled ELSE excluded.unsettled END,
         claimed_hash = CASE
             WHEN cs.claimed_hash IS NOT NULL AND excluded.synced_hash = '' THEN ''
             ELSE cs.claimed_hash

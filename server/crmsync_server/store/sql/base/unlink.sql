@@ -55,6 +55,7 @@ moved AS (
         synced_time = NULL,
         synced_hash = NULL,
         gone_hash = a.gone_hash,
+        unsettled = NULL,
         claimed_hash = CASE WHEN cs.claimed_hash IS NOT NULL THEN CAST('' AS bytea) END,
         update_time = now()
     FROM asked AS a

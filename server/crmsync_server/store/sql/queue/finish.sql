@@ -136,6 +136,11 @@ fenced AS (
             WHEN i.outcome = 'SYNCED' THEN cs.claimed_hash
             WHEN i.outcome NOT IN ('UNKNOWN', 'LEASE_EXPIRED') THEN cs.synced_hash
         END,
+        unsettled = CASE
+            WHEN i.outcome = 'SYNCED' THEN NULL
+            WHEN i.outcome = 'LEASE_EXPIRED' AND NOT cs.unsettled @> '[null]' THEN cs.unsettled || '[null]'
+            ELSE cs.unsettled
+        END,
         claimed_hash = NULL,
         lease_until = NULL,
         ticket = NULL,
