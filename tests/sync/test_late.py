@@ -93,3 +93,34 @@ def test_what_a_delivery_did_not_tell_is_news_although_the_rest_comes_back() -> 
     delivered: dict[str, Value] = {"email": "a", "company": "b"}
     seen = Seen(NOW, NOW, [echo(delivered)])
     assert news({**delivered, "first_name": "c"}, seen, NOW) == {"first_name": "c"}
+
+
+@given(records, records)
+def test_what_an_earlier_second_brought_is_news_in_the_second_of_the_last_delivery(
+    old: dict[str, Value], new: dict[str, Value]
+) -> None:
+    """Somebody put it back; as of its own second it would be older than what was agreed on."""
+    parted = Seen(NOW, NOW, [echo(old), b"", echo(new)])
+    assert news(old, parted, NOW) == (None if echo(old) == echo(new) else old)
+    assert news(new, parted, NOW) is None
+    together = Seen(NOW, NOW, [echo(old), echo(new)])
+    assert news(old, together, NOW) is None
+
+
+@given(records)
+def test_nothing_comes_back_as_of_a_time_at_which_nothing_was_delivered(
+    told: dict[str, Value],
+) -> None:
+    """The record has changed and was read since: what is there now was put back."""
+    assert news(told, Seen(NOW, NOW, [echo(told), b""]), NOW) == told
+
+
+@given(records, records)
+def test_what_parts_deliveries_by_time_is_none_itself(
+    old: dict[str, Value], new: dict[str, Value]
+) -> None:
+    """Where the CRM tells no times, and where it told none of our last delivery."""
+    for told in (None, EARLIER):
+        plain = Seen(None, NOW, [echo(old), echo(new)])
+        parted = Seen(None, NOW, [echo(old), b"", echo(new)])
+        assert news(old, parted, told) == news(old, plain, told)

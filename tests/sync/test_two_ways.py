@@ -303,3 +303,44 @@ async def test_of_a_contact_that_is_deleted_while_it_is_delivered_only_the_recor
     assert (base.crm_contact_id, base.fields) == ("1", None)
     await pair.reading.absorb(ada())
     assert not await pair.reading.contacts()
+
+
+async def test_what_was_put_back_in_the_second_of_our_delivery_is_a_change(pair: Pair) -> None:
+    """By the CRM's whole seconds both happened at once, but what was before was before that."""
+    await pair.reading.absorb(ada())
+    row = await pair.reading.contact()
+    await pair.reading.edit(row.id, company="Looms")
+    pair.adapter.answers.insert(0, answering(lambda _: Synced("1", modified_time=later(2))))
+    await pair.deliver()
+    taken = await pair.reading.absorb(ada(company="Looms", modified_time=later(2)))
+    assert (taken.unchanged, taken.to_push) == (1, [])
+    taken = await pair.reading.absorb(ada(modified_time=later(2)))
+    assert taken.updated == 1
+    assert (await pair.reading.contact()).company == "Engines"
+
+
+async def test_what_was_put_back_in_the_second_of_somebody_s_change_is_one(pair: Pair) -> None:
+    """It is what our delivery has brought, at an earlier time."""
+    await pair.reading.absorb(ada())
+    row = await pair.reading.contact()
+    await pair.reading.edit(row.id, company="Looms")
+    pair.adapter.answers.insert(0, answering(lambda _: Synced("1", modified_time=later(2))))
+    await pair.deliver()
+    for company in ("Mills", "Looms"):
+        await pair.reading.absorb(ada(company=company, modified_time=later(3)))
+        assert (await pair.reading.contact()).company == company
+
+
+async def test_of_deliveries_in_one_second_the_earlier_comes_back_as_nobody_s_change(
+    pair: Pair,
+) -> None:
+    """Which of them a late index shows cannot be told by its time."""
+    await pair.reading.absorb(ada())
+    row = await pair.reading.contact()
+    for company in ("Looms", "Mills"):
+        await pair.reading.edit(row.id, company=company)
+        pair.adapter.answers.insert(0, answering(lambda _: Synced("1", modified_time=later(2))))
+        await pair.deliver()
+    taken = await pair.reading.absorb(ada(company="Looms", modified_time=later(2)))
+    assert (taken.unchanged, taken.to_push) == (1, [])
+    assert (await pair.reading.contact()).company == "Mills"

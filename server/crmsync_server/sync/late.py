@@ -19,7 +19,8 @@ class Seen:
     modified_time: when it had changed as it was last agreed on, by the CRM's clock; None where the
         CRM did not tell, or has not told yet what a delivery changed.
     delivered_time: when the last delivery was confirmed, or both sides were found equal.
-    echoes: digests of what was delivered lately, the newest last.
+    echoes: digests of what was delivered lately, the newest last; an empty one parts those as of
+        modified_time from those before.
     """
 
     modified_time: datetime | None
@@ -48,16 +49,30 @@ def without_late(
     """
     if told is not None and seen.modified_time is not None:
         if told == seen.modified_time:
-            return _besides_echo(slots, seen.echoes, ways) or None
+            return _besides_echo(slots, _of_that_time(seen.echoes), ways) or None
         return slots if told > seen.modified_time else None
     if told is None:
-        return None if _is_echo(slots, seen.echoes[:-1], ways) else slots
+        return None if _is_echo(slots, _delivered(seen)[:-1], ways) else slots
     if seen.delivered_time is None or told > seen.delivered_time:
         return slots
     # Changed before our last delivery was confirmed, which the CRM told no time of: each value that
     # an earlier delivery brought is older than the last one.
     fresh = {slot: value for slot, value in slots.items() if not _came(slot, value, seen, ways)}
     return fresh or None
+
+
+def _of_that_time(echoes: Sequence[bytes]) -> Sequence[bytes]:
+    """Return those that may come back with the very time at which both sides last agreed.
+
+    Where a CRM's times are whole seconds more than one may, and so may what somebody does there in
+    that second: what an earlier second brought, and is there in this one, was put back.
+    """
+    parted = max((at for at, echo in enumerate(echoes) if not echo), default=-1)
+    return echoes[parted + 1 :]
+
+
+def _delivered(seen: Seen) -> Sequence[bytes]:
+    return [echo for echo in seen.echoes if echo]
 
 
 def _besides_echo(
@@ -89,7 +104,7 @@ def _is_echo(slots: Mapping[str, Value], echoes: Sequence[bytes], ways: tuple[Ki
 def _came(slot: str, value: Value, seen: Seen, ways: tuple[KindAt, str]) -> bool:
     """Tell whether a delivery before the last one brought this value, and the last one another."""
     key, spelled = _short(slot.encode()), _spelled(value, ways[0](slot), ways[1])
-    history = [dict(_parts(echo)).get(key) for echo in seen.echoes]
+    history = [dict(_parts(echo)).get(key) for echo in _delivered(seen)]
     return bool(history) and spelled in history[:-1] and history[-1] != spelled
 
 

@@ -4,6 +4,8 @@
 -- A record that another contact is linked to stays that contact's: then nothing is known of this one.
 -- Without fields nothing was sent because the CRM has it all: that is then the standing's.
 -- Fields in conflict were left out, so that what was delivered is not all there is.
+-- An empty echo parts those of one time from those before, by the CRM's clock: none of these comes back as of
+-- that time.
 -- Of a contact that was deleted meanwhile only the record is kept; a newer version was wanted then.
 WITH recorded AS MATERIALIZED (
     SELECT
@@ -95,17 +97,16 @@ kept AS (
         synced_time = t.synced_time,
         crm_modified_time = t.modified_time,
         echoes = (
-            SELECT e.echoes[greatest(1, cardinality(e.echoes) - 7):]
+            SELECT e.echoes[greatest(1, cardinality(e.echoes) - 15):]
             FROM (
                 SELECT
                     b.echoes
                     || CASE
-                        WHEN
-                            t.echo_before IS NULL
-                            OR b.echoes[cardinality(b.echoes)] IS NOT DISTINCT FROM t.echo_before
-                            THEN ARRAY[t.echo]
-                        ELSE ARRAY[t.echo_before, t.echo]
-                    END AS echoes
+                        WHEN b.echoes[cardinality(b.echoes)] IS DISTINCT FROM t.echo_before
+                            THEN array_remove(ARRAY[t.echo_before], NULL)
+                    END
+                    || CASE WHEN t.modified_time > b.crm_modified_time THEN ARRAY[CAST('' AS bytea)] END
+                    || ARRAY[t.echo] AS echoes
             ) AS e
         ),
         update_time = now()

@@ -1,5 +1,6 @@
 -- Write down what contacts and their records agree on, as of their standings now. A contact that is
--- linked to another record than before has had no deliveries to it. The standings are locked before.
+-- linked to another record than before has had no deliveries to it. An empty echo says that none comes back
+-- as of the time that the record has changed since; see delivered.sql. The standings are locked before.
 INSERT INTO sync_bases AS b (
     org_id, contact_id, crm, crm_contact_id, fields, synced_time, crm_modified_time, conflicted
 )
@@ -24,6 +25,13 @@ ON CONFLICT (org_id, contact_id, crm) DO UPDATE SET
     fields = excluded.fields,
     synced_time = excluded.synced_time,
     crm_modified_time = excluded.crm_modified_time,
-    echoes = CASE b.crm_contact_id WHEN excluded.crm_contact_id THEN b.echoes ELSE '{}' END,
+    echoes = CASE
+        WHEN b.crm_contact_id <> excluded.crm_contact_id THEN '{}'
+        WHEN
+            excluded.crm_modified_time > b.crm_modified_time
+            AND octet_length(b.echoes[cardinality(b.echoes)]) > 0
+            THEN b.echoes || CAST('' AS bytea)
+        ELSE b.echoes
+    END,
     conflicted = excluded.conflicted,
     update_time = now()
