@@ -37,9 +37,9 @@ def contact(record_id: int, **more: object) -> dict[str, object]:
     return {"id": str(record_id), "properties": properties, "archived": False}
 
 
-def archived(record_id: int, when: str) -> dict[str, object]:
+def archived(record_id: int, when: str, **properties: str) -> dict[str, object]:
     """Return a contact as the archive shows it."""
-    return {"id": str(record_id), "properties": {}, "archived": True, "archivedAt": when}
+    return {"id": str(record_id), "properties": properties, "archived": True, "archivedAt": when}
 
 
 def listing(*results: object, after: str = "", **more: object) -> httpx.Response:
@@ -340,6 +340,22 @@ async def test_a_contact_that_was_merged_away_names_the_one_that_took_its_place(
     departed = await page(crm, Scope(SINCE, NONE), changed.cursor)
     told = [(one.crm_contact_id, one.deleted, one.merged_into) for one in departed.records]
     assert told == [("3", True, "7"), ("5", True, "")]
+
+
+async def test_what_was_merged_into_a_contact_goes_where_that_goes() -> None:
+    """The archive shows the last of them alone: whoever did not read it in between knows others."""
+
+    def shows(request: httpx.Request) -> httpx.Response:
+        if request.url.path == READ:
+            return httpx.Response(200, json={"results": [contact(9, hs_merged_object_ids="5")]})
+        assert "hs_merged_object_ids" in request.url.params["properties"]
+        when = "2026-11-21T11:50:00Z"
+        first = archived(3, when, hs_merged_object_ids="1;2")
+        return listing(first, archived(5, when, hs_merged_object_ids="4"))
+
+    page_of = await page(portal(shows=shows), Scope(SINCE, NONE), {"stage": "archive"})
+    told = {one.crm_contact_id: one.merged_into for one in page_of.records if one.deleted}
+    assert told == {"3": "", "1": "", "2": "", "5": "9", "4": "9"}
 
 
 @pytest.mark.parametrize("scope", [Scope(names=NONE), Scope(SINCE, NONE), Scope(SINCE)])

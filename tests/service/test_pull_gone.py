@@ -49,6 +49,24 @@ async def test_a_contact_whose_record_was_merged_away_does_not_overwrite_the_one
     assert names == {"ada@example.com": "Ada", "gus@example.com": "Augusta"}
 
 
+async def test_a_record_that_was_merged_and_then_removed_is_gone_by_its_first_id_as_well(
+    client: CrmsyncClient, sandbox: Sandbox
+) -> None:
+    """Nobody has read it in between; a new record with the contact's email is the contact's."""
+    ada = sandbox.hubspot.user.add({"email": "ada@example.com", "firstname": "Ada"})
+    await done(client, full(direction=BOTH))
+    gus = sandbox.hubspot.user.add({"email": "gus@example.com", "firstname": "Augusta"})
+    sandbox.hubspot.user.remove(sandbox.hubspot.user.merge(gus, ada))
+    session = await done(client, changes(direction=BOTH))
+    assert (session.state, session.pull.deleted) == (SUCCEEDED, 1)
+    again = sandbox.hubspot.user.add({"email": "ada@example.com", "firstname": "Countess"})
+    await done(client, changes(direction=BOTH))
+    sandbox.hubspot.user.edit(again, {"company": "Engines"})
+    await done(client, changes(direction=BOTH))
+    [contact] = (await contacts(client)).values()
+    assert (contact.first_name, contact.company) == ("Countess", "Engines")
+
+
 async def test_a_record_that_was_removed_at_the_crm_stays_removed(
     client: CrmsyncClient, sandbox: Sandbox
 ) -> None:

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from crmsync_server.crm.hubspot_lookup import BATCH, living, read_ids
 from crmsync_server.crm.hubspot_portal import Portal
 from crmsync_server.crm.hubspot_questions import Trouble, ask, unreadable
-from crmsync_server.crm.hubspot_records import MERGED, Result, Shown, gone
+from crmsync_server.crm.hubspot_records import MERGED, Result, Shown, departed, gone
 from crmsync_server.crm.hubspot_search import Search, find_page
 from crmsync_server.crm.hubspot_times import milliseconds
 from crmsync_server.crm.hubspot_writes import CONTACTS
@@ -82,7 +82,8 @@ class Pages:
 
     async def _archive(self, cursor: Cursor) -> Page | Trouble:
         after, again = text(cursor.get("after")), cursor.get("again") is True
-        reply = await self._listed(after, {"archived": "true"}, again=again or not after)
+        names = {"archived": "true", "properties": MERGED}
+        reply = await self._listed(after, names, again=again or not after)
         if not isinstance(reply, Reply):
             return reply
         if reply.status == HTTPStatus.BAD_REQUEST:
@@ -123,13 +124,18 @@ class Pages:
         return filled
 
     async def _departed(self, results: Sequence[Result]) -> list[Record] | Trouble:
-        """Return contacts that were archived; one that was merged lives on in another."""
+        """Return contacts that were archived; one that was merged lives on in another.
+
+        What was merged into one before goes where that goes: the archive does not show it.
+        """
         ids = list(filter(None, (text(one.get("id")) for one in results)))
         found = await living(self.portal, ids, (MERGED,))
         if not isinstance(found, dict):
             return found
         heir = {merged: text(one.get("id")) for merged, one in found.items()}
-        records = [gone(one, heir.get(text(one.get("id")), "")) for one in results]
+        records = [
+            record for one in results for record in departed(one, heir.get(text(one.get("id")), ""))
+        ]
         # One that is back again is told of where it is, not here.
         return [one for one in records if one.merged_into != one.crm_contact_id]
 

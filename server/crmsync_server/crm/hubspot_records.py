@@ -89,6 +89,14 @@ def gone(result: Result, merged_into: str = "") -> Record:
     return Record(record_id, deleted=True, merged_into=merged_into, modified_time=when)
 
 
+def departed(result: Result, merged_into: str) -> Iterator[Record]:
+    """Yield a contact that is gone, and those that were merged into it before that was seen."""
+    left = gone(result, merged_into)
+    yield left
+    for merged_id in merged_ids(result):
+        yield _merged(merged_id, merged_into, left.modified_time)
+
+
 def addresses(result: Result) -> set[str]:
     """Return a contact's addresses, the primary one and further ones, in lower case."""
     held = mapping(result.get("properties"))
