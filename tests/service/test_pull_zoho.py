@@ -305,3 +305,30 @@ async def test_everything_that_could_go_wrong_is_found_before_anything_is_read(
     )
     assert not narrow.valid
     assert sandbox.zoho.calls.as_json()["writes"] == 0
+
+
+class _Standstill:
+    """A clock that stands still until it is put forward."""
+
+    def __init__(self) -> None:
+        self.now = datetime.now(UTC).replace(microsecond=0)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+async def test_what_is_put_back_in_the_very_second_of_our_delivery_is_taken(
+    client: CrmsyncClient,
+) -> None:
+    """Zoho's times cannot tell the two apart; what was there belongs to an earlier second."""
+    clock = _Standstill()
+    async with Sandbox(clock=clock) as zoho:
+        await connect(client, zoho)
+        record = zoho.zoho.user.add(person("ada", Phone="1"))
+        await done(client, full(CRM, BOTH))
+        clock.now += timedelta(seconds=5)
+        await edit(client, (await contacts(client))["ada@example.com"].id, phone="2")
+        assert (await done(client, changes(CRM, BOTH))).progress.synced == 1
+        zoho.zoho.user.edit(record, {"Phone": "1"})
+        assert (await done(client, changes(CRM, BOTH))).pull.updated == 1
+        assert (await contacts(client))["ada@example.com"].phone == "1"

@@ -141,7 +141,7 @@ class HubSpotThere(There):
 class ZohoThere(There):
     """An organization: the merged record keeps its id.
 
-    Times are whole seconds. Whoever undoes a delivery within the second in which it came is not
+    Times are whole seconds. Whoever brings back what was there earlier in the very second is not
     told apart from a reading that comes late; therefore everybody takes a second here.
     """
 
