@@ -1,4 +1,4 @@
-"""Records that are gone at a CRM, and not made anew unasked."""
+"""Deliveries of which nobody knows whether they were applied."""
 
 from pathlib import Path
 
@@ -6,12 +6,12 @@ from alembic import op
 
 from crmsync_server.store.migrations import run_script
 
-revision = "0040"
-down_revision = "0016"
+revision = "0019"
+down_revision = "0018"
 branch_labels = None
 depends_on = None
 
 
 def upgrade() -> None:
-    """Add what tells a contact that was unlinked from one that was never delivered."""
+    """Add what such deliveries told."""
     run_script(op.get_bind(), Path(__file__).with_suffix(".sql"))
