@@ -1,18 +1,10 @@
 -- The contacts that some records are linked to, those that have some emails, and those of some ids: each
 -- with its standing at a CRM and what was last agreed on with its record there. Linked ones that were
 -- deleted are told as well.
--- Each is looked up by its key, whatever the planner knows; see finish.sql. By email that takes more: of
--- a young table it knows so little that any index of living contacts seems as good, and it would read the
--- whole organization for each email (measured with 20,000 contacts: 3 s for 500). The first one at or
--- after an email comes by that index alone.
+-- Each is looked up by its key, whatever the planner knows; see finish.sql.
 WITH records AS MATERIALIZED (
     SELECT :org_id AS org_id, :crm AS crm, i.crm_contact_id
     FROM unnest(CAST(:crm_contact_ids AS text [])) AS i (crm_contact_id)
-),
-
-emails AS MATERIALIZED (
-    SELECT :org_id AS org_id, i.email_key
-    FROM unnest(CAST(:email_keys AS text [])) AS i (email_key)
 ),
 
 found AS MATERIALIZED (
@@ -27,16 +19,8 @@ found AS MATERIALIZED (
             OFFSET 0
         ) AS b
         UNION
-        SELECT c.id
-        FROM emails AS e
-        CROSS JOIN LATERAL (
-            SELECT k.id, k.email_key
-            FROM contacts AS k
-            WHERE k.org_id = e.org_id AND k.email_key >= e.email_key AND k.delete_time IS NULL
-            ORDER BY k.email_key
-            LIMIT 1
-        ) AS c
-        WHERE c.email_key = e.email_key
+        SELECT w.contact_id
+        FROM contacts_with_emails(:org_id, CAST(:email_keys AS text [])) AS w
         UNION
         SELECT unnest(CAST(:contact_ids AS uuid []))
     ) AS f
