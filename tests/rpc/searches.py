@@ -21,8 +21,8 @@ from crmsync_server.rpc.search import SearchService
 from crmsync_server.store import contact
 from crmsync_server.store.content import Content
 from crmsync_server.store.db import Database
-from crmsync_server.sync.indexer import Indexer
 from tests.rpc.contacts import OrganizationIsToken
+from tests.store.indexing import index_all
 
 ORG = "acme"
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -89,7 +89,7 @@ async def searching(database: Database, **traits: CrmTraits) -> AsyncGenerator[S
 
 async def index(database: Database) -> None:
     """Let the index of terms follow."""
-    await Indexer(database).turn()
+    await index_all(database)
 
 
 async def exported(

@@ -21,9 +21,9 @@ from crmsync_server.rpc.auth import Caller, Role
 from crmsync_server.rpc.tokens import mint
 from crmsync_server.store.db import Database
 from crmsync_server.store.search_query import Matching, Query
-from crmsync_server.sync.indexer import Indexer
 from tests.service.calls import failure, new_uuid
 from tests.service.conftest import SECRET
+from tests.store.indexing import index_all
 from tests.store.test_search_plans import explain
 
 ORG = "default"
@@ -112,13 +112,13 @@ async def test_nothing_that_another_organization_has_changes_an_answer(
 ) -> None:
     """Not while it is being indexed, not afterwards, and not when it is deleted."""
     await client.import_contacts([OWN])
-    await Indexer(database).turn()
+    await index_all(database)
     await answers(client)  # suggestions tell of the caller's own searches
     before = await answers(client)
     for other in others:
         await other.import_contacts([HIDDEN, *_many()])
     assert await answers(client) == before
-    await Indexer(database).turn()
+    await index_all(database)
     assert await answers(client) == before
     ids = []
     for other in others:
@@ -151,7 +151,7 @@ async def test_the_index_is_asked_for_nothing_of_another_organization(
     await client.import_contacts([OWN])
     for other in others:
         await other.import_contacts([HIDDEN, *_many()])
-    await Indexer(database).turn()
+    await index_all(database)
     hidden = [Query(ORG, text) for text in TEXTS if text not in {"vega", "own"}]
     hidden += [Query(ORG, "", text) for text in FILTERS if not text.startswith("NOT")]
     async with database.org(ORG) as connection:

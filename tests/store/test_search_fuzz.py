@@ -20,8 +20,8 @@ from crmsync_server.store.filter_fields import record_fields
 from crmsync_server.store.filter_terms import Kind
 from crmsync_server.store.search_query import Matching, Query
 from crmsync_server.store.tables import schema
-from crmsync_server.sync.indexer import Indexer
 from tests.postgres import Postgres
+from tests.store.indexing import index_all
 
 ORG = "o'rg \\ & :*"
 CRMS = ("hubspot",)
@@ -123,7 +123,7 @@ def find(postgres: Postgres, template: str) -> Iterator[Find]:
             for content in PEOPLE[:2]:
                 async with database.org(ORG) as connection:
                     await contact.create(connection, ORG, content)
-            await Indexer(database).turn()
+            await index_all(database)
             async with database.org(ORG) as connection:
                 await contact.create(connection, ORG, PEOPLE[2])
 

@@ -17,7 +17,7 @@ from crmsync_server.store.contact_search import Position, SortField
 from crmsync_server.store.db import Database
 from crmsync_server.store.search_query import Matching, Query
 from crmsync_server.store.statements import statement
-from crmsync_server.sync.indexer import Indexer
+from tests.store.indexing import index_all
 from tests.store.people import CRM, ORG
 
 _CONTACTS = 10_000
@@ -73,7 +73,7 @@ async def full(database: Database, request: pytest.FixtureRequest) -> Database:
         await connection.execute(sa.text(_FILL), {"org_id": ORG, "count": _CONTACTS})
         await connection.execute(sa.text(_FAIL), {"crm": CRM, "failed": _FAILED})
         await connection.execute(sa.text(_NOTE))
-    await Indexer(database).turn()
+    await index_all(database)
     if request.param == "analyzed":
         async with database.everyone() as connection:
             await connection.execute(sa.text("ANALYZE"))

@@ -1,5 +1,6 @@
 """One stream of ImportContacts: message by message, each a transaction."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from uuid import UUID
 
@@ -35,13 +36,20 @@ from crmsync_server.store.imports import Progress, Rejection
 _ACKNOWLEDGED = "crmsync-acknowledged"
 _FIELD = "contacts"
 _MAX_CONTACTS = 1000
+# A stream whose connection broke looks like one that has ended; its cancellation follows a moment
+# later, and must find the import unfinished.
+_DOUBT = 0.02
+_AT_ONCE = 50  # contacts that are looked at before others have their turn: a millisecond
 # A message that changes many contacts while all are being queued can, rarely, meet a deadlock
 # (once in a hundred under constant collision). It was rolled back whole, so it is taken again.
 _TRIES = 3
 
 
 class Import:
-    """An import as far as this stream has brought it."""
+    """An import as far as this stream has brought it.
+
+    While one message is written to the database, the next is looked at.
+    """
 
     def __init__(self, database: Database, org_id: str, context: Context) -> None:
         """Begin with nothing; the first message tells whether it goes on from somewhere."""
@@ -52,6 +60,8 @@ class Import:
         self._begun = False
         self._ended = False
         self._progress = Progress()
+        self._taken = 0
+        self._writing: asyncio.Task[Progress] | None = None
 
     async def run(self, messages: AsyncIterator[ImportContactsRequest]) -> ImportContactsResponse:
         """Take in all messages and return what became of the contacts.
@@ -60,18 +70,53 @@ class Import:
             ImportInterruptedError: anything went wrong after the first message had come.
         """
         try:
-            async for message in messages:
+            while not self._ended and (message := await self._next(messages)) is not None:
                 await self._take(message)
-                if self._ended:
-                    break
+            await self._settle()
             await self._finish()
         except Exception as error:
             if not self._begun:
                 raise
-            cause = await self._cause(error)
+            cause = await self._cause(await self._first(error))
             acknowledged = self._progress.received
             raise ImportInterruptedError(cause, acknowledged, self._request_id) from error
+        finally:
+            await self._leave()
         return _response(self._progress)
+
+    async def _next(
+        self, messages: AsyncIterator[ImportContactsRequest]
+    ) -> ImportContactsRequest | None:
+        """Return the next message, None after the last; a failure to write ends the wait for it."""
+        reading = asyncio.create_task(_read(messages))
+        try:
+            if self._writing is not None:
+                await asyncio.wait((reading, self._writing), return_when=asyncio.FIRST_COMPLETED)
+                if self._writing.done():
+                    await self._settle()
+            return await reading
+        finally:
+            reading.cancel()
+
+    async def _settle(self) -> None:
+        """Have the message that is being written in the database."""
+        if (writing := self._writing) is not None:
+            self._progress = await writing
+            self._writing = None
+
+    async def _first(self, error: Exception) -> Exception:
+        """Return what went wrong first: this, or the message before it."""
+        try:
+            await self._settle()
+        except Exception as before:  # noqa: BLE001 - it is told to the caller
+            return before
+        return error
+
+    async def _leave(self) -> None:
+        """Leave nothing under way when the caller is gone."""
+        if (writing := self._writing) is not None:
+            writing.cancel()
+            await asyncio.gather(writing, return_exceptions=True)
 
     async def _cause(self, error: Exception) -> CrmsyncError:
         """Return what the caller is told, with what is kept noted as it is now."""
@@ -106,17 +151,24 @@ class Import:
             self._progress, self._ended = await imports.begin(
                 connection, self._org_id, UUID(self._request_id)
             )
+        self._taken = self._progress.received
 
     async def _take_in(self, contacts: Sequence[Contact]) -> None:
-        contents, rejections = _sorted_out(contacts, self._progress.received)
-        for tries_left in reversed(range(_TRIES)):
+        contents, rejections = await _sorted_out(contacts, self._taken)
+        self._taken += len(contacts)
+        await self._settle()
+        self._writing = asyncio.create_task(self._write(contents, rejections))
+
+    async def _write(
+        self, contents: Sequence[Content], rejections: Sequence[Rejection]
+    ) -> Progress:
+        for _ in range(_TRIES - 1):
             try:
-                self._progress = await self._written(contents, rejections)
+                return await self._written(contents, rejections)
             except DBAPIError as error:
-                if not (tries_left and is_deadlock(error)):
+                if not is_deadlock(error):
                     raise
-            else:
-                return
+        return await self._written(contents, rejections)
 
     async def _written(
         self, contents: Sequence[Content], rejections: Sequence[Rejection]
@@ -145,6 +197,7 @@ class Import:
     async def _finish(self) -> None:
         if not self._request_id or self._ended:
             return
+        await asyncio.sleep(_DOUBT)
         async with self._database.org(self._org_id) as connection:
             request_id = UUID(self._request_id)
             if not await imports.finish(connection, self._org_id, request_id, self._progress):
@@ -155,10 +208,18 @@ class _OvertakenError(Exception):
     """Another stream of the same import went on meanwhile."""
 
 
-def _sorted_out(contacts: Sequence[Contact], offset: int) -> tuple[list[Content], list[Rejection]]:
+async def _read(messages: AsyncIterator[ImportContactsRequest]) -> ImportContactsRequest | None:
+    return await anext(messages, None)
+
+
+async def _sorted_out(
+    contacts: Sequence[Contact], offset: int
+) -> tuple[list[Content], list[Rejection]]:
     """Return the valid contacts, and what is wrong with the others."""
     contents, rejections = [], []
     for index, contact in enumerate(contacts, offset):
+        if index % _AT_ONCE == 0:
+            await asyncio.sleep(0)
         trim(contact)
         if broken := _broken(contact):
             rejections.append(rejection(index, contact, broken))

@@ -11,6 +11,17 @@ from crmsync_server.store.statements import statement
 _NEWEST = 1000
 
 
+class Followed(NamedTuple):
+    """What was indexed.
+
+    statement_count: how many statements' contacts.
+    busy: whether more contacts were written within the last second.
+    """
+
+    statement_count: int
+    busy: bool
+
+
 class Tail(NamedTuple):
     """Contacts that were written and are not indexed yet.
 
@@ -22,10 +33,10 @@ class Tail(NamedTuple):
     unknown: int
 
 
-async def follow(connection: AsyncConnection, *, size: int) -> int:
-    """Index what so many statements wrote, of all organizations; return how many there were."""
+async def follow(connection: AsyncConnection, *, size: int) -> Followed:
+    """Index what so many statements wrote, of all organizations."""
     answer = await connection.execute(statement("search_index/follow"), {"size": size})
-    return int(answer.scalar_one())
+    return Followed._make(answer.one())
 
 
 async def tidy(connection: AsyncConnection) -> None:

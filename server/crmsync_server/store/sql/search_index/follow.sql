@@ -1,5 +1,5 @@
 -- Make the terms of contacts that were written, a few statements' worth, of all organizations; answer how
--- many of those there were. Two servers take different ones. Whoever comes with an older version of a
+-- many of those there were, and whether more are being written. Two servers take different ones. Whoever comes with an older version of a
 -- contact leaves the newer terms. Each contact is looked up by its key, whatever the planner knows: asked for
 -- living ones alone, it took an index of those and read the whole organization for each.
 WITH batch AS (
@@ -60,5 +60,9 @@ done AS (
     RETURNING u.id
 )
 
-SELECT count(*)
+SELECT
+    count(*) AS statement_count,
+    coalesce(
+        (SELECT max(u.create_time) FROM unindexed_contacts AS u) > now() - INTERVAL '1 second', FALSE
+    ) AS busy
 FROM done

@@ -1,0 +1,14 @@
+"""Bringing the index of words up to date at once, where a server takes a moment."""
+
+from crmsync_server.store import search_index
+from crmsync_server.store.db import Database
+
+_BATCH = 4
+
+
+async def index_all(database: Database) -> None:
+    """Index all contacts that were written."""
+    async with database.everyone() as connection:
+        while (await search_index.follow(connection, size=_BATCH)).statement_count:
+            continue
+        await search_index.tidy(connection)
