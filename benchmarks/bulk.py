@@ -14,7 +14,7 @@ from benchmarks.crm import simulating
 from benchmarks.figures import Bar, Figure, say
 from benchmarks.people import people
 from benchmarks.postgres import Postgres
-from benchmarks.service import Service, client, serving_on
+from benchmarks.service import Service, client, indexed, serving_on
 from crmsync.v1 import bulk_service_pb2 as pb
 from crmsync.v1.admin_service_pb2 import PauseCrmRequest, ResumeCrmRequest
 from crmsync.v1.bulk_record_pb2 import BULK_OPERATION_UPDATE, BULK_OPERATION_UPSERT, BulkRecord
@@ -45,6 +45,7 @@ async def measure(server: Postgres, scale: float) -> list[Figure]:
         async with serving_on(server, place, settings) as service, client(service) as caller:
             await caller.admin.PauseCrm(PauseCrmRequest(crm=_CRM))
             new, _ = await _update(caller, BULK_OPERATION_UPSERT, count)
+            await indexed(service)
             changed, session = await _update(caller, BULK_OPERATION_UPDATE, count)
             memory = service.peak_megabytes()
             say(f"  new {new:.2f} s, changed {changed:.2f} s, {memory:.0f} MB")

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from benchmarks.figures import Bar, Figure, say
 from benchmarks.people import people
-from benchmarks.service import Service, client
+from benchmarks.service import Service, client, indexed
 from crmsync.v1.contact_pb2 import Contact
 from crmsync.v1.contact_service_pb2 import ImportContactsRequest
 from crmsync.v1.session_pb2 import Session
@@ -23,14 +23,12 @@ from crmsync_client.client import CHUNK
 from crmsync_server.rpc.tokens import DEFAULT_ORG
 from crmsync_server.store import lane
 from crmsync_server.store.db import Database
-from crmsync_server.store.search_index import tail
 
 _CRMS = ("hubspot", "brevo")
 _IMPORTS = 2
 _COUNT = 100_000
 _LEAST = 1_000
 _WATCHERS = 1_000
-_BETWEEN_LOOKS = 0.2
 
 
 async def measure(service: Service, scale: float) -> list[Figure]:
@@ -40,7 +38,7 @@ async def measure(service: Service, scale: float) -> list[Figure]:
     async with client(service) as caller:
         imported = [await import_contacts(caller, count, seed) for seed in range(_IMPORTS)]
         say(f"  imported: {', '.join(f'{rate:,.0f}/s' for rate in imported)}")
-        say(f"  found by all their words {await _indexed(service.database.url):.0f} s later")
+        say(f"  found by all their words {await indexed(service):.0f} s later")
         queued = [await _queue_all(caller, crm, count * _IMPORTS) for crm in _CRMS]
         say(f"  queued: {', '.join(f'{rate:,.0f}/s' for rate, _ in queued)}")
         waited = await _watch(caller, queued[0][1], _WATCHERS)
@@ -59,20 +57,6 @@ async def measure(service: Service, scale: float) -> list[Figure]:
         ),
         Figure(f"{_WATCHERS:,} watches of one session, to the last snapshot", waited, "s"),
     ]
-
-
-async def _indexed(url: str) -> float:
-    """Wait until the index of words has followed; return the seconds that took."""
-    started = time.perf_counter()
-    database = Database(url)
-    try:
-        while True:
-            async with database.org(DEFAULT_ORG) as connection:
-                if (await tail(connection, DEFAULT_ORG)) == ((), 0):
-                    return time.perf_counter() - started
-            await asyncio.sleep(_BETWEEN_LOOKS)
-    finally:
-        await database.close()
 
 
 async def _pause_lanes(url: str) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,6 +12,9 @@ from pathlib import Path
 
 from benchmarks.postgres import Database, Postgres
 from crmsync_client import CrmsyncClient
+from crmsync_server.rpc.tokens import DEFAULT_ORG
+from crmsync_server.store import db
+from crmsync_server.store.search_index import tail
 
 _READY_SECONDS = 30.0
 _BETWEEN_LOOKS = 0.05
@@ -64,6 +68,25 @@ async def serving_on(
     told = {**_SETTINGS, **(settings or {}), "CRMSYNC_DATABASE_URL": place.url}
     async with started(command, told, address) as pid:
         yield Service(address, place, pid)
+
+
+async def indexed(service: Service) -> float:
+    """Wait until the index of words has followed what was written; return the seconds that took."""
+    started = time.perf_counter()
+    database = db.Database(service.database.url)
+    try:
+        while True:
+            if not await _behind(database):
+                break
+            await asyncio.sleep(_BETWEEN_LOOKS)
+    finally:
+        await database.close()
+    return time.perf_counter() - started
+
+
+async def _behind(database: db.Database) -> bool:
+    async with database.org(DEFAULT_ORG) as connection:
+        return await tail(connection, DEFAULT_ORG) != ((), 0)
 
 
 @asynccontextmanager
