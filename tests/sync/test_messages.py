@@ -154,6 +154,37 @@ async def test_two_at_a_time_work_off_one_inbox(database: Database, database_url
     assert await broken(database) == []
 
 
+async def test_what_is_told_again_while_it_is_worked_off_does_not_wait(database: Database) -> None:
+    """Meta wants its answer soon; beside it something new is kept."""
+    first, second = received(ADA, ago(hours=2)), received(BOB, ago(hours=1))
+    await keep(database, first)
+    async with database.org(ORG) as connection:
+        await whatsapp.lock(connection, ORG)
+        assert len(await whatsapp.take(connection, ORG, size=10)) == 1
+        async with asyncio.timeout(5), database.everyone() as other:
+            new = await whatsapp.insert(other, told(first, second))
+    assert new == {(ORG, told(second)[0].key)}
+
+
+async def test_what_comes_while_an_organization_rests_is_worked_off_together(
+    database: Database,
+) -> None:
+    """Soon after, without a poll."""
+    batches: list[str] = []
+    duty = Messages(database, batches.append, poll_interval=60)
+    duty.start()
+    await keep(database, received(ADA, ago(hours=2)))
+    duty.wake(f"{ORG}/messages")
+    await eventually(lambda: nothing_waits(database))
+    for number in range(20):
+        await keep(database, received(BOB, ago(minutes=number)))
+        duty.wake(f"{ORG}/messages")
+    await eventually(lambda: nothing_waits(database))
+    await duty.stop()
+    assert len(batches) < 20
+    assert sum(row.message_count for row in (await state(database))[0]) == 21
+
+
 async def test_what_cannot_be_taken_in_holds_nothing_else_up(database: Database) -> None:
     """It is set aside, and stays in the inbox for a doubt at night."""
     await keep(database, received(ADA, ago(hours=2)))

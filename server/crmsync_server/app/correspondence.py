@@ -62,8 +62,9 @@ class Correspondence:
 
     def on_told(self, org_id: str) -> None:
         """Tell every process that a webhook told of something."""
-        self.messages.wake()
-        self._notifier.hint(MESSAGE, f"{org_id}/{_STREAM}")
+        hint = f"{org_id}/{_STREAM}"
+        self.messages.wake(hint)
+        self._notifier.hint(MESSAGE, hint)
 
     def on_queued(self, org_id: str) -> None:
         """Tell every process that a message was put into the outbox."""

@@ -9,6 +9,9 @@ from crmsync_server.store.db import Database
 from crmsync_server.store.whatsapp import Told
 
 _TOGETHER = 1000  # changes of one commit
+# Seconds between two commits: of the senders that one answers the next takes in what they send now,
+# beside what has been waiting.
+_GATHERING = 0.002
 _MOST_WAITING = 5000  # changes; more than a database that is well ever lets pile up
 
 
@@ -49,6 +52,7 @@ class InboxWriter:
         try:
             while self._waiting:
                 await self._write_some(self._next())
+                await asyncio.sleep(_GATHERING)
         finally:
             self._writing = None
 
