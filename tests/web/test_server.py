@@ -106,6 +106,69 @@ async def _trickle(writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.05)  # this is a slow sender, not a wait
 
 
+@pytest.mark.parametrize("line", [b"X-Long: " + PART, b"X-Many: 1\r\n" * (len(PART) // 11)])
+async def test_a_head_without_end_is_refused(site: Site, line: bytes) -> None:
+    """It is kept until it is whole, so it may not be large."""
+    async with connected(site) as (reader, writer), asyncio.timeout(5):
+        begun = b"POST /webhooks/hubspot/1 HTTP/1.1\r\nHost: there\r\n"
+        writer.write((begun + line)[: len(PART) + 1])
+        assert b" 400 " in await reader.readline()
+
+
+async def test_what_follows_a_body_without_end_is_refused(site: Site) -> None:
+    """Its parts end with more headers, which are kept as well."""
+    async with connected(site) as (reader, writer), asyncio.timeout(5):
+        lines = ("POST /nothing HTTP/1.1", "Host: there", "Transfer-Encoding: chunked", "", "")
+        writer.write("\r\n".join(lines).encode())
+        await reader.readuntil(b"\r\n\r\nNot Found")
+        writer.write((b"0\r\nX-Long: " + PART)[: len(PART) + 1])
+        assert b" 400 " in await reader.readline()
+
+
+async def test_requests_that_follow_each_other_at_once_are_answered_in_turn(site: Site) -> None:
+    """However they are cut on their way."""
+    async with connected(site) as (reader, writer), asyncio.timeout(5):
+        paths = ("/healthz", "/nothing")
+        asked = b"".join(f"GET {one} HTTP/1.1\r\nHost: there\r\n\r\n".encode() for one in paths)
+        writer.write(asked)
+        first = await reader.readuntil(b"serving\n")
+        second = await reader.readuntil(b"\r\n\r\nNot Found")
+        for one in asked * 2:
+            writer.write(bytes([one]))
+            await writer.drain()
+        rest = [await reader.readuntil(end) for end in (b"serving\n", b"\r\n\r\nNot Found") * 2]
+    assert first.startswith(b"HTTP/1.1 200 ")
+    assert all(one.startswith(b"HTTP/1.1 404 ") for one in (second, *rest[1::2]))
+
+
+async def test_a_wish_to_speak_something_else_is_passed_over(site: Site) -> None:
+    """Some clients ask for HTTP/2 with each request; they are answered as they asked before."""
+    async with connected(site) as (reader, writer), asyncio.timeout(5):
+        for _ in range(2):
+            lines = ("GET /healthz HTTP/1.1", "Host: there", "Connection: Upgrade", "Upgrade: h2c")
+            writer.write("\r\n".join((*lines, "", "")).encode())
+            assert b" 200 " in await reader.readline()
+            await reader.readuntil(b"serving\n")
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("Content-Length: 1", "Transfer-Encoding: chunked"),
+        ("Content-Length: 1", "Content-Length: 2"),
+        ("Content-Length: -1",),
+        ("Content Length: 1",),
+    ],
+)
+async def test_a_head_that_can_be_read_in_two_ways_is_refused(
+    site: Site, lines: tuple[str, ...]
+) -> None:
+    """A proxy before the server may read it in the other."""
+    async with connected(site) as (reader, writer), asyncio.timeout(5):
+        writer.write(head(f"{site.url}/webhooks/hubspot/1", *lines))
+        assert b" 400 " in await reader.readline()
+
+
 async def test_a_sender_that_goes_away_is_forgotten(site: Site, sandbox: Sandbox) -> None:
     """And the next one is served."""
     url = await site.connect(sandbox)

@@ -8,11 +8,12 @@ from datetime import timedelta
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 _BACKLOG = 512
 _MOST_CONNECTIONS = 256
 _GRACE = timedelta(seconds=5)
+_LARGEST_HEAD = 64 * 1024
 
 
 class HttpAddressError(RuntimeError):
@@ -112,11 +113,12 @@ class _GuestServer(uvicorn.Server):
         yield
 
 
-class _Impatient(H11Protocol):
+class _Impatient(HttpToolsProtocol):
     """Closes a connection that has not begun a new request for a whole period.
 
     uvicorn waits without end for headers, and for the rest of a body that was refused. A request
-    that is being answered is left alone: reading its body has a limit of its own.
+    that is being answered is left alone: reading its body has a limit of its own. Nor has its
+    parser a limit to what is no body, and keeps it: headers, and what follows a body in parts.
     """
 
     seconds = 0.0
@@ -124,11 +126,33 @@ class _Impatient(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._seen: object = None
+        self._kept = 0
         self._look = self.loop.call_later(self.seconds, self._end_idle)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._look.cancel()
         super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        # What came before the connection was closed may still be handed over.
+        if self.transport.is_closing():
+            return
+        self._kept += len(data)
+        super().data_received(data)
+        if self._kept > _LARGEST_HEAD and not self.transport.is_closing():
+            self.send_400_response("The head of the request is too large.")
+
+    def on_headers_complete(self) -> None:
+        self._kept = 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._kept = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._kept = 0
+        super().on_message_complete()
 
     def _end_idle(self) -> None:
         under_way = bool(self.cycle) and not self.cycle.response_complete
