@@ -3,7 +3,7 @@
 import asyncio
 from datetime import timedelta
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.types import Receive, Scope
 
 
 class TooLargeError(ValueError):
@@ -14,28 +14,33 @@ class IncompleteError(ValueError):
     """It did not come in time, or its sender went away."""
 
 
-async def read_body(request: Request, limit: int, patience: timedelta) -> bytes:
+async def read_body(scope: Scope, receive: Receive, limit: int, patience: timedelta) -> bytes:
     """Return the body of a request.
 
     Raises:
         TooLargeError: it has more bytes than the limit, or says that it will.
         IncompleteError: it was not there after so long.
     """
-    if _declared(request) > limit:
+    if _declared(scope) > limit:
         raise TooLargeError
     body = bytearray()
     try:
         async with asyncio.timeout(patience.total_seconds()):
-            async for part in request.stream():
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise IncompleteError
+                part = message.get("body", b"")
                 if len(body) + len(part) > limit:
                     raise TooLargeError
                 body += part
-    except (TimeoutError, ClientDisconnect) as error:
+                if not message.get("more_body", False):
+                    return bytes(body)
+    except TimeoutError as error:
         raise IncompleteError from error
-    return bytes(body)
 
 
-def _declared(request: Request) -> int:
+def _declared(scope: Scope) -> int:
     """Return how long the body says it is; 0 where it does not."""
-    told = request.headers.get("content-length", "")
-    return int(told) if told.isascii() and told.isdecimal() else 0
+    told = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
+    return int(told) if told.isdigit() else 0

@@ -125,7 +125,9 @@ class WebhookDoor:
 
     async def _received(self, request: Request) -> Result:
         try:
-            body = await read_body(request, self._rules.max_bytes, self._rules.patience)
+            body = await read_body(
+                request.scope, request.receive, self._rules.max_bytes, self._rules.patience
+            )
         except TooLargeError:
             return Result.TOO_LARGE
         except IncompleteError:

@@ -119,8 +119,7 @@ class WhatsAppDoor:
 
     async def _received(self, scope: Scope, receive: Receive) -> Result:
         try:
-            request = Request(scope, receive)
-            body = await read_body(request, self._post.max_bytes, self._post.patience)
+            body = await read_body(scope, receive, self._post.max_bytes, self._post.patience)
         except TooLargeError:
             return Result.TOO_LARGE
         except IncompleteError:
@@ -149,15 +148,15 @@ class WhatsAppDoor:
                 reader = messaging
         if reader is None:
             return Result.UNVERIFIED
-        log = _log.bind(crm=CRM, org_ids=sorted(proved), size=len(body))
+        about = {"crm": CRM, "org_ids": sorted(proved), "size": len(body)}
         try:
             return await self._kept(_told(reader.read(body), proved))
         except UnreadableError as why:
-            log.warning("a genuine webhook cannot be read", why=str(why))
+            _log.warning("a genuine webhook cannot be read", why=str(why), **about)
             return Result.UNREADABLE
         except Exception as error:  # noqa: BLE001 - whatever it was, Meta shall send it again
             # Its text may quote what was sent.
-            log.warning("a genuine webhook was not kept", kind=type(error).__name__)
+            _log.warning("a genuine webhook was not kept", kind=type(error).__name__, **about)
             return Result.FAILED
 
     async def _kept(self, told: Sequence[Told]) -> Result:
