@@ -2,9 +2,10 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -186,6 +187,43 @@ async def test_a_recipient_must_have_a_phone_number(chats: Chats) -> None:
     await eventually(chats.conversation)
     wrong = await failure(chats.send("Hello", phone_number_id="17"))
     assert [one.field for one in wrong.violations] == ["phone_number_id"]
+
+
+async def test_nothing_can_be_sent_to_who_hides_their_number(chats: Chats) -> None:
+    """And that it is hidden is said: they have written, so there seems to be a way."""
+    told = json.loads(webhook(chats, "Hi"))
+    value = told["entry"][0]["changes"][0]["value"]
+    value["contacts"] = [{"user_id": "US.13491208655302741918", "profile": {"name": "Ada"}}]
+    del value["messages"][0]["from"]
+    value["messages"][0]["from_user_id"] = "US.13491208655302741918"
+    assert (await chats.post(json.dumps(told).encode())).status_code == 200
+    hidden = await eventually(chats.conversation)
+    wrong = await failure(chats.send("Hello", contact_id=hidden.conversation.contact_id))
+    assert [one.field for one in wrong.violations] == ["contact_id"]
+    assert "hides their phone number" in wrong.violations[0].description
+
+
+async def test_a_change_about_a_new_number_is_kept_for_its_account(chats: Chats) -> None:
+    """Nobody has read the account since it got the number; of another account it is counted."""
+    known = json.loads(webhook(chats, "Hi"))
+    entry = known["entry"][0]
+    for place, waba_id in ((1, entry["id"]), (2, "99")):
+        other = json.loads(webhook(chats, "New"))["entry"][0]
+        other["id"] = waba_id
+        other["changes"][0]["value"]["metadata"]["phone_number_id"] = f"88{place}"
+        other["changes"][0]["value"]["messages"][0]["id"] = f"wamid.new.{place}"
+        known["entry"].append(other)
+    assert (await chats.post(json.dumps(known).encode())).status_code == 200
+    found = await eventually(partial(_some, chats, 2))
+    assert {one.last_message for one in found} == {"Hi", "New"}
+    text = (await chats.http.get("/metrics")).text
+    assert 'crmsync_webhook_changes_left_out_total{crm="whatsapp"} 1.0' in text
+
+
+async def _some(chats: Chats, count: int) -> Sequence[Any]:
+    found = await chats.conversations()
+    assert len(found) == count
+    return found
 
 
 async def test_what_meta_refuses_is_failed_and_says_why(chats: Chats) -> None:

@@ -100,6 +100,8 @@ async def _recipient(
     if known is not None:
         return _Recipient(contact_id, known)
     lacking = "must be a contact with a phone number in its international form"
+    if not row.phone.strip() and await whatsapp.hides(connection, org_id, contact_id):
+        lacking = "is a contact who hides their phone number: messages are sent to numbers alone"
     wa_id = _wa_id(row.phone.strip(), "contact_id", lacking)
     await whatsapp.know(connection, org_id, [(wa_id, contact_id)])
     return _Recipient(contact_id, wa_id)

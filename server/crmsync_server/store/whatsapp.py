@@ -168,3 +168,9 @@ async def number_of(connection: AsyncConnection, org_id: str, contact_id: UUID) 
     parameters = {"org_id": org_id, "contact_id": contact_id}
     found: str | None = await connection.scalar(statement("whatsapp/number_of"), parameters)
     return found
+
+
+async def hides(connection: AsyncConnection, org_id: str, contact_id: UUID) -> bool:
+    """Tell whether a contact has written behind an id that stands for a hidden number."""
+    parameters = {"org_id": org_id, "contact_id": contact_id}
+    return bool(await connection.scalar(statement("whatsapp/hides"), parameters))

@@ -37,6 +37,12 @@ class Metrics:
             ("crm", "result"),
             registry=self._registry,
         )
+        self._left_out = Counter(
+            "crmsync_webhook_changes_left_out",
+            "Changes that genuine webhooks told of what no organization has, by CRM.",
+            ("crm",),
+            registry=self._registry,
+        )
         self._queue = Gauge(
             "crmsync_queue_open",
             "Deliveries that are queued or under way, over all organizations.",
@@ -58,6 +64,10 @@ class Metrics:
     def webhook(self, crm: str, result: str) -> None:
         """Count a webhook; crm must not be whatever a caller writes, or they are without end."""
         self._webhooks.labels(crm, result).inc()
+
+    def left_out(self, crm: str, changes: int) -> None:
+        """Count changes that a genuine webhook told, and that are about nobody here."""
+        self._left_out.labels(crm).inc(changes)
 
     async def text(self) -> bytes:
         """Return all of it; while the database is away, without what only the tables know."""

@@ -41,6 +41,7 @@ _AT_ONCE = 4
 
 _log = structlog.get_logger()
 
+Ids = tuple[bytes, ...]
 Owners = tuple[frozenset[str], frozenset[str]]
 
 
@@ -71,7 +72,7 @@ class WhatsAppDoor:
         self._writer = InboxWriter(post.database)
         self._room = asyncio.Semaphore(_AT_ONCE)
         self._hands = asyncio.Semaphore(1)
-        self._owners: dict[tuple[bytes, ...], tuple[float, Mapping[str, Owners]]] = {}
+        self._owners: dict[tuple[Ids, Ids], tuple[float, Mapping[str, Owners]]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer `GET` and `POST /webhooks/whatsapp`.
@@ -139,18 +140,17 @@ class WhatsAppDoor:
             body,
             self._post.clock(),
         )
-        proved: dict[str, Owners] = {}
-        reader: Messaging | None = None
-        for org_id, owned in (await self._candidates(body)).items():
-            messaging = await self._messaging(org_id)
-            if messaging is not None and messaging.genuine(inbound):
-                proved[org_id] = owned
-                reader = messaging
+        owners = await self._candidates(body)
+        proved, reader = await self._proved(inbound, owners)
         if reader is None:
             return Result.UNVERIFIED
         about = {"crm": CRM, "org_ids": sorted(proved), "size": len(body)}
         try:
-            return await self._kept(_told(reader.read(body), proved))
+            changes = reader.read(body)
+            told = [*_told(changes, proved)]
+            if strange := _strange(changes, owners):
+                told += await self._of_accounts(strange, inbound)
+            return await self._kept(told)
         except UnreadableError as why:
             _log.warning("a genuine webhook cannot be read", why=str(why), **about)
             return Result.UNREADABLE
@@ -158,6 +158,38 @@ class WhatsAppDoor:
             # Its text may quote what was sent.
             _log.warning("a genuine webhook was not kept", kind=type(error).__name__, **about)
             return Result.FAILED
+
+    async def _proved(
+        self, inbound: Inbound, owners: Mapping[str, Owners]
+    ) -> tuple[Mapping[str, Owners], Messaging | None]:
+        """Return those of the owners whose secret signed it, and what reads it."""
+        proved: dict[str, Owners] = {}
+        reader: Messaging | None = None
+        for org_id, owned in owners.items():
+            messaging = await self._messaging(org_id)
+            if messaging is not None and messaging.genuine(inbound):
+                proved[org_id] = owned
+                reader = messaging
+        return proved, reader
+
+    async def _of_accounts(self, changes: Sequence[Change], inbound: Inbound) -> Sequence[Told]:
+        """Return what is kept of changes whose number nobody has: by the account that they name.
+
+        An account gets a new number before anybody reads the account again.
+        """
+        accounts = sorted({one.waba_id.encode() for one in changes if one.waba_id})[:_MOST_IDS]
+        proved, _ = await self._proved(inbound, await self._owners_of((), tuple(accounts)))
+        told: list[Told] = []
+        nobodys = 0
+        for one in changes:
+            org_ids = [org_id for org_id, owned in proved.items() if one.waba_id in owned[1]]
+            text = written(one)
+            told += [Told(org_id, key_of(text), text) for org_id in org_ids]
+            nobodys += not org_ids
+        if nobodys:
+            _log.warning("changes about numbers and accounts of nobody", crm=CRM, count=nobodys)
+            self._post.metrics.left_out(CRM, nobodys)
+        return told
 
     async def _kept(self, told: Sequence[Told]) -> Result:
         if not told:
@@ -179,8 +211,10 @@ class WhatsAppDoor:
         numbers = tuple(sorted(set(_NUMBER.findall(body))))[:_MOST_IDS]
         # Few kinds of changes name no number of ours; they name the account.
         accounts = () if numbers else tuple(sorted(set(_ACCOUNT.findall(body))))[:_MOST_IDS]
-        if not (key := numbers or accounts):
-            return {}
+        return await self._owners_of(numbers, accounts) if numbers or accounts else {}
+
+    async def _owners_of(self, numbers: Ids, accounts: Ids) -> Mapping[str, Owners]:
+        key = (numbers, accounts)
         known = self._owners.get(key)
         if known is not None and time.monotonic() - known[0] < _MAX_AGE:
             return known[1]
@@ -197,6 +231,12 @@ class WhatsAppDoor:
                 self._owners.clear()
             self._owners[key] = (time.monotonic(), found)
         return found
+
+
+def _strange(changes: Sequence[Change], owners: Mapping[str, Owners]) -> Sequence[Change]:
+    """Return the changes about numbers that no organization has."""
+    numbers = frozenset[str]().union(*(owned[0] for owned in owners.values()))
+    return [one for one in changes if one.phone_number_id and one.phone_number_id not in numbers]
 
 
 def _told(changes: Sequence[Change], proved: Mapping[str, Owners]) -> Sequence[Told]:
