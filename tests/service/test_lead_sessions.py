@@ -1,5 +1,6 @@
 """Sessions that ask a broker about many leads: few calls, each lead once, whatever happens."""
 
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,26 @@ async def test_leads_that_are_known_by_email_alone_are_read_page_by_page(
     ]
     assert [(one.crm_contact_id, one.error.code) for one in skipped] == [(ids[-1], "NOT_AT_CRM")]
     await sound(database)
+
+
+async def test_a_lead_that_the_broker_dates_a_day_earlier_is_found(
+    client: CrmsyncClient, broker: Trading, database: Database
+) -> None:
+    """By its days, which are not ours; who came before the time that is asked about is not read."""
+    ids = await leads.put(database, 2, emails=True)
+    earlier = datetime.combine(datetime.now(UTC), time(), UTC) - timedelta(days=7, hours=1)
+    for number, lead_id in enumerate(ids):
+        broker.user.add(f"else-{number}", email=f"mail-{lead_id}@example.com", created=earlier)
+    async with database.org("default") as connection:
+        made = (
+            "UPDATE leads SET create_time = now() + interval '1 minute' - CAST(:age AS interval)"
+            " WHERE id = :id"
+        )
+        for lead_id, days in zip(ids, (7, 8), strict=True):
+            age = timedelta(days=days)
+            await connection.execute(sa.text(made), {"id": lead_id, "age": age})
+    session = await leads.sync_all(client)
+    assert (session.leads.synced, session.progress.skipped) == (1, 0)
 
 
 async def test_only_the_leads_of_the_last_days_are_asked_about(

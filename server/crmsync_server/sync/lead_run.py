@@ -95,7 +95,9 @@ async def _has_unseen(run: Run, window: Window) -> bool:
 
 async def _read(run: Run) -> None:
     """Read what came in lately, to the last page, for leads that are known by their email."""
-    page = await _leads(run).recent(window_of(run).since.astimezone(UTC).date(), run.cursor)
+    # Days are the broker's: west of us a lead may have come on the day before.
+    since = window_of(run).since.astimezone(UTC).date() - timedelta(days=1)
+    page = await _leads(run).recent(since, run.cursor)
     if not isinstance(page, LeadPage):
         raise TroubledError(page)
     step = begin(Phase.SWEEP) if page.cursor is None else Step(Phase.READ, page.cursor)
@@ -113,7 +115,10 @@ async def _take_in_owned(
         [key for one in records if (key := one.email.strip().lower())],
         run.row.session_id,
     )
-    await _take_in(run, by_owner(records, owners), connection)
+    since = window_of(run).since
+    young = {row.id for row in owners if row.create_time >= since}
+    matched = [one for one in by_owner(records, owners) if one[0] in young]
+    await _take_in(run, matched, connection)
 
 
 async def _take_in(run: Run, matched: Iterable[Matched], connection: AsyncConnection) -> None:
