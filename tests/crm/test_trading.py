@@ -228,7 +228,12 @@ async def test_a_lead_is_read_as_it_is_told() -> None:
     [
         ({"leadStatusCode": "9", "ftdExists": "true"}, 9, True),
         ({"leadStatusCode": None, "ftdExists": None}, 0, False),
-        ({"leadStatusCode": 10**20, "ftdExists": 1}, 0, True),
+        ({"leadStatusCode": 10**20, "ftdExists": 1}, 2**31 - 1, True),
+        ({"leadStatusCode": 9.0, "ftdExists": False}, 9, False),
+        ({"leadStatusCode": "9.0", "ftdExists": False}, 9, False),
+        ({"leadStatusCode": "1e400", "ftdExists": False}, 2**31 - 1, False),
+        ({"leadStatusCode": 9.5, "ftdExists": False}, 0, False),
+        ({"leadStatusCode": "sNaN", "ftdExists": False}, 0, False),
         ({"leadStatusCode": [1], "ftdExists": {}}, 0, False),
         ({"leadStatusCode": -4, "ftdExists": "false"}, -4, False),
     ],

@@ -6,6 +6,7 @@ answer that is no JSON, which has been seen with errors, is a failure whose word
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from decimal import Decimal, InvalidOperation
 from http import HTTPStatus
 
 from crmsync_server.crm.adapter import CredentialsRefusedError
@@ -41,12 +42,18 @@ def record(account: Mapping[str, object]) -> LeadRecord | None:
 
 
 def _code(value: object) -> int:
-    """Return a status code, whatever its number; 0 where there is none that can be kept."""
+    """Return a status code, whatever its number, also where it is written like 9.0.
+
+    0 where there is none; one that is too large for the contract is as large as that can tell, so
+    that it is never taken for none.
+    """
     try:
-        found = int(text(value).strip())
-    except ValueError:
+        found = Decimal(text(value).strip())
+    except InvalidOperation:
         return 0
-    return found if _LEAST_CODE <= found <= _LARGEST_CODE else 0
+    if not found.is_finite() or found != found.to_integral_value():
+        return 0
+    return int(min(max(found, Decimal(_LEAST_CODE)), Decimal(_LARGEST_CODE)))
 
 
 def _flag(value: object) -> bool:
