@@ -1,6 +1,6 @@
 """Taking in users: who is meant by each entry, what becomes of them, and of those nobody named."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
@@ -131,14 +131,17 @@ async def synchronize(
 
 
 def settle(
-    entries: Sequence[Entry], mentions: Iterable[Mention], known: Sequence[sa.Row[Any]]
+    entries: Sequence[Entry], mentions: Sequence[Mention], known: Sequence[sa.Row[Any]]
 ) -> Settled:
     """Decide who is meant by each entry, and what becomes of them. Pure."""
     people = {row.id: Draft.of(row) for row in known}
     by_external = {one.external_id: one for one in people.values()}
     by_key = {email_key(one.email) or "": one for one in people.values()}
     failed = _duplicates(entries)
-    meant = _meant([one for one in entries if one.index not in failed], by_external, by_key)
+    # Who is named by an entry that is not valid keeps the external id as well.
+    mentioned = {one.external_id for one in mentions}
+    valid = [one for one in entries if one.index not in failed]
+    meant = _meant(valid, mentioned, by_external, by_key)
     failed |= _taken(entries, meant, by_key, failed)
     ids = iter(new_ids(len(entries)))
     results, created, updated = [], [], []
@@ -179,10 +182,13 @@ def _duplicates(entries: Sequence[Entry]) -> dict[int, tuple[str, str]]:
 
 
 def _meant(
-    entries: Sequence[Entry], by_external: Mapping[str, Draft], by_key: Mapping[str, Draft]
+    entries: Sequence[Entry],
+    mentioned: Collection[str],
+    by_external: Mapping[str, Draft],
+    by_key: Mapping[str, Draft],
 ) -> dict[int, Draft]:
-    """Return whom entries mean: by external id, or by an email whose owner no entry names so."""
-    given = {one.external_id for one in entries}
+    """Return whom entries mean: by external id, or by an email whose owner nobody names so."""
+    given = {one.external_id for one in entries}.union(mentioned)
     found = {}
     for one in entries:
         owner = by_key.get(one.key)
