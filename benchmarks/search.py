@@ -25,6 +25,8 @@ from crmsync_server.sync.indexer import Indexer
 
 COUNT = 1_000_000
 _ROUNDS = 8
+_BEGINNING = datetime(2025, 1, 1, tzinfo=UTC)
+_APART = timedelta(seconds=20)
 _SYLLABLES = ("ka", "lo", "mi", "ra", "ne", "to", "shi", "bel", "dor", "fan", "gu", "hel", "jor")
 _COLUMNS = (
     *("org_id", "id", "email", "name", "first_name", "last_name", "phone", "company", "tags"),
@@ -106,16 +108,20 @@ async def fill(place: postgres.Database, count: int) -> None:
     await place.settle()
 
 
+def since(number: int) -> str:
+    """Return the filter for the contacts from one of a number on."""
+    return f"create_time >= {_BEGINNING + number * _APART:%Y-%m-%dT%H:%M:%SZ}"
+
+
 def _rows(count: int) -> Iterator[tuple[object, ...]]:
     """Yield people half of whom have a last name and a company of their own."""
     chance = random.Random(7)  # noqa: S311 - test data
-    beginning = datetime(2025, 1, 1, tzinfo=UTC)
     ids = iter(new_ids(count))
     for number, one in enumerate(people(count)):
         made = "".join(chance.choices(_SYLLABLES, k=3)).capitalize()
         last = one.last_name if chance.random() < 0.5 else made  # noqa: PLR2004 - a half
         company = one.company if chance.random() < 0.5 else f"{made} Inc"  # noqa: PLR2004 - a half
-        moment = beginning + timedelta(seconds=20 * number)
+        moment = _BEGINNING + number * _APART
         yield (
             *(DEFAULT_ORG, next(ids), one.email, f"{one.first_name} {last}", one.first_name, last),
             *(one.phone, company, one.tags, json.dumps(one.properties), b"benchmark"),
