@@ -19,6 +19,7 @@ from tests.rpc.serving import Failure, failure_of
 
 HOUR, DAY = analytics_pb2.TREND_PERIOD_HOUR, analytics_pb2.TREND_PERIOD_DAY
 WEEK = analytics_pb2.TREND_PERIOD_WEEK
+_RATE = analytics_pb2.TREND_METRIC_SUCCESS_RATE
 _SERIES = Path(__file__).parent / "series"
 
 
@@ -139,6 +140,16 @@ async def test_a_forecast_is_told_with_intervals_and_a_score_that_beats_the_naiv
     assert forecast.score.beats_naive
     assert forecast.score.mase < forecast.score.naive_mase
     assert str(forecast.score.periods) in forecast.message
+
+
+async def test_a_forecast_that_could_not_be_scored_says_so(desk: Desk) -> None:
+    """Where nothing came of the periods held back; a score of no error would be a lie."""
+    await keep(desk, [5.0] * 40 + [0.0] * 80)
+    answer = await desk.stub.GetTrends(pb.GetTrendsRequest(period=HOUR, metrics=[_RATE]))
+    forecast = metric(answer.trends, "SUCCESS_RATE").forecast
+    assert len(forecast.points) == 24
+    assert not forecast.HasField("score")
+    assert "could not be scored" in forecast.message
 
 
 async def test_too_little_data_is_said_with_how_much_is_missing(desk: Desk) -> None:

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from crmsync_server.rpc.holt_winters import Value, fit
-from crmsync_server.rpc.prediction import Prediction, needed, predict
+from crmsync_server.rpc.prediction import Prediction, Score, needed, predict
 
 _SERIES = Path(__file__).parent / "series"
 _POSITIVE = (0.0, inf)
@@ -27,6 +27,12 @@ def waves(count: int, season: int, noise: float = 0.0, seed: int = 1) -> list[Va
         100 + 0.2 * at + 30 * sin(2 * pi * at / season) + draw.gauss(0, noise)
         for at in range(count)
     ]
+
+
+def scored(found: Prediction) -> Score:
+    """Return the score of a forecast that has one."""
+    assert found.score is not None
+    return found.score
 
 
 def foreseen(
@@ -53,11 +59,12 @@ def test_the_shipped_series_are_foreseen_better_than_naively(
     found = foreseen(shipped(name), season, periods)
     assert found.season == season
     assert len(found.periods) == periods
-    assert found.score.periods >= 3 * min(periods, season or periods)
-    assert found.score.mae < found.score.naive_mae
-    assert found.score.mase is not None
-    assert found.score.naive_mase is not None
-    assert found.score.mase < found.score.naive_mase
+    score = scored(found)
+    assert score.periods >= 3 * min(periods, season or periods)
+    assert score.mae < score.naive_mae
+    assert score.mase is not None
+    assert score.naive_mase is not None
+    assert score.mase < score.naive_mase
 
 
 def test_what_follows_a_rule_without_noise_is_foreseen_nearly_exactly() -> None:
@@ -96,9 +103,19 @@ def test_a_constant_series_goes_on_and_its_score_divides_by_nothing() -> None:
     """Neither forecast errs, so that there is no share of an error to tell."""
     found = foreseen([5.0] * 60, 7, 7)
     assert [one.value for one in found.periods] == pytest.approx([5.0] * 7)
-    assert found.score.mae == pytest.approx(0.0, abs=1e-9)
-    assert found.score.naive_mae == 0.0
-    assert (found.score.mase, found.score.naive_mase) == (None, None)
+    score = scored(found)
+    assert score.mae == pytest.approx(0.0, abs=1e-9)
+    assert score.naive_mae == 0.0
+    assert (score.mase, score.naive_mase) == (None, None)
+
+
+def test_a_gap_in_place_of_all_that_is_held_back_leaves_no_score() -> None:
+    """Which is not the score of a forecast that never errs; one value is enough for a score."""
+    gap: list[Value] = [None] * 21
+    found = foreseen(waves(7 * 8, 7, noise=3.0) + gap, 7, 7)
+    assert len(found.periods) == 7
+    assert found.score is None
+    assert foreseen(waves(7 * 8, 7, noise=3.0) + gap[1:] + [100.0], 7, 7).score is not None
 
 
 def test_gaps_are_bridged() -> None:

@@ -822,7 +822,9 @@ class TrendForecast(_message.Message):
 
     @_builtins.property
     def score(self) -> Global___ForecastScore:
-        """How well the last periods would have been foreseen."""
+        """How well the last periods would have been foreseen. Unset where that cannot be told, as none of them has a value;
+        message says so.
+        """
 
     def __init__(
         self,

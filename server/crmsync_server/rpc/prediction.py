@@ -49,12 +49,13 @@ class Prediction:
     """What a series will bring.
 
     season: of how many periods; 0 where too few are known to see one, or there is none.
+    score: None where none of the periods held back has a value.
     """
 
     season: int
     trained: int
     periods: Sequence[Foreseen]
-    score: Score
+    score: Score | None
 
 
 def needed(season: int) -> int:
@@ -94,7 +95,7 @@ def _known(values: Sequence[Value]) -> Sequence[Value]:
 
 def _backtest(
     values: Sequence[Value], season: int, periods: int, bounds: tuple[float, float]
-) -> Score:
+) -> Score | None:
     """Hold the last periods back, and foresee them from those before, from several origins on."""
     length = min(periods, len(values) // _HELD_BACK, season or len(values))
     folds = max(1, min(_FOLDS, (len(values) - needed(season)) // length + 1))
@@ -108,7 +109,9 @@ def _backtest(
     usual = _filled(values[:first])
     scale = _error(usual[: -(season or 1)], usual[season or 1 :])
     mae, naive_mae = _error(ours, values[first:]), _error(naive, values[first:])
-    shares = (mae / scale, naive_mae / scale) if scale > 0 else (None, None)
+    if mae is None or naive_mae is None:
+        return None
+    shares = (mae / scale, naive_mae / scale) if scale else (None, None)
     return Score(folds * length, mae, naive_mae, *shares)
 
 
@@ -126,11 +129,12 @@ def _filled(values: Sequence[Value]) -> list[float]:
     return found
 
 
-def _error(foreseen: Sequence[float], seen: Sequence[Value]) -> float:
+def _error(foreseen: Sequence[float], seen: Sequence[Value]) -> float | None:
+    """Return the mean absolute error; None where there is nothing to compare with."""
     errors = [
         abs(one - value) for one, value in zip(foreseen, seen, strict=True) if value is not None
     ]
-    return fmean(errors) if errors else 0.0
+    return fmean(errors) if errors else None
 
 
 def _kept(value: float, bounds: tuple[float, float]) -> float:

@@ -123,11 +123,8 @@ def _too_little(history: History, values: Sequence[Value]) -> pb.TrendForecast:
 
 def _forecast(pace: Pace, begins: datetime, found: Prediction) -> pb.TrendForecast:
     season = f"a season of {found.season} {pace.grain}s" if found.season else "no season"
-    told = (
-        f"damped Holt-Winters with {season}, fitted to {found.trained} {pace.grain}s; over the"
-        f" {found.score.periods} held back it errs by {found.score.mae:.4g} on average, repeating"
-        f" {'the last season' if found.season else 'the last value'} by {found.score.naive_mae:.4g}"
-    )
+    told = f"damped Holt-Winters with {season}, fitted to {found.trained} {pace.grain}s; "
+    told += _scored(found)
     if pace.season and not found.season:
         told += f"; {needed(pace.season)} are needed to see a season of {pace.season}"
     length = pace.grain.length
@@ -137,7 +134,18 @@ def _forecast(pace: Pace, begins: datetime, found: Prediction) -> pb.TrendForeca
         periods_needed=needed(0),
         season_periods=found.season,
         points=[_point(begins + length * at, one) for at, one in enumerate(found.periods)],
-        score=_score(found.score),
+        score=_score(found.score) if found.score else None,
+    )
+
+
+def _scored(found: Prediction) -> str:
+    score = found.score
+    if score is None:
+        return "it could not be scored: none of the periods held back for that has a value"
+    naive = "the last season" if found.season else "the last value"
+    return (
+        f"over the {score.periods} held back it errs by {score.mae:.4g} on average,"
+        f" repeating {naive} by {score.naive_mae:.4g}"
     )
 
 
