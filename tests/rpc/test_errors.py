@@ -423,10 +423,10 @@ CASES: list[tuple[CrmsyncError, Code, str, dict[str, str], list[Message]]] = [
         [],
     ),
     (
-        errors.ExportBusyError(4, timedelta(seconds=2)),
+        errors.ExportBusyError("organization", 2, timedelta(seconds=2)),
         Code.RESOURCE_EXHAUSTED,
         "EXPORT_BUSY",
-        {"limit": "4"},
+        {"scope": "organization", "limit": "2"},
         [RETRY],
     ),
     (

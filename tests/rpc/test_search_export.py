@@ -14,12 +14,12 @@ import pytest
 from crmsync.v1 import search_pb2
 from crmsync.v1 import search_service_pb2 as pb
 from crmsync_server.rpc import export_formats
-from crmsync_server.rpc.export import MOST_EXPORTS
+from crmsync_server.rpc.export import MOST_EXPORTS, MOST_EXPORTS_EACH
 from crmsync_server.store.content import Content
 from crmsync_server.store.db import Database
 from tests.eventually import eventually
 from tests.rpc.contacts import refusal
-from tests.rpc.searches import Searching, exported, searching
+from tests.rpc.searches import ORG, Searching, exported, searching
 from tests.store import people
 from tests.store.failing import fail
 
@@ -217,20 +217,42 @@ async def test_a_file_is_of_one_instant(service: Searching) -> None:
     assert b"late@example.com" not in data
 
 
+async def heavy(service: Searching, *org_ids: str) -> None:
+    """Keep so much of each organization that no buffer on the way takes it all."""
+    for org_id in org_ids:
+        many = (Content(f"{n}@x.test", notes="n" * 10_000) for n in range(600))
+        await service.add(*many, org_id=org_id)
+
+
+async def begun(service: Searching, org_id: str, stack: AsyncExitStack) -> None:
+    """Begin an export that is cancelled in the end, and read no more than its header."""
+    metadata = (("authorization", f"Bearer {org_id}"),)
+    call = service.stub.ExportRecords(pb.ExportRecordsRequest(), metadata=metadata)
+    stack.callback(call.cancel)
+    assert (await anext(aiter(call))).HasField("header")
+
+
+async def busy(service: Searching, org_id: str) -> dict[str, str]:
+    """Ask for one export too many; return what is said of it."""
+    metadata = (("authorization", f"Bearer {org_id}"),)
+    call = service.stub.ExportRecords(pb.ExportRecordsRequest(), metadata=metadata)
+    with pytest.raises(grpc.aio.AioRpcError) as failure:
+        await anext(aiter(call))
+    refused = refusal(failure)
+    assert refused.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert refused.reason == "EXPORT_BUSY"
+    return dict(refused.metadata)
+
+
 async def test_a_caller_that_goes_away_ends_the_work(service: Searching) -> None:
     """And makes room for another; as many as may run at once are told apart from too many."""
-    # So much that no buffer on the way takes it all.
-    await service.add(*(Content(f"{n}@x.test", notes="n" * 10_000) for n in range(600)))
+    others = [f"org{number}" for number in range(MOST_EXPORTS // MOST_EXPORTS_EACH)]
+    await heavy(service, *others, ORG)
     async with AsyncExitStack() as stack:
-        for _ in range(MOST_EXPORTS):
-            call = service.stub.ExportRecords(pb.ExportRecordsRequest())
-            stack.callback(call.cancel)
-            assert (await anext(aiter(call))).HasField("header")
-        with pytest.raises(grpc.aio.AioRpcError) as failure:
-            await exported(service.stub, pb.ExportRecordsRequest())
-        refused = refusal(failure)
-        assert refused.code is grpc.StatusCode.RESOURCE_EXHAUSTED
-        assert refused.reason == "EXPORT_BUSY"
+        for org_id in others:
+            for _ in range(MOST_EXPORTS_EACH):
+                await begun(service, org_id, stack)
+        assert await busy(service, ORG) == {"scope": "server", "limit": str(MOST_EXPORTS)}
 
     async def over() -> None:
         await asyncio.sleep(0)
@@ -241,11 +263,29 @@ async def test_a_caller_that_goes_away_ends_the_work(service: Searching) -> None
     assert first.header.total_size == 600
 
 
+async def test_one_organization_leaves_places_to_others(service: Searching) -> None:
+    """However slowly it reads what it has begun, half of the places are not its own."""
+    await heavy(service, ORG)
+    async with AsyncExitStack() as stack:
+        for _ in range(MOST_EXPORTS_EACH):
+            await begun(service, ORG, stack)
+        told = {"scope": "organization", "limit": str(MOST_EXPORTS_EACH)}
+        assert await busy(service, ORG) == told
+        await begun(service, "globex", stack)
+
+
 async def test_a_caller_that_stops_reading_makes_room_for_others(service: Searching) -> None:
     """Its work is given up when nobody took a message for a while, and it is told so."""
-    await service.add(*(Content(f"{n}@x.test", notes="n" * 10_000) for n in range(600)))
+    others = ("globex", "initech")
+    await heavy(service, ORG, *others)
     service.exports.patience = 0.05
-    calls = [service.stub.ExportRecords(pb.ExportRecordsRequest()) for _ in range(MOST_EXPORTS)]
+    calls = [
+        service.stub.ExportRecords(
+            pb.ExportRecordsRequest(), metadata=(("authorization", f"Bearer {org_id}"),)
+        )
+        for org_id in others
+        for _ in range(MOST_EXPORTS_EACH)
+    ]
     for call in calls:
         assert (await anext(aiter(call))).HasField("header")
 

@@ -158,8 +158,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     `total_size`.
     """
     ERROR_REASON_EXPORT_BUSY: _ErrorReason.ValueType  # 53
-    """RESOURCE_EXHAUSTED. As many exports run in this server as may at once; a google.rpc.RetryInfo says when to try again.
-    Metadata: `limit`.
+    """RESOURCE_EXHAUSTED. As many exports run in this server as may at once, of all organizations or of this one; a
+    google.rpc.RetryInfo says when to try again. Metadata: `scope` (`server` or `organization`), `limit`.
     """
     ERROR_REASON_EXPORT_CELL_TOO_LONG: _ErrorReason.ValueType  # 59
     """FAILED_PRECONDITION. A value is longer than a cell of a file of this format holds. Metadata: `format`, `limit`
@@ -333,8 +333,8 @@ ERROR_REASON_EXPORT_TOO_LARGE: ErrorReason.ValueType  # 52
 `total_size`.
 """
 ERROR_REASON_EXPORT_BUSY: ErrorReason.ValueType  # 53
-"""RESOURCE_EXHAUSTED. As many exports run in this server as may at once; a google.rpc.RetryInfo says when to try again.
-Metadata: `limit`.
+"""RESOURCE_EXHAUSTED. As many exports run in this server as may at once, of all organizations or of this one; a
+google.rpc.RetryInfo says when to try again. Metadata: `scope` (`server` or `organization`), `limit`.
 """
 ERROR_REASON_EXPORT_CELL_TOO_LONG: ErrorReason.ValueType  # 59
 """FAILED_PRECONDITION. A value is longer than a cell of a file of this format holds. Metadata: `format`, `limit`

@@ -135,10 +135,10 @@ class SearchServiceServicer:
         """Sends the records that a search finds as a file, as they were at one instant. The first message is the header, with
         the number of records to come; the rest are pieces of the file, to be joined in order. The stream is read as fast
         as its caller takes it. Its end without an error is the file's; a caller that goes away ends the work. At most four
-        exports run at once in one server: another is RESOURCE_EXHAUSTED (EXPORT_BUSY). More records than the format holds
-        are FAILED_PRECONDITION (EXPORT_TOO_LARGE), before anything is sent; so is a value that is longer than a cell of it
-        holds (EXPORT_CELL_TOO_LONG), before any of the file is. An export of which nothing is taken for five minutes is given
-        up: RESOURCE_EXHAUSTED (EXPORT_GIVEN_UP).
+        exports run at once in one server, and two of one organization: another is RESOURCE_EXHAUSTED (EXPORT_BUSY). More
+        records than the format holds are FAILED_PRECONDITION (EXPORT_TOO_LARGE), before anything is sent; so is a value that
+        is longer than a cell of it holds (EXPORT_CELL_TOO_LONG), before any of the file is. An export of which nothing is
+        taken for five minutes is given up: RESOURCE_EXHAUSTED (EXPORT_GIVEN_UP).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

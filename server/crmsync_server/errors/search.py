@@ -44,15 +44,15 @@ class ExportCellTooLongError(FailedPreconditionError):
 
 
 class ExportBusyError(CrmsyncError):
-    """{limit} exports run at the moment, which is as many as may."""
+    """{limit} exports of this {scope} run at the moment, which is as many as may."""
 
     code = code_pb2.RESOURCE_EXHAUSTED
     reason = error_reason_pb2.ERROR_REASON_EXPORT_BUSY
 
-    def __init__(self, limit: int, wait: timedelta) -> None:
-        """Say how many may run at once, and when to try again."""
+    def __init__(self, scope: str, limit: int, wait: timedelta) -> None:
+        """Say how many of a `server` or `organization` may run, and when to try again."""
         self._wait = wait
-        super().__init__(limit=limit)
+        super().__init__(scope=scope, limit=limit)
 
     def details(self) -> Sequence[Message]:
         """Return the RetryInfo."""

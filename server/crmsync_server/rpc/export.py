@@ -1,6 +1,7 @@
 """ExportRecords: what a search finds, as a file that is written while it is read."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
@@ -25,6 +26,9 @@ from crmsync_server.store.db import Database
 from crmsync_server.store.search_query import Query
 
 MOST_EXPORTS = 4
+# Of one organization: however slowly it reads, others find room.
+MOST_EXPORTS_EACH = MOST_EXPORTS // 2
+_ALL, _EACH = "server", "organization"
 _WAIT = timedelta(seconds=10)
 _PATIENCE = 300.0
 _PREFIX = "EXPORT_FORMAT_"
@@ -51,7 +55,12 @@ class Exports:
     crms: Crms
     clock: Callable[[], datetime]
     patience: float = _PATIENCE
-    running: int = field(default=0, init=False)
+    _running: Counter[str] = field(default_factory=Counter, init=False)
+
+    @property
+    def running(self) -> int:
+        """How many there are at the moment."""
+        return self._running.total()
 
     async def stream(
         self, request: pb.ExportRecordsRequest
@@ -73,7 +82,7 @@ class Exports:
         """Make the messages, beside the call: a reader that stops is not to keep what they need."""
         cells = export.cells(order.columns, as_json=order.kind.as_json)
         try:
-            with self._place(), _opened(order.kind.make(cells)) as file:
+            with self._place(order.query.org_id), _opened(order.kind.make(cells)) as file:
                 async with aclosing(self._read(order, cells, file)) as messages:
                     async for message in messages:
                         await sent.give(message)
@@ -121,14 +130,17 @@ class Exports:
         )
 
     @contextmanager
-    def _place(self) -> Iterator[None]:
+    def _place(self, org_id: str) -> Iterator[None]:
+        if self._running[org_id] >= MOST_EXPORTS_EACH:
+            raise ExportBusyError(_EACH, MOST_EXPORTS_EACH, _WAIT)
         if self.running >= MOST_EXPORTS:
-            raise ExportBusyError(MOST_EXPORTS, _WAIT)
-        self.running += 1
+            raise ExportBusyError(_ALL, MOST_EXPORTS, _WAIT)
+        self._running[org_id] += 1
         try:
             yield
         finally:
-            self.running -= 1
+            self._running[org_id] -= 1
+            self._running += Counter()  # forgets organizations without any
 
 
 @contextmanager
