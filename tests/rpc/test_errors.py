@@ -105,6 +105,13 @@ CASES: list[tuple[CrmsyncError, Code, str, dict[str, str], list[Message]]] = [
     ),
     (errors.ReconcileRunningError(), Code.ABORTED, "RECONCILE_RUNNING", {}, []),
     (
+        errors.ContactsBusyError(3, timedelta(seconds=2)),
+        Code.ABORTED,
+        "CONTACTS_BUSY",
+        {"tries": "3"},
+        [RETRY],
+    ),
+    (
         errors.BatchRejectedError([EMAIL, NAME], received=9, rejected=2),
         Code.INVALID_ARGUMENT,
         "BATCH_REJECTED",

@@ -4,6 +4,7 @@ import asyncio
 
 import grpc
 import pytest
+import sqlalchemy as sa
 
 from crmsync.v1 import bulk_record_pb2 as record_pb
 from crmsync.v1 import bulk_service_pb2 as pb
@@ -18,6 +19,7 @@ from crmsync_server.sandbox.faults import FaultSettings
 from crmsync_server.sandbox.server import Sandbox
 from crmsync_server.store.db import Database
 from crmsync_server.store.invariants import violations
+from tests.eventually import eventually
 from tests.service.accounts import good
 from tests.service.bulks import (
     CREATE,
@@ -272,6 +274,71 @@ async def test_an_email_that_another_contact_has_is_not_taken_over(client: Crmsy
     )
     (failed,) = (await apply(client, moves)).results
     assert (failed.error.code, failed.contact_id) == ("EMAIL_TAKEN", second.contact_id)
+
+
+@pytest.mark.parametrize("operation", [UPDATE, UPSERT, DELETE])
+async def test_an_email_that_moves_meanwhile_means_whoever_has_it_then(
+    client: CrmsyncClient, database: Database, operation: record_pb.BulkOperation.ValueType
+) -> None:
+    """It is located again once the contact is locked, and who had it before is left alone."""
+    first, second = (await apply(client, *upserts(2))).results
+    record = BulkRecord(operation=operation, email="person0@example.com")
+    if operation != DELETE:
+        record.contact.CopyFrom(person(0, company="Changed"))
+    async with database.org("default") as connection:
+        for contact_id, number in ((first.contact_id, 7), (second.contact_id, 0)):
+            await connection.execute(_MOVE, {"id": contact_id, "email": person(number).email})
+        applying = asyncio.create_task(apply(client, record))
+        await eventually(lambda: _somebody_waits(database))
+    (result,) = (await applying).results
+    assert result.contact_id == second.contact_id
+    assert (await read(client, first.contact_id)).company == ""
+    assert (await read(client, second.contact_id)).company == record.contact.company
+
+
+_MOVE = sa.text(
+    "UPDATE contacts SET email = :email, version = version + 1 WHERE id = CAST(:id AS uuid)"
+)
+
+
+async def _somebody_waits(database: Database) -> None:
+    async with database.everyone() as connection:
+        waiting = await connection.scalar(
+            sa.text(
+                "SELECT count(*) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
+        )
+    assert waiting
+
+
+@pytest.mark.parametrize("state", ["40P01", "23505"], ids=["deadlocks", "emails taken"])
+async def test_others_in_the_way_each_time_end_a_batch_as_aborted(
+    client: CrmsyncClient, database: Database, state: str
+) -> None:
+    """Nothing is changed, and later it goes through."""
+    async with database.everyone() as connection:
+        await connection.execute(sa.text(_CROSSING.format(state=state)))
+        await connection.execute(sa.text(_CROSSED))
+    failed = await failure(apply(client, *upserts(2)))
+    assert (failed.code, failed.reason) == (grpc.StatusCode.ABORTED, "CONTACTS_BUSY")
+    assert failed.metadata["tries"] == "3"
+    assert await total(client) == 0
+    async with database.everyone() as connection:
+        await connection.execute(sa.text("DROP TRIGGER crossed ON contacts"))
+    assert (await apply(client, *upserts(2))).synced == 2
+
+
+_CROSSING = """
+CREATE FUNCTION crossed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION 'others are at the same contacts' USING ERRCODE = '{state}';
+END
+$$
+"""
+_CROSSED = (
+    "CREATE TRIGGER crossed BEFORE INSERT ON contacts FOR EACH ROW EXECUTE FUNCTION crossed()"
+)
 
 
 async def test_a_crm_that_removes_nothing_says_so(client: CrmsyncClient, sandbox: Sandbox) -> None:

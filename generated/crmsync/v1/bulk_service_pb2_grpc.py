@@ -73,7 +73,8 @@ class BulkServiceServicer:
         """Applies up to 100 records and waits for the CRM: within the caller's deadline, and as long as the server is set to
         (30 seconds, unless its operator chose otherwise). What is taken is changed here in one transaction, and delivered ahead of everything NORMAL in the CRM's lane. A record that cannot
         be taken FAILED alone; what did not end in time is PENDING, and goes on. Records that break rules of their fields,
-        or name the same contact or email twice, refuse the whole call (INVALID_ARGUMENT), and nothing is changed.
+        or name the same contact or email twice, refuse the whole call (INVALID_ARGUMENT), and nothing is changed. Where
+        others change the same contacts again and again, it is ABORTED (CONTACTS_BUSY), and nothing is changed either.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -83,6 +84,7 @@ class BulkServiceServicer:
         """Applies up to 50,000 records of a stream. Each is validated as it comes; when the stream has ended, all that are
         taken are changed here and queued in one transaction. The answer means that this is durable. A stream that breaks
         before its end keeps nothing; record 50,001 is RESOURCE_EXHAUSTED (TOO_MANY_ITEMS), and nothing is kept either.
+        It is ABORTED (CONTACTS_BUSY) as ApplyBatch is.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

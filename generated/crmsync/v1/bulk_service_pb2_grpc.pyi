@@ -25,12 +25,14 @@ class BulkServiceStub:
     """Applies up to 100 records and waits for the CRM: within the caller's deadline, and as long as the server is set to
     (30 seconds, unless its operator chose otherwise). What is taken is changed here in one transaction, and delivered ahead of everything NORMAL in the CRM's lane. A record that cannot
     be taken FAILED alone; what did not end in time is PENDING, and goes on. Records that break rules of their fields,
-    or name the same contact or email twice, refuse the whole call (INVALID_ARGUMENT), and nothing is changed.
+    or name the same contact or email twice, refuse the whole call (INVALID_ARGUMENT), and nothing is changed. Where
+    others change the same contacts again and again, it is ABORTED (CONTACTS_BUSY), and nothing is changed either.
     """
     StartMassUpdate: _aio.StreamUnaryMultiCallable[_bulk_service_pb2.StartMassUpdateRequest, _bulk_service_pb2.StartMassUpdateResponse]
     """Applies up to 50,000 records of a stream. Each is validated as it comes; when the stream has ended, all that are
     taken are changed here and queued in one transaction. The answer means that this is durable. A stream that breaks
     before its end keeps nothing; record 50,001 is RESOURCE_EXHAUSTED (TOO_MANY_ITEMS), and nothing is kept either.
+    It is ABORTED (CONTACTS_BUSY) as ApplyBatch is.
     """
     ValidateBatch: _aio.StreamUnaryMultiCallable[_bulk_service_pb2.ValidateBatchRequest, _bulk_service_pb2.ValidateBatchResponse]
     """Says what StartMassUpdate would find, and changes nothing. What is changed by others in between is not foreseen."""
@@ -56,7 +58,8 @@ class BulkServiceServicer(metaclass=_abc_1.ABCMeta):
         """Applies up to 100 records and waits for the CRM: within the caller's deadline, and as long as the server is set to
         (30 seconds, unless its operator chose otherwise). What is taken is changed here in one transaction, and delivered ahead of everything NORMAL in the CRM's lane. A record that cannot
         be taken FAILED alone; what did not end in time is PENDING, and goes on. Records that break rules of their fields,
-        or name the same contact or email twice, refuse the whole call (INVALID_ARGUMENT), and nothing is changed.
+        or name the same contact or email twice, refuse the whole call (INVALID_ARGUMENT), and nothing is changed. Where
+        others change the same contacts again and again, it is ABORTED (CONTACTS_BUSY), and nothing is changed either.
         """
 
     @_abc_1.abstractmethod
@@ -68,6 +71,7 @@ class BulkServiceServicer(metaclass=_abc_1.ABCMeta):
         """Applies up to 50,000 records of a stream. Each is validated as it comes; when the stream has ended, all that are
         taken are changed here and queued in one transaction. The answer means that this is durable. A stream that breaks
         before its end keeps nothing; record 50,001 is RESOURCE_EXHAUSTED (TOO_MANY_ITEMS), and nothing is kept either.
+        It is ABORTED (CONTACTS_BUSY) as ApplyBatch is.
         """
 
     @_abc_1.abstractmethod

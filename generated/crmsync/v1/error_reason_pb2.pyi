@@ -191,6 +191,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """INVALID_ARGUMENT. A mass update that is taken as a whole or not at all has findings; nothing was changed. A
     google.rpc.BadRequest lists the first of them by the record's place. Metadata: `received`, `rejected`.
     """
+    ERROR_REASON_CONTACTS_BUSY: _ErrorReason.ValueType  # 70
+    """ABORTED. A bulk operation was tried several times, and each time others changed the same contacts or took the same
+    emails; nothing was changed. A google.rpc.RetryInfo says when to try again. Metadata: `tries`.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed. Every error carries a google.rpc.ErrorInfo with one of these names (without the prefix
@@ -365,5 +369,9 @@ at any time. Metadata: `contact_id`, `window_end_time` (RFC 3339; empty where no
 ERROR_REASON_BATCH_REJECTED: ErrorReason.ValueType  # 58
 """INVALID_ARGUMENT. A mass update that is taken as a whole or not at all has findings; nothing was changed. A
 google.rpc.BadRequest lists the first of them by the record's place. Metadata: `received`, `rejected`.
+"""
+ERROR_REASON_CONTACTS_BUSY: ErrorReason.ValueType  # 70
+"""ABORTED. A bulk operation was tried several times, and each time others changed the same contacts or took the same
+emails; nothing was changed. A google.rpc.RetryInfo says when to try again. Metadata: `tries`.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -51,6 +51,7 @@ CrmsyncError
 ├── RateLimitedError
 ├── OrganizationMismatchError
 ├── ReconcileRunningError
+├── ContactsBusyError
 ├── TooManyItemsError
 ├── CrmBusyError
 ├── ExportBusyError
@@ -67,7 +68,7 @@ google.rpc.Status that travels.
 """
 
 from crmsync_server.errors.base import CrmsyncError
-from crmsync_server.errors.bulk import BatchRejectedError
+from crmsync_server.errors.bulk import BatchRejectedError, ContactsBusyError
 from crmsync_server.errors.caller import (
     ContactNotFoundError,
     CrmDisabledError,
@@ -155,6 +156,7 @@ __all__ = [
     "ConnectionMisconfiguredError",
     "ConnectionNotFoundError",
     "ContactNotFoundError",
+    "ContactsBusyError",
     "ConversationNotFoundError",
     "CrmBusyError",
     "CrmDisabledError",

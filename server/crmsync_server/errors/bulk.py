@@ -1,12 +1,18 @@
-"""Why a mass update is refused as a whole."""
+"""Why a bulk operation is refused as a whole."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 from google.protobuf.message import Message
-from google.rpc import error_details_pb2  # type: ignore[import-untyped]  # it ships no types
+from google.rpc import (  # type: ignore[import-untyped]  # it ships no types
+    code_pb2,
+    error_details_pb2,
+)
 
 from crmsync.v1 import error_reason_pb2
+from crmsync_server.errors.base import CrmsyncError
 from crmsync_server.errors.caller import InvalidArgumentError
+from crmsync_server.errors.crm import retry_info
 from crmsync_server.errors.details import Violation, field_violations
 
 
@@ -23,3 +29,19 @@ class BatchRejectedError(InvalidArgumentError):
     def details(self) -> Sequence[Message]:
         """Return the BadRequest."""
         return (error_details_pb2.BadRequest(field_violations=self._told),)
+
+
+class ContactsBusyError(CrmsyncError):
+    """Others changed the same contacts or emails in all of {tries} tries; nothing was changed."""
+
+    code = code_pb2.ABORTED
+    reason = error_reason_pb2.ERROR_REASON_CONTACTS_BUSY
+
+    def __init__(self, tries: int, wait: timedelta) -> None:
+        """Say how often it was tried, and when to try again."""
+        self._wait = wait
+        super().__init__(tries=tries)
+
+    def details(self) -> Sequence[Message]:
+        """Return the RetryInfo."""
+        return (retry_info(self._wait),)

@@ -2,16 +2,18 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypeVar
 from uuid import UUID
 
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from crmsync_server.errors import ContactsBusyError
 from crmsync_server.rpc.auth import current_caller
 from crmsync_server.store import contact, queue
 from crmsync_server.store.bulk import Records, Terms
-from crmsync_server.store.bulk_taking import Taking
+from crmsync_server.store.bulk_taking import MovedError, Taking
 from crmsync_server.store.contact import is_deadlock
 from crmsync_server.store.db import Database
 from crmsync_server.store.states import SessionKind
@@ -20,6 +22,7 @@ Answer = TypeVar("Answer")
 
 # Somebody else changed the same contacts meanwhile; everything was rolled back.
 _TRIES = 3
+_WAIT = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +60,23 @@ async def judge(connection: AsyncConnection, terms: Terms, records: Records) -> 
 async def persistently(
     database: Database, work: Callable[[AsyncConnection], Awaitable[Answer]]
 ) -> Answer:
-    """Do work in a transaction, again where others were at the same contacts."""
-    for tries_left in reversed(range(_TRIES)):
+    """Do work in a transaction, again where others were at the same contacts.
+
+    Raises:
+        ContactsBusyError: others were each time.
+    """
+    crossed: Exception | None = None
+    for _ in range(_TRIES):
         try:
             async with database.org(current_caller().org_id) as connection:
                 return await work(connection)
+        except MovedError as error:
+            crossed = error
         except DBAPIError as error:
-            crossed = is_deadlock(error) or isinstance(error, IntegrityError)
-            if not (tries_left and crossed):
+            if not (is_deadlock(error) or isinstance(error, IntegrityError)):
                 raise
-    raise AssertionError
+            crossed = error
+    raise ContactsBusyError(_TRIES, _WAIT) from crossed
 
 
 async def _enqueue(

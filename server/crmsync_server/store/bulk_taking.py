@@ -26,6 +26,10 @@ _UNKNOWN = "no contact is known by its key"
 _NO_EMAIL = "the contact would have no email, and the CRM cannot hold it without one"
 
 
+class MovedError(Exception):
+    """An email went from one contact to another, or to none, while its contact was looked up."""
+
+
 class Taking:
     """One operation under way, in one transaction.
 
@@ -49,6 +53,8 @@ class Taking:
         Raises:
             sqlalchemy.exc.DBAPIError: a deadlock, or an email that was taken a moment ago: doing
                 it again in another transaction will do.
+            MovedError: as will it here. To locate only those records again would lock contacts
+                out of their order.
         """
         heads = self._records.heads
         known = await self._create([one for one in heads if one.may_create])
@@ -163,15 +169,22 @@ class Taking:
         for row in await self._rows(ids):
             missing.discard(row.id)
             head = located[row.id]
+            self._check(head, row.email_key)
             if head.operation is Operation.DELETE:
                 became = Became.DELETED if head.deletes else Became.REMOVED
                 self.taken[head.place] = Taken(row.id, became)
             elif draft := self._changed(head, row, owners):
                 drafts.append(draft)
         for contact_id in missing:
+            self._check(located[contact_id], None)
             self._find(located[contact_id], Code.CONTACT_NOT_FOUND, _UNKNOWN)
         if drafts and self._terms.writes:
             await contact.write(self._connection, self._org_id, drafts)
+
+    def _check(self, head: Head, email_key: str | None) -> None:
+        """Refuse a contact that no longer has the email by which it was located."""
+        if self._terms.writes and head.email_key not in {None, email_key}:
+            raise MovedError
 
     async def _rows(self, ids: Sequence[UUID]) -> Sequence[sa.Row[Any]]:
         if self._terms.writes:
