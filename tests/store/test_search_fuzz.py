@@ -82,8 +82,8 @@ _WORDS = frozenset(
         "select from where and or not limit order by desc asc as join on true false is null lateral"
         " union all any case when then else end exists over count coalesce lower btrim like escape"
         " cast text uuid boolean tsquery concat_ws search_query search_words search_folded"
-        " search_terms unnest array cardinality found c cs sort_value match_count"
-        " varchar numeric integer timestamp with time zone anon_1",
+        " search_terms unnest array cardinality found c cs t sort_value match_count"
+        " varchar numeric integer timestamp with time zone anon_1 anon_2",
     )
 )
 _NAMES = {column.name for table in schema().tables.values() for column in table.columns}
@@ -105,8 +105,9 @@ def test_no_text_becomes_sql(text: str, filter_text: str) -> None:
     """It is refused, or bound."""
     matching = Matching(Query(ORG, text, filter_text, CRMS))
     with suppress(InvalidFilterError):
-        for query in (matching.rows(), matching.walked(valued=True, after=None, length=10)):
-            assert strange(query) == set()
+        walked = matching.walked(valued=True, after=None, length=10)
+        for query in (matching.rows(), matching.counted(walked), matching.rows_among(10)):
+            assert query is None or strange(query) == set()
 
 
 Find = Callable[[str, str], tuple[int, int]]

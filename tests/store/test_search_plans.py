@@ -13,6 +13,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import ClauseElement, Executable
 
+from crmsync_server.store import search
 from crmsync_server.store.contact_search import Position, SortField
 from crmsync_server.store.db import Database
 from crmsync_server.store.search_query import Matching, Query
@@ -229,6 +230,32 @@ async def test_a_total_reads_no_more_than_it_counts(full: Database) -> None:
         rows = query_of("common").rows().with_only_columns(sa.literal(1)).limit(1001)
         plan = await explain(connection, rows)
     assert read(plan) <= 2 * 1001 + 1
+
+
+async def test_a_total_of_what_is_dense_reads_terms_side_by_side(full: Database) -> None:
+    """In the order of their key, and no more of them than it counts."""
+    async with full.org(ORG) as connection:
+        await connection.execute(statement("search/prepare"))
+        rows = query_of("common").rows_among(_CONTACTS)
+        assert rows is not None
+        counted = rows.with_only_columns(sa.literal(1)).limit(1001)
+        plan = await explain(connection, counted)
+    assert "contact_terms_pkey" in indexes(plan)
+    assert _TERMS not in indexes(plan)
+    assert read(plan) <= 2 * 1001 + 1
+
+
+@pytest.mark.parametrize("full", ["analyzed"], indirect=True)
+async def test_a_total_is_exact_however_it_is_counted(full: Database) -> None:
+    """Up to a thousand; taken for dense or not, with a page or alone."""
+    async with full.org(ORG) as connection:
+        for asked, number in ((("rare", ""), 10), (("", "tags:rare"), 10), (("common", ""), 1001)):
+            matching = await search.prepare(connection, Query(ORG, *asked, (CRM,)))
+            assert await search.total(connection, matching) == number
+            assert await search.total(connection, matching, dense=True) == number
+        matching = await search.prepare(connection, Query(ORG, "rare", "", (CRM,)))
+        page = await search.page(connection, matching, size=3)
+    assert (len(page.rows), page.at_least, page.exact) == (3, 10, True)
 
 
 async def test_contacts_are_followed_by_their_keys(full: Database) -> None:

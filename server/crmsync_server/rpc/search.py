@@ -158,6 +158,6 @@ async def _total(
     """Return how many match, or some number over the limit."""
     if not request.page_token and len(found.rows) <= size:
         return len(found.rows)
-    if found.at_least > TOTAL_LIMIT:
+    if found.at_least > TOTAL_LIMIT or (found.exact and not request.page_token):
         return found.at_least
-    return await search.total(connection, matching)
+    return await search.total(connection, matching, dense=found.dense)

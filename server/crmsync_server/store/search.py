@@ -18,8 +18,11 @@ from crmsync_server.store.statements import statement
 
 TOTAL_LIMIT = 1000
 _WALK = 2000
-_LONG_WALK = 15_000
-_DENSE = 0.004
+# A comparison with columns costs a twentieth of a look at terms: it is worth going on for longer.
+_LONG_WALK, _LONG_WALK_BY_COLUMNS = 15_000, 30_000
+_DENSE, _DENSE_BY_COLUMNS = 0.004, 0.002
+_COUNTED = 50_000
+_DENSE_COUNTED = 0.02
 _KEYS_SAMPLE = 10_000
 _MOST_KEYS = 200
 
@@ -29,10 +32,14 @@ class Found(NamedTuple):
 
     rows: of contacts, each with its sort_value.
     at_least: how many match at the least, after the page's beginning.
+    exact: whether those are all, unless they are over 1,000.
+    dense: whether so many of the contacts looked at match that 1,000 are found among a few.
     """
 
     rows: Sequence[sa.Row[Any]]
     at_least: int
+    exact: bool = False
+    dense: bool = False
 
 
 async def prepare(connection: AsyncConnection, query: Query) -> Matching:
@@ -47,23 +54,30 @@ async def page(
 ) -> Found:
     """Return up to size contacts in order, those without a value last."""
     rows: list[sa.Row[Any]] = []
-    at_least = 0
-    for valued in matching.query.ranges(after):
+    at_least, exact, dense = 0, True, False
+    ranges = matching.query.ranges(after)
+    for valued in ranges:
         wanted = size - len(rows)
         part = await _of_range(connection, matching, valued, after, wanted)
         rows.extend(part.rows)
-        at_least += part.at_least
+        at_least, exact = at_least + part.at_least, exact and part.exact
+        dense = dense or part.dense
         after = None
         if len(rows) >= size:
+            exact = exact and valued is ranges[-1]
             break
-    return Found(rows, at_least)
+    return Found(rows, at_least, exact, dense)
 
 
-async def total(connection: AsyncConnection, matching: Matching) -> int:
-    """Return how many contacts match, or one more than 1,000."""
-    some = matching.rows().with_only_columns(sa.literal(1)).limit(TOTAL_LIMIT + 1).subquery()
-    answer = await connection.execute(sa.select(sa.func.count()).select_from(some))
-    return int(answer.scalar_one())
+async def total(connection: AsyncConnection, matching: Matching, *, dense: bool = False) -> int:
+    """Return how many contacts match, or one more than 1,000.
+
+    dense: as it was found. The index would gather all that match before the first is counted.
+    """
+    found = matching.rows_among(_COUNTED) if dense else None
+    if found is not None and (number := await _counted(connection, found)) > TOTAL_LIMIT:
+        return number
+    return await _counted(connection, matching.rows())
 
 
 async def count(connection: AsyncConnection, matching: Matching) -> int:
@@ -87,6 +101,12 @@ async def property_keys(connection: AsyncConnection, org_id: str) -> Sequence[st
     return [row.key for row in rows]
 
 
+async def _counted(connection: AsyncConnection, rows: sa.Select[Any]) -> int:
+    some = rows.with_only_columns(sa.literal(1)).limit(TOTAL_LIMIT + 1).subquery()
+    answer = await connection.execute(sa.select(sa.func.count()).select_from(some))
+    return int(answer.scalar_one())
+
+
 async def _of_range(
     connection: AsyncConnection,
     matching: Matching,
@@ -97,13 +117,29 @@ async def _of_range(
     if matching.any:
         every = (await connection.execute(matching.ordered(valued, after).limit(size))).all()
         return Found(every, len(every))
-    for length in (max(_WALK, 2 * size), max(_LONG_WALK, 2 * size)):
-        walked = matching.walked(valued, after, length).limit(size)
+    length = max(_WALK, 2 * size)
+    counted = matching.counted(matching.walked(valued, after, length)).limit(size)
+    found = (await connection.execute(counted)).all()
+    if len(found) == size:
+        number = int(found[0].match_count)
+        return Found(found, number, dense=number >= _DENSE_COUNTED * length)
+    longer, enough = _LONG_WALK, _DENSE
+    if matching.by_columns:
+        longer, enough = _LONG_WALK_BY_COLUMNS, _DENSE_BY_COLUMNS
+    # Very few in so many: the index finds them all sooner than the walk finds enough.
+    if len(found) >= enough * length:
+        walked = matching.walked(valued, after, max(longer, 2 * size)).limit(size)
         found = (await connection.execute(walked)).all()
         if len(found) == size:
-            return Found(found, found[0].match_count)
-        # So few in so many: the index finds them all sooner than the walk finds enough.
-        if len(found) < _DENSE * length:
-            break
-    found = (await connection.execute(matching.ordered(valued, after).limit(size))).all()
-    return Found(found, len(found))
+            return Found(found, size)
+    return await _looked_up(connection, matching, matching.ordered(valued, after), size)
+
+
+async def _looked_up(
+    connection: AsyncConnection, matching: Matching, ordered: sa.Select[Any], size: int
+) -> Found:
+    """Return a page by way of the index, which is asked once for the page and for the total."""
+    places = matching.places(ordered).limit(max(size, TOTAL_LIMIT + 1))
+    ids = list(await connection.scalars(places))
+    rows = {row.id: row for row in await connection.execute(matching.by_id(ids[:size]))}
+    return Found([rows[one] for one in ids[:size]], len(ids), exact=True)

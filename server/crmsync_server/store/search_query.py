@@ -65,20 +65,47 @@ class Matching:
         """Whether every contact matches."""
         return not self.query.text and not self.query.filter.strip()
 
+    @property
+    def by_columns(self) -> bool:
+        """Whether columns tell if a contact matches, though the index could narrow it down."""
+        compiled = self._compiled
+        return self._text is None and compiled is not None and compiled.narrowing is not None
+
     def ordered(self, valued: bool, after: Position | None) -> sa.Select[Any]:  # noqa: FBT001 - as below
         """Return all that match in one part of the order, by way of the index where that helps."""
         return self.rows().where(*self._part(valued, after)).order_by(*self._order())
 
     def rows(self) -> sa.Select[Any]:
         """Return all that match, in no order."""
-        compiled, text = self._compiled, self._text
-        narrowing = both([text, compiled.narrowing if compiled else None])
-        query = self._all() if narrowing is None else self._among(narrowing)
-        if compiled is not None:
-            query = query.where(compiled.clause)
-        if text is not None and self.written:
-            query = query.where(self._unless_written(sa.true(), text))
+        narrowing = self._narrowing
+        return self._passing(self._all() if narrowing is None else self._among(narrowing))
+
+    def rows_among(self, length: int) -> sa.Select[Any] | None:
+        """Return what matches among so many contacts by their ids; None where terms do not help.
+
+        Their terms lie side by side: each costs a hundredth of what it costs to look one up.
+        """
+        narrowing = self._narrowing
+        return None if narrowing is None else self._passing(self._among(narrowing, length))
+
+    def _passing(self, query: sa.Select[Any]) -> sa.Select[Any]:
+        if self._compiled is not None:
+            query = query.where(self._compiled.clause)
+        if self._text is not None and self.written:
+            query = query.where(self._unless_written(sa.true(), self._text))
         return query
+
+    def places(self, query: sa.Select[Any]) -> sa.Select[Any]:
+        """Return the ids alone of what a query finds."""
+        return query.with_only_columns(bare_columns().id)
+
+    def by_id(self, contact_ids: Sequence[UUID]) -> sa.Select[Any]:
+        """Return these contacts, which were found a moment ago; one deleted since keeps its row."""
+        contacts = _contacts().alias("c")
+        asked = self._bind(list(contact_ids), _UUIDS)
+        return sa.select(contacts, self._sort_value.label("sort_value")).where(
+            contacts.c.org_id == self.query.org_id, contacts.c.id == sa.any_(asked)
+        )
 
     def exported(self, columns: Sequence[sa.ColumnElement[Any]]) -> sa.Select[Any]:
         """Return these columns of all that match, in order, those without a value last."""
@@ -93,15 +120,19 @@ class Matching:
         after: Position | None,
         length: int,
     ) -> sa.Select[Any]:
-        """Return what matches among so many contacts, and how many those are, as match_count."""
+        """Return what matches among so many contacts along the order."""
         head = self._all().where(*self._part(valued, after)).order_by(*self._order()).limit(length)
         every = head.subquery("c")
-        query = sa.select(every, sa.func.count().over().label("match_count"))
+        query = sa.select(every)
         if self._compiled is not None:
             query = query.where(self._compiled.clause)
         if self._text is not None:
             query = query.where(self._unless_written(self._has_words(self._text), self._text))
         return query.order_by(*self._order())
+
+    def counted(self, query: sa.Select[Any]) -> sa.Select[Any]:
+        """Return with each row how many a query finds in all, as match_count."""
+        return query.add_columns(sa.func.count().over().label("match_count"))
 
     def _has_words(self, text: Narrowing) -> Clause:
         """Return whether the terms of a contact pass a query.
@@ -124,15 +155,16 @@ class Matching:
             contacts.c.org_id == self.query.org_id, contacts.c.delete_time.is_(None)
         )
 
-    def _among(self, narrowing: Narrowing) -> sa.Select[Any]:
+    def _among(self, narrowing: Narrowing, length: int | None = None) -> sa.Select[Any]:
         """Return, as `c`, the contacts that the index finds, and those that it does not know yet.
 
         Each is looked up by its key, one after the other: whoever wants only some reads no others.
+
+        length: among how many by their ids, instead of by the index.
         """
-        terms, contacts = _terms(), _contacts()
-        found = sa.select(terms.c.contact_id).where(
-            terms.c.org_id == self.query.org_id, terms.c.terms.op("@@")(narrowing)
-        )
+        contacts = _contacts()
+        terms = self._terms_of(length)
+        found = sa.select(terms.c.contact_id).where(terms.c.terms.op("@@")(narrowing))
         if self.written:
             written = self._bind(list(self.written), _UUIDS)
             found = found.where(terms.c.contact_id != sa.all_(written))
@@ -150,6 +182,15 @@ class Matching:
             .select_from(either_way.join(looked_up, sa.true()))
             .where(bare_columns().delete_time.is_(None))
         )
+
+    def _terms_of(self, length: int | None) -> sa.Subquery:
+        terms = _terms()
+        own = sa.select(terms.c.contact_id, terms.c.terms).where(
+            terms.c.org_id == self.query.org_id
+        )
+        if length is not None:
+            own = own.order_by(terms.c.contact_id).limit(length)
+        return own.subquery("t")
 
     def _unless_written(self, otherwise: Clause, text: Narrowing) -> Clause:
         """Return whether a contact has the words: by the index, unless that lacks it."""
@@ -192,6 +233,10 @@ class Matching:
         if field is SortField.EMAIL:
             return c.email_key  # addresses compare without regard to case
         return c[field]
+
+    @cached_property
+    def _narrowing(self) -> Narrowing | None:
+        return both([self._text, self._compiled.narrowing if self._compiled else None])
 
     @cached_property
     def _compiled(self) -> Compiled | None:
