@@ -138,6 +138,8 @@ def _engine(url: str, pool: Pool) -> AsyncEngine:
         max_overflow=pool.overflow,
         pool_timeout=pool.timeout,
         pool_reset_on_return=None,
+        # The one that was used last has its plans and catalogs at hand.
+        pool_use_lifo=True,
     )
     sa.event.listen(engine.sync_engine, "checkout", _refuse_closed)
     return engine
