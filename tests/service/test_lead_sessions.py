@@ -35,6 +35,7 @@ async def broker(client: CrmsyncClient, sandbox: Sandbox) -> Trading:
     return sandbox.trading
 
 
+@pytest.mark.slow
 async def test_ten_thousand_leads_take_a_hundred_calls(
     client: CrmsyncClient, broker: Trading, database: Database
 ) -> None:

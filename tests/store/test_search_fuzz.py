@@ -99,6 +99,7 @@ def strange(query: sa.Select[Any]) -> set[str]:
     return {word for word in _TOKENS.findall(_LITERALS.sub(" ", text)) if word.lower() not in known}
 
 
+@pytest.mark.slow
 @settings(max_examples=500, deadline=None, derandomize=True)
 @given(_VALUES, _FILTERS | _TEXTS)
 def test_no_text_becomes_sql(text: str, filter_text: str) -> None:

@@ -38,8 +38,9 @@ TUNING: Mapping[str, str] = MappingProxyType(
         # What is committed is on disk: an accepted contact survives a power cut.
         "fsync": "on",
         "synchronous_commit": "on",
-        # The hot part of the queue fits; the rest of the memory is the page cache's.
-        "shared_buffers": "256MB",
+        # The hot parts of the queue and of the index of words fit; the rest of the memory is the
+        # page cache's.
+        "shared_buffers": "512MB",
         "effective_cache_size": "1GB",
         "work_mem": "16MB",
         "maintenance_work_mem": "128MB",
