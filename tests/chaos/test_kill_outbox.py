@@ -1,9 +1,10 @@
 """kill -9 of a server that hands messages over: each goes at most once, and says how it stands."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -14,7 +15,7 @@ from crmsync_server.sandbox.faults import ScriptedFault
 from crmsync_server.sandbox.server import Sandbox
 from tests.chaos.served import Served, served
 from tests.eventually import eventually
-from tests.service.chats import DELIVERED, QUEUED, UNKNOWN, VERIFY
+from tests.service.chats import DELIVERED, QUEUED, SENT, UNKNOWN, VERIFY
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 
@@ -24,11 +25,13 @@ Messages = Sequence[conversation_pb2.Message]
 
 
 @asynccontextmanager
-async def _meta(folder: Path) -> AsyncIterator[tuple[Served, CrmsyncClient]]:
+async def _meta(
+    folder: Path, environment: Mapping[str, str] = MappingProxyType({})
+) -> AsyncIterator[tuple[Served, CrmsyncClient]]:
     """Run a server that is connected to an account whose webhooks go nowhere."""
     async with (
         Sandbox() as sandbox,
-        served(folder, sandbox, {}) as running,
+        served(folder, sandbox, environment) as running,
         running.client() as client,
     ):
         settings = sandbox.whatsapp.settings
@@ -123,3 +126,42 @@ async def test_what_was_cut_off_is_known_again_once_a_webhook_tells(tmp_path: Pa
 
         await eventually(delivered)
         taken()
+
+
+async def _go_on(running: Served) -> None:
+    """Return once Meta has taken two more."""
+    before = len(_taken(running))
+
+    def taken() -> None:
+        assert len(_taken(running)) > before + 1
+
+    await eventually(taken, within=15)
+
+
+async def test_kill_after_kill_what_was_not_handed_over_goes_out(tmp_path: Path) -> None:
+    """Nothing stands still, nothing goes twice, and only what was under way is UNKNOWN."""
+    count, kills, together = 48, 3, 4
+    slow = {"CRMSYNC_WHATSAPP_MESSAGES_PER_SECOND": str(together)}
+    async with _meta(tmp_path, slow) as (running, client):
+        ids = await _put(client, count)
+        for _ in range(kills):
+            await _go_on(running)
+            await running.server.kill()
+            # So many wait that a kill cannot have met all of them under way.
+            waiting = await running.rows("SELECT 1 FROM message_outbox")
+            assert len(waiting) > together
+            await running.start()
+
+        async def empty() -> None:
+            assert await running.rows("SELECT 1 FROM message_outbox LIMIT 1") == []
+
+        await eventually(empty, within=30)
+        found = await _settled(client)
+        statuses = {one.id: one.status for one in found}
+        assert sorted(statuses) == sorted(ids)
+        assert set(statuses.values()) <= {SENT, UNKNOWN}
+        assert set(_taken(running).values()) == {1}
+        assert {one for one in ids if statuses[one] == SENT} <= set(_taken(running))
+        unknown = [one for one in found if one.status == UNKNOWN]
+        assert {one.error.kind for one in unknown} <= {"UNKNOWN_OUTCOME"}
+        assert len(unknown) <= kills * together

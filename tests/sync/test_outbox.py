@@ -201,6 +201,22 @@ async def test_a_number_keeps_its_rate(database: Database) -> None:
     assert mine[-1] - mine[0] > 14 / 20 - 0.2
 
 
+@pytest.mark.parametrize(("per_second", "together"), [(0.5, 1), (4, 4), (80, 16)])
+async def test_no_more_is_handed_over_at_a_time_than_a_second_has(
+    database: Database, per_second: float, together: int
+) -> None:
+    """What a kill makes UNKNOWN stays small, however slow the number."""
+    for number in range(20):
+        await put(database, "hello", to=f"49151{number:08}")
+    meta = Meta()
+    meta.lets_go.clear()
+    async with working(database, meta, per_second=per_second):
+        await meta.begun.wait()
+        marked = "SELECT 1 FROM message_outbox WHERE lease_end_time IS NOT NULL"
+        assert len(await rows(database, marked)) == together
+        meta.lets_go.set()
+
+
 async def test_one_recipient_backs_off_and_others_go_on(database: Database) -> None:
     """And what comes after it to the same waits behind it."""
     until = datetime.now(UTC) + timedelta(hours=1)

@@ -64,8 +64,13 @@ class Postman:
 
     @property
     def pace(self) -> Pace:
-        """How fast a number may send."""
-        return Pace(_TOGETHER, timedelta(seconds=1 / self.per_second), _BURST)
+        """How fast a number may send.
+
+        Never more together than a second's worth: what is being handed over when a server is
+        killed is UNKNOWN, and that is to be few however slow the number is.
+        """
+        size = max(1, min(_TOGETHER, int(self.per_second)))
+        return Pace(size, timedelta(seconds=1 / self.per_second), _BURST)
 
 
 class Outbox:
