@@ -39,6 +39,7 @@ async def measure(service: Service, scale: float) -> list[Figure]:
         imported = [await import_contacts(caller, count, seed) for seed in range(_IMPORTS)]
         say(f"  imported: {', '.join(f'{rate:,.0f}/s' for rate in imported)}")
         say(f"  found by all their words {await indexed(service):.0f} s later")
+        await service.database.settle()
         queued = [await _queue_all(caller, crm, count * _IMPORTS) for crm in _CRMS]
         say(f"  queued: {', '.join(f'{rate:,.0f}/s' for rate, _ in queued)}")
         waited = await _watch(caller, queued[0][1], _WATCHERS)

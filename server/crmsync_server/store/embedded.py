@@ -51,6 +51,9 @@ TUNING: Mapping[str, str] = MappingProxyType(
         "min_wal_size": "256MB",
         "checkpoint_timeout": "15min",
         "wal_compression": "off",
+        # Queueing 200,000 contacts writes 100 MB of log at once: with the usual 16 MB it waits for
+        # room in between (measured: a fifteenth of the time).
+        "wal_buffers": "64MB",
         # Plans for solid-state storage, and no compilation for queries of a millisecond.
         "random_page_cost": "1.1",
         "jit": "off",
