@@ -1,7 +1,8 @@
 -- Make the terms of contacts that were written, a few statements' worth, of all organizations; answer how
--- many of those there were, and whether more are being written. Two servers take different ones. Whoever comes with an older version of a
--- contact leaves the newer terms. Each contact is looked up by its key, whatever the planner knows: asked for
--- living ones alone, it took an index of those and read the whole organization for each.
+-- many of those there were, and whether more are being written. Two servers take different ones. Whoever
+-- comes with an older version of a contact leaves the newer terms. Each contact is looked up by its key,
+-- whatever the planner knows: asked for living ones alone, it took an index of those and read the whole
+-- organization for each.
 WITH batch AS (
     SELECT
         u.org_id,
