@@ -137,6 +137,8 @@ async def test_an_answer_that_is_older_than_what_is_known_changes_nothing(
     old = told(code=1, modify_time=_NOON - timedelta(hours=1))
     (late,) = await leads.apply(database, old)
     assert not late.updated
+    # Its session counts the deposit that is known.
+    assert late.ftd_exists
     assert (await leads.get(database)).status_code == 9
     (other,) = await leads.apply(database, old._replace(crm_lead_id="another"))
     assert other.updated

@@ -33,6 +33,7 @@ decided AS MATERIALIZED (
     SELECT
         i.*,
         b.status_code AS previous_code,
+        b.ftd_exists AS previous_ftd,
         b.sync_time IS NULL AS first,
         b.sync_time IS NULL
         OR (b.status_code, b.status_text, b.ftd_exists, b.tp_account)
@@ -120,7 +121,7 @@ counted AS (
 SELECT
     d.id,
     d.differs AND NOT d.stale AS updated,
-    d.ftd_exists,
+    CASE WHEN d.stale THEN d.previous_ftd ELSE d.ftd_exists END AS ftd_exists,
     d.converts AND NOT d.stale AS converted
 FROM decided AS d
 ORDER BY d.id
