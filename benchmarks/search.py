@@ -25,7 +25,6 @@ from crmsync_server.store.ids import new_ids
 
 COUNT = 1_000_000
 _ROUNDS = 20
-_STATEMENTS = 4
 _BEGINNING = datetime(2025, 1, 1, tzinfo=UTC)
 _APART = timedelta(seconds=20)
 _SYLLABLES = ("ka", "lo", "mi", "ra", "ne", "to", "shi", "bel", "dor", "fan", "gu", "hel", "jor")
@@ -136,11 +135,11 @@ def _rounds(asked: Sequence[str]) -> Iterator[str]:
 
 
 async def _index(database: Database) -> None:
-    """Index all, a few statements' worth to a transaction, as the server does."""
+    """Index all, some thousand to a transaction, as the server does."""
     left = 1
     while left:
         async with database.everyone() as connection:
-            left = (await search_index.follow(connection, size=_STATEMENTS)).statement_count
+            left = (await search_index.follow(connection)).statement_count
     async with database.everyone() as connection:
         await search_index.tidy(connection)
 

@@ -9,7 +9,7 @@ import pytest
 
 from crmsync.v1.contact_pb2 import Contact
 from crmsync.v1.contact_service_pb2 import ImportContactsRequest, ImportContactsResponse
-from crmsync_client import CrmsyncClient, RetryPolicy
+from crmsync_client import CrmsyncClient, ImportEndedError, RetryPolicy
 from crmsync_client.importing import Contacts
 from tests.clients.scripted import Importing, ScriptedServer
 
@@ -131,6 +131,23 @@ async def test_an_answer_that_comes_early_is_the_answer(
 
     scripted.imports = [script]
     assert (await crmsync.import_contacts(_contacts(5000), chunk=10)).received == 7
+
+
+async def test_an_import_that_was_finished_too_early_is_no_success(
+    crmsync: CrmsyncClient, scripted: ScriptedServer
+) -> None:
+    """A broken connection was taken for the end: what was not taken in must not be forgotten."""
+
+    async def script(
+        _: AsyncIterator[ImportContactsRequest], context: Importing
+    ) -> ImportContactsResponse:
+        await context.send_initial_metadata((("crmsync-acknowledged", "2"),))
+        return ImportContactsResponse(received=2)
+
+    scripted.imports = [script, script]
+    assert (await crmsync.import_contacts(_contacts(2))).received == 2
+    with pytest.raises(ImportEndedError, match="2 of at least 5"):
+        await crmsync.import_contacts(_contacts(5))
 
 
 async def test_a_refusal_ends_the_import(crmsync: CrmsyncClient, scripted: ScriptedServer) -> None:

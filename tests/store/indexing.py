@@ -3,12 +3,10 @@
 from crmsync_server.store import search_index
 from crmsync_server.store.db import Database
 
-_BATCH = 4
-
 
 async def index_all(database: Database) -> None:
     """Index all contacts that were written."""
     async with database.everyone() as connection:
-        while (await search_index.follow(connection, size=_BATCH)).statement_count:
+        while (await search_index.follow(connection)).statement_count:
             continue
         await search_index.tidy(connection)

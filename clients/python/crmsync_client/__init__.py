@@ -11,6 +11,7 @@ calls that outlive a connection: watching a session, watching events, and import
 
 from crmsync_client.client import CrmsyncClient
 from crmsync_client.errors import Failure, Violation
+from crmsync_client.importing import ImportEndedError
 from crmsync_client.retry import RetryPolicy
 
-__all__ = ["CrmsyncClient", "Failure", "RetryPolicy", "Violation"]
+__all__ = ["CrmsyncClient", "Failure", "ImportEndedError", "RetryPolicy", "Violation"]

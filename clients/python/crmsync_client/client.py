@@ -185,6 +185,7 @@ class CrmsyncClient:
         Raises:
             grpc.aio.AioRpcError: the server refuses, or was out of reach for longer than the
                 retry policy's patience. What was acknowledged is kept.
+            ImportEndedError: a connection broke in a moment in which that looked like the end.
         """
         importing = Import(self.contacts, contacts, request_id or str(uuid4()), chunk)
         return await importing.run(self._retry)

@@ -19,6 +19,18 @@ _Call: TypeAlias = "grpc.aio.StreamUnaryCall[ImportContactsRequest, ImportContac
 _ACKNOWLEDGED = "crmsync-acknowledged"
 
 
+class ImportEndedError(RuntimeError):
+    """The server holds the import for finished, and not all of it was taken in.
+
+    It happens when the connection broke in a moment in which that looked like the end. Import the
+    contacts again, under another request_id: those that are known already are left as they are.
+    """
+
+    def __init__(self, received: int, sent: int) -> None:
+        """Take how many records it has, of how many."""
+        super().__init__(f"the import was finished with {received} of at least {sent} contacts")
+
+
 class Import:
     """One import, over as many calls as it takes."""
 
@@ -46,27 +58,33 @@ class Import:
     async def _attempt(self, retries: Retries) -> ImportContactsResponse:
         call = self._stub.ImportContacts(None)
         try:
-            await self._send(call, retries)
-            return await call
+            sent = await self._send(call, retries)
+            response = await call
         finally:
             call.cancel()  # a call that is only dropped stays open until its channel closes
+        if response.received < sent:
+            raise ImportEndedError(response.received, sent)
+        return response
 
-    async def _send(self, call: _Call, retries: Retries) -> None:
-        """Write everything, or as much as the call takes before it is over."""
+    async def _send(self, call: _Call, retries: Retries) -> int:
+        """Write everything, or as much as the call takes before it is over; return how much."""
         if not await _written(call, ImportContactsRequest(request_id=self._request_id)):
-            return
+            return 0
         # Asked on the first call too: a request_id may name an import that another client began.
         acknowledged = await _acknowledged(call)
         if acknowledged is None:
-            return
+            return 0
         if acknowledged:
             retries.heard()
+        sent = acknowledged
         async with aclosing(_chunks(self._contacts, self._chunk, acknowledged)) as chunks:
             async for chunk in chunks:
+                sent += len(chunk)
                 if not await _written(call, ImportContactsRequest(contacts=chunk)):
-                    return
+                    return sent
         with suppress(grpc.aio.InternalError):
             await call.done_writing()
+        return sent
 
 
 async def _written(call: _Call, message: ImportContactsRequest) -> bool:

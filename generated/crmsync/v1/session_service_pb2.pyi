@@ -154,7 +154,7 @@ Global___FullSync: _TypeAlias = FullSync  # noqa: Y015
 @_typing.final
 class IncrementalSync(_message.Message):
     """What changed: at the CRM since the time up to which it was last read, here since it was last delivered, or since its
-    record was removed or merged away at the CRM. Without an earlier reading that is everything.
+    record was found removed or merged away at the CRM. Without an earlier reading that is everything.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -17,7 +17,7 @@ def written(change: Change) -> str:
         "phone_number_id": change.phone_number_id,
         "waba_id": change.waba_id,
         "business_id": change.business_id,
-        "contacts": [[one.wa_id, one.name, one.user_id] for one in change.contacts],
+        "contacts": [_sender(one) for one in change.contacts],
         "messages": [_message(one) for one in change.messages],
         "statuses": [_status(one) for one in change.statuses],
     }
@@ -47,6 +47,11 @@ def change_of(told: Mapping[str, Any]) -> Change:
             for one in told["statuses"]
         ],
     )
+
+
+def _sender(one: Sender) -> Sequence[str]:
+    """Most have no id beside their number: they are written as they were before there was one."""
+    return [one.wa_id, one.name, one.user_id] if one.user_id else [one.wa_id, one.name]
 
 
 def _message(one: Incoming) -> Mapping[str, Any]:

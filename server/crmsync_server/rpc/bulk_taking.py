@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TypeVar
 from uuid import UUID
 
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crmsync_server.errors import ContactsBusyError
@@ -14,7 +14,7 @@ from crmsync_server.rpc.auth import current_caller
 from crmsync_server.store import contact, queue
 from crmsync_server.store.bulk import Records, Terms
 from crmsync_server.store.bulk_taking import MovedError, Taking
-from crmsync_server.store.contact import is_deadlock
+from crmsync_server.store.contact import is_clash, is_deadlock
 from crmsync_server.store.db import Database
 from crmsync_server.store.states import SessionKind
 
@@ -73,7 +73,7 @@ async def persistently(
         except MovedError as error:
             crossed = error
         except DBAPIError as error:
-            if not (is_deadlock(error) or isinstance(error, IntegrityError)):
+            if not (is_deadlock(error) or is_clash(error)):
                 raise
             crossed = error
     raise ContactsBusyError(_TRIES, _WAIT) from crossed

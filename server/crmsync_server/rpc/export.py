@@ -19,7 +19,7 @@ from crmsync_server.errors import (
 from crmsync_server.rpc.auth import current_caller
 from crmsync_server.rpc.crms import Crms
 from crmsync_server.rpc.export_formats import KINDS, PIECE, Format, Kind
-from crmsync_server.rpc.handover import Handover
+from crmsync_server.rpc.handover import Handover, StuckError
 from crmsync_server.rpc.search_request import query_of
 from crmsync_server.store import export
 from crmsync_server.store.db import Database
@@ -86,7 +86,7 @@ class Exports:
                 async with aclosing(self._read(order, cells, file)) as messages:
                     async for message in messages:
                         await sent.give(message)
-        except TimeoutError as error:
+        except StuckError as error:
             raise ExportGivenUpError(self.patience, _WAIT) from error
         finally:
             sent.end()

@@ -11,6 +11,10 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 
 
+class StuckError(Exception):
+    """What was given is not taken."""
+
+
 class Handover(Generic[Item]):
     """Passes items on, one at a time."""
 
@@ -21,9 +25,12 @@ class Handover(Generic[Item]):
         self._room = asyncio.Semaphore(1)
 
     async def give(self, item: Item) -> None:
-        """Pass an item on; raises TimeoutError where the one before it is not taken."""
-        async with asyncio.timeout(self._patience):
-            await self._room.acquire()
+        """Pass an item on; raises StuckError where the one before it is not taken."""
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._room.acquire()
+        except TimeoutError as error:
+            raise StuckError from error
         self._items.put_nowait(item)
 
     def end(self) -> None:

@@ -14,6 +14,7 @@ from crmsync_server.store.statements import column, document, statement
 
 _EMAIL_KEY = "contacts_email_key"
 _DEADLOCK = "40P01"
+_CLASH = "23505"  # unique_violation
 _COLUMNS = (
     "emails",
     "names",
@@ -170,6 +171,11 @@ async def want(connection: AsyncConnection, org_id: str, contact_ids: Sequence[U
 def is_deadlock(error: sa.exc.DBAPIError) -> bool:
     """Tell whether Postgres chose this transaction to end a deadlock; it may be tried again."""
     return _sqlstate(error) == _DEADLOCK
+
+
+def is_clash(error: sa.exc.DBAPIError) -> bool:
+    """Tell whether another transaction took a key, such as an email, a moment before."""
+    return _sqlstate(error) == _CLASH
 
 
 async def _locked(connection: AsyncConnection, org_id: str, contact_id: UUID) -> sa.Row[Any]:

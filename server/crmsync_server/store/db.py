@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 EVERYONE = "*"
+_OLDEST = 300  # seconds after which a connection is made anew
 
 _BY_INDEX = "".join(
     f"; SET LOCAL enable_{way} = off" for way in ("seqscan", "bitmapscan", "hashjoin")
@@ -140,6 +141,8 @@ def _engine(url: str, pool: Pool) -> AsyncEngine:
         pool_reset_on_return=None,
         # The one that was used last has its plans and catalogs at hand.
         pool_use_lifo=True,
+        # Those that are seldom used would be dropped by a balancer in between, without a word.
+        pool_recycle=_OLDEST,
     )
     sa.event.listen(engine.sync_engine, "checkout", _refuse_closed)
     return engine

@@ -17,6 +17,7 @@ from crmsync_server.store.search_query import Matching, Query
 from crmsync_server.store.statements import statement
 
 TOTAL_LIMIT = 1000
+_LOOKS = 3  # at a page that others are changing
 _WALK = 2000
 # A comparison with columns costs a twentieth of a look at terms: it is worth going on for longer.
 _LONG_WALK, _LONG_WALK_BY_COLUMNS = 15_000, 30_000
@@ -140,6 +141,17 @@ async def _looked_up(
 ) -> Found:
     """Return a page by way of the index, which is asked once for the page and for the total."""
     places = matching.places(ordered).limit(max(size, TOTAL_LIMIT + 1))
-    ids = list(await connection.scalars(places))
-    rows = {row.id: row for row in await connection.execute(matching.by_id(ids[:size]))}
-    return Found([rows[one] for one in ids[:size]], len(ids), exact=True)
+    for _ in range(_LOOKS):
+        found = (await connection.execute(places)).all()
+        page = [(one[0], one.sort_value) for one in found[:size]]
+        ids = [contact_id for contact_id, _ in page]
+        rows = {row.id: row for row in await connection.execute(matching.by_id(ids))}
+        # What was changed or deleted between the two statements is not where it was found.
+        if all(_is_there(rows.get(contact_id), value) for contact_id, value in page):
+            return Found([rows[one] for one in ids], len(found), exact=True)
+    every = (await connection.execute(ordered.limit(size))).all()
+    return Found(every, len(every))
+
+
+def _is_there(row: sa.Row[Any] | None, sort_value: object) -> bool:
+    return row is not None and row.delete_time is None and row.sort_value == sort_value

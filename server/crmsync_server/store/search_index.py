@@ -9,6 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from crmsync_server.store.statements import statement
 
 _NEWEST = 1000
+# At a time: so many statements at the most, and so many contacts but for the last statement's.
+_STATEMENTS = 500
+_CONTACTS = 3000
 
 
 class Followed(NamedTuple):
@@ -33,9 +36,10 @@ class Tail(NamedTuple):
     unknown: int
 
 
-async def follow(connection: AsyncConnection, *, size: int) -> Followed:
-    """Index what so many statements wrote, of all organizations."""
-    answer = await connection.execute(statement("search_index/follow"), {"size": size})
+async def follow(connection: AsyncConnection) -> Followed:
+    """Index what some statements wrote, of all organizations, the oldest first."""
+    parameters = {"size": _STATEMENTS, "contact_count": _CONTACTS}
+    answer = await connection.execute(statement("search_index/follow"), parameters)
     return Followed._make(answer.one())
 
 

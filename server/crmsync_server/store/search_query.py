@@ -96,8 +96,8 @@ class Matching:
         return query
 
     def places(self, query: sa.Select[Any]) -> sa.Select[Any]:
-        """Return the ids alone of what a query finds."""
-        return query.with_only_columns(bare_columns().id)
+        """Return the ids alone of what a query finds, and their place in the order."""
+        return query.with_only_columns(bare_columns().id, self._sort_value.label("sort_value"))
 
     def by_id(self, contact_ids: Sequence[UUID]) -> sa.Select[Any]:
         """Return these contacts, which were found a moment ago; one deleted since keeps its row."""

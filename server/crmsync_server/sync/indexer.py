@@ -8,10 +8,10 @@ from crmsync_server.store.search_index import Followed
 from crmsync_server.sync.duty import Duty
 
 _INTERVAL = 1.0
-_BATCH = 4  # statements' worth of contacts, of at most a thousand each
 # Indexing a contact costs three times what writing it does: while many are written it takes a
 # quarter of the time, so that they are written first.
 _REST = 3.0
+_LONGEST_REST = 2.0  # seconds; a pool that is used up is no reason for more
 
 
 class Indexer:
@@ -21,7 +21,7 @@ class Indexer:
         """Look every second."""
         self._database = database
         self._duty = Duty("indexer", self.turn)
-        self._untidy = False
+        self._untidy = True  # for a server that was before
 
     def start(self) -> None:
         """Begin with a first look at once."""
@@ -39,11 +39,12 @@ class Indexer:
             await self._tidy()
             return _INTERVAL
         self._untidy = True
-        return (time.perf_counter() - started) * _REST if followed.busy else 0.0
+        spent = time.perf_counter() - started
+        return min(spent * _REST, _LONGEST_REST) if followed.busy else 0.0
 
     async def _follow(self) -> Followed:
         async with self._database.everyone() as connection:
-            return await search_index.follow(connection, size=_BATCH)
+            return await search_index.follow(connection)
 
     async def _tidy(self) -> None:
         if self._untidy:

@@ -36,6 +36,7 @@ def unindexed_contacts(metadata: sa.MetaData) -> None:
         sa.Column("contact_ids", pg.ARRAY(sa.Uuid), nullable=False),
         time("create_time", default=True),
         sa.PrimaryKeyConstraint("org_id", "id", name="unindexed_contacts_pkey"),
+        sa.Index("unindexed_contacts_create_time_idx", "create_time"),
     )
 
 

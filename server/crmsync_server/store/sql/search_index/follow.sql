@@ -1,17 +1,30 @@
--- Make the terms of contacts that were written, a few statements' worth, of all organizations; answer how
+-- Make the terms of contacts that were written, some statements' worth, of all organizations; answer how
 -- many of those there were, and whether more are being written. Two servers take different ones. Whoever
 -- comes with an older version of a contact leaves the newer terms. Each contact is looked up by its key,
 -- whatever the planner knows: asked for living ones alone, it took an index of those and read the whole
 -- organization for each.
-WITH batch AS (
+WITH oldest AS (
     SELECT
         u.org_id,
         u.id,
-        u.contact_ids
+        u.contact_ids,
+        u.create_time
     FROM unindexed_contacts AS u
     ORDER BY u.create_time
     LIMIT :size
     FOR UPDATE SKIP LOCKED
+),
+
+batch AS (
+    SELECT o.org_id, o.id, o.contact_ids
+    FROM (
+        SELECT
+            t.*,
+            sum(cardinality(t.contact_ids)) OVER (ORDER BY t.create_time, t.id)
+            - cardinality(t.contact_ids) AS contacts_before
+        FROM oldest AS t
+    ) AS o
+    WHERE o.contacts_before < :contact_count
 ),
 
 asked AS (
