@@ -58,7 +58,7 @@ async def begin(connection: AsyncConnection, query: Query) -> tuple[Matching, in
 
 
 async def patience(connection: AsyncConnection) -> None:
-    """Let the database end this transaction when nothing is read from it for five minutes."""
+    """Let the database end this transaction when nothing is read from it for fifteen minutes."""
     await connection.execute(statement("export/patience"))
 
 
