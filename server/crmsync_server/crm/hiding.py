@@ -27,9 +27,12 @@ def without(text: str, told: Iterable[str]) -> str:
     return text
 
 
-def is_hidden(text: str) -> bool:
-    """Tell whether a text repeats a value that was taken out of it."""
-    return _HIDDEN in text
+def renewed(told: str, before: str) -> str:
+    """Return the secret that a reply told, or the one before.
+
+    That is the same still where the reply has none, or repeats what was therefore taken out of it.
+    """
+    return before if not told or _HIDDEN in told else told
 
 
 def forms(secrets: Iterable[str]) -> Sequence[str]:

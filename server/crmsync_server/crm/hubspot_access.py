@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 
 from crmsync_server.crm.adapter import Account, CredentialsRefusedError, Token
-from crmsync_server.crm.hiding import is_hidden
+from crmsync_server.crm.hiding import renewed
 from crmsync_server.crm.http import Caller, Fault
 from crmsync_server.crm.hubspot_limits import WAITING, wait
 from crmsync_server.crm.outcomes import Postponed, Retry
@@ -126,9 +126,8 @@ class OAuth:
             raise self._failure(told)
         self._renewals += 1
         life = seconds(text(told.fields.get("expires_in"))) or _LIFE
-        after = text(told.fields.get("refresh_token"))
-        # One that repeats what we know is the same still, whatever is left to be read of it.
-        return Token(value, now + life, refresh_token if is_hidden(after) or not after else after)
+        after = renewed(text(told.fields.get("refresh_token")), refresh_token)
+        return Token(value, now + life, after)
 
     def _failure(self, reply: Reply) -> Exception:
         if {"access_token", "refresh_token"} & reply.fields.keys():

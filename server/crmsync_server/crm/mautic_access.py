@@ -9,7 +9,7 @@ from typing import Protocol
 
 from crmsync_server.crm.adapter import Account, CredentialsRefusedError, Token
 from crmsync_server.crm.guard import Faulted
-from crmsync_server.crm.hiding import is_hidden
+from crmsync_server.crm.hiding import renewed
 from crmsync_server.crm.http import Caller, Fault
 from crmsync_server.crm.mautic_errors import is_refusal, oauth_code, refused, verdict, words
 from crmsync_server.crm.mautic_limits import HOURLY
@@ -176,9 +176,8 @@ class OAuth:
         if told.status != HTTPStatus.OK or not _TOKEN.fullmatch(value):
             raise self._failure(told)
         life = seconds(text(told.fields.get("expires_in"))) or _LIFE
-        after = text(told.fields.get("refresh_token"))
-        # One that repeats what we know is the same still, whatever is left to be read of it.
-        return Token(value, now + life, refresh_token if is_hidden(after) or not after else after)
+        after = renewed(text(told.fields.get("refresh_token")), refresh_token)
+        return Token(value, now + life, after)
 
     async def _token(self, form: Mapping[str, str]) -> Reply | Fault:
         return await self._caller.call("POST", _TOKEN_PATH, buckets=(HOURLY,), form=form)
