@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from crmsync_server.store.merging import MergePolicy, Merging
@@ -70,6 +70,7 @@ def test_what_agrees_stays_as_it_is(
 
 
 @given(fields(whole=True), fields(), fields(), mergings(), times)
+@example({"email": ""}, {"email": "a"}, {"email": "b"}, Merging(MergePolicy.OURS_WINS), None)
 def test_merging_again_brings_nothing_more(
     ours: dict[str, Value],
     theirs: Fields,
@@ -161,15 +162,25 @@ def test_an_email_is_taken_away_by_nobody(
     assert "email" not in merged.taken.keys() | merged.conflicts
 
 
+@given(fields(whole=True), fields(), fields(), mergings(), times)
+def test_the_lack_of_an_email_is_never_to_be_delivered(
+    ours: dict[str, Value], theirs: Fields, base: Fields, merging: Merging, told: datetime | None
+) -> None:
+    """No delivery can take it away from a CRM."""
+    ours["email"] = ""
+    assert "email" not in meet(ours, theirs, base, merging, told).ahead
+
+
 @given(fields(whole=True), fields(), mergings())
 def test_what_is_not_told_is_not_changed(ours: Fields, base: Fields, merging: Merging) -> None:
-    """What the CRM lacks of it is to be delivered."""
+    """What the CRM lacks of it is to be delivered, but for an email's absence."""
     merged = meet(ours, {}, base, merging)
     assert (merged.taken, merged.conflicts, merged.base) == ({}, set(), base)
     assert merged.ahead == {
         name
         for name, value in ours.items()
         if not alike(name, value, base.get(name, nothing(name)))
+        and (name != "email" or not empty(value))
     }
 
 

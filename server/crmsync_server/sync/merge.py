@@ -153,6 +153,11 @@ def _is_left_alone(name: str, own: Value, theirs: Value, base: Fields, region: s
     return empty(own) and name in base and same(base[name], theirs, Kind.EMAIL, region)
 
 
+def _is_no_email(name: str, own: Value) -> bool:
+    # No delivery takes an email away from a CRM, so that none is due for it.
+    return name == "email" and empty(own)
+
+
 def _winner(contest: _Contest, meeting: Meeting, ways: Ways) -> _Winner:
     policy = ways.merging.policy_of(contest.name)
     region = ways.merging.phone_region
@@ -184,6 +189,9 @@ def _by_policy(policy: MergePolicy, meeting: Meeting) -> _Winner:
 
 def _settle(merged: Merged, difference: Difference, winner: _Winner, offered: Value) -> None:
     name, result = difference.field, None
+    if winner is _Winner.OURS and _is_no_email(name, difference.ours):
+        merged.base[name] = difference.theirs
+        return
     match winner:
         case _Winner.NOBODY:
             merged.conflicts.add(name)
@@ -201,7 +209,7 @@ def _count_untold(merged: Merged, meeting: Meeting, ways: Ways) -> None:
     """Note what the record does not tell and the CRM, for all that is known, does not have."""
     told, base, region = meeting.theirs.there, meeting.base, ways.merging.phone_region
     for name, value in meeting.ours.there.items():
-        if name in told:
+        if name in told or _is_no_email(name, value):
             continue
         if name not in base.there:
             lacks = not empty(value)
