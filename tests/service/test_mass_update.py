@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from crmsync.v1 import bulk_record_pb2 as record_pb
 from crmsync.v1 import bulk_service_pb2 as pb
 from crmsync.v1 import session_pb2
+from crmsync.v1.admin_service_pb2 import PauseCrmRequest
 from crmsync.v1.bulk_record_pb2 import BulkRecord
 from crmsync.v1.contact_pb2 import Contact
 from crmsync.v1.session_item_pb2 import SESSION_ITEM_OUTCOME_ERROR
@@ -155,6 +156,49 @@ async def test_the_good_ones_of_a_stream_are_taken_when_asked_to(client: Crmsync
         one.message for one in expected.findings
     ][1:3]
     assert (await finished(client, answer.session.id)).progress.synced == 4
+
+
+async def test_of_thousands_of_changes_each_is_judged_and_written_once(
+    client: CrmsyncClient, database: Database
+) -> None:
+    """While some are written the next are judged; what is wrong with one is told of that one."""
+    await create(client, "ada@example.com")
+    await mass(client, upserts(3_100))
+    records = upserts(3_100, company="New")
+    for place in (10, 1_500, 3_099):
+        records[place].contact.first_name = "P" * 101
+    records[2_200] = BulkRecord(operation=UPDATE, contact_id=new_uuid(), contact=person(2_200))
+    records[2_300] = BulkRecord(
+        operation=UPDATE,
+        email="person2300@example.com",
+        contact=Contact(email="ada@example.com"),
+    )
+    failed = await failure(mass(client, records))
+    assert (failed.reason, failed.metadata["rejected"]) == ("BATCH_REJECTED", "3")
+    answer = await mass(client, records, acceptance=ACCEPT_VALID)
+    assert [one.index for one in answer.findings] == [10, 1_500, 2_200, 2_300, 3_099]
+    assert answer.changes == record_pb.BulkChanges(updated=3_095)
+    async with database.everyone() as connection:
+        told = await connection.execute(
+            sa.text("SELECT company, version, count(*) FROM contacts GROUP BY 1, 2 ORDER BY 2")
+        )
+        assert [tuple(row) for row in told] == [("", 1, 6), ("New", 2, 3_095)]
+        assert not await violations(connection)
+
+
+async def test_a_change_is_wanted_wherever_its_contact_waits(
+    client: CrmsyncClient, database: Database
+) -> None:
+    """At the CRM of the mass update, and at the others, where nothing else tells of it."""
+    for crm in ("hubspot", "brevo"):
+        await client.admin.PauseCrm(PauseCrmRequest(crm=crm))
+        await mass(client, upserts(3), crm=crm)
+    await mass(client, upserts(3, company="New"), crm="brevo")
+    async with database.everyone() as connection:
+        told = await connection.execute(
+            sa.text("SELECT DISTINCT crm, wanted_version FROM contact_syncs ORDER BY crm")
+        )
+        assert [tuple(row) for row in told] == [("brevo", 2), ("hubspot", 2)]
 
 
 async def test_nothing_good_in_a_stream_ends_at_once(client: CrmsyncClient) -> None:

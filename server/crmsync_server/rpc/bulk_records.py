@@ -87,9 +87,9 @@ def _of_options(record: pb.BulkRecord, key: str, contact: Contact) -> Iterator[V
         yield Violation(
             "update_mask", "update_mask.change", "must be unset but for UPDATE and UPSERT"
         )
-    told = f"must be one of {', '.join(Content._fields)} and {PROPERTY}key"
     for place, path in enumerate(record.update_mask.paths):
         if path not in Content._fields and path.removeprefix(PROPERTY) in {"", path}:
+            told = f"must be one of {', '.join(Content._fields)} and {PROPERTY}key"
             yield Violation(f"update_mask.paths[{place}]", "field_mask.writable", told)
     if record.delete_contact and operation != pb.BULK_OPERATION_DELETE:
         yield Violation("delete_contact", "delete_contact", "must be false but for a DELETE")

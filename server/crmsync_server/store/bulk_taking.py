@@ -2,11 +2,13 @@
 
 However many records, the statements are the same few, for a thousand contacts each. Locks are taken
 in the order that everything keeps: emails of new contacts in their order, contacts by id with their
-standings, and the session last. A contact is judged as it is when it is locked.
+standings, and the session last. A contact is judged as it is when it is locked. While the database
+writes one thousand, the next are looked at.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+import asyncio
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -20,8 +22,11 @@ from crmsync_server.store.content import Content, email_key, named
 from crmsync_server.store.ids import new_ids
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
+_New: TypeAlias = tuple[Head, Draft]
 
 _AT_ONCE = 1_000
+_IN_ONE_GO = 50  # that are judged before others have their turn: a millisecond
 _UNKNOWN = "no contact is known by its key"
 _NO_EMAIL = "the contact would have no email, and the CRM cannot hold it without one"
 
@@ -59,9 +64,7 @@ class Taking:
         heads = self._records.heads
         known = await self._create([one for one in heads if one.may_create])
         located = await self._located([one for one in heads if not one.may_create] + known)
-        owners = await self._owners(located.values())
-        for ids in _portions(sorted(located)):
-            await self._change(ids, located, owners)
+        await self._change(located, await self._owners(located.values()))
 
     def contact_ids(self, *, removed: bool) -> list[UUID]:
         """Return the contacts whose records are to be removed, or those that are delivered."""
@@ -77,39 +80,50 @@ class Taking:
         known: list[Head] = []
         # Whoever has no email waits for nobody.
         waiting = sorted(heads, key=lambda one: (one.new_key is None, one.new_key or ""))
+        drafts: Sequence[_New] = ()
         for some in _portions(waiting):
-            left: Sequence[Head] = some
-            while left:
-                left = await self._create_some(left, known)
+            drafts = await _meanwhile(self._create_all(drafts, known), self._drafts(some))
+        await self._create_all(drafts, known)
         return known
 
-    async def _create_some(self, heads: Sequence[Head], known: list[Head]) -> list[Head]:
+    async def _create_all(self, drafts: Sequence[_New], known: list[Head]) -> None:
+        while drafts:
+            drafts = await self._create_some(drafts, known)
+
+    async def _create_some(self, drafts: Sequence[_New], known: list[Head]) -> Sequence[_New]:
         """Make new contacts; return those whose email was taken, and is free again by now."""
-        drafts = list(self._drafts(heads))
         added = await self._added([draft for _, draft in drafts])
-        for head, (contact_id, _) in drafts:
-            if contact_id in added:
-                self.taken[head.place] = Taken(contact_id, Became.CREATED)
-        taken = [head for head, (contact_id, _) in drafts if contact_id not in added]
-        owners = await self._having([one.new_key for one in taken])
+        taken: list[_New] = []
+        for head, draft in drafts:
+            if draft[0] in added:
+                self.taken[head.place] = Taken(draft[0], Became.CREATED)
+            else:
+                taken.append((head, draft))
+        owners = await self._having([head.new_key for head, _ in taken])
         again = []
-        for head in taken:
+        for head, draft in taken:
             owner = owners.get(head.new_key or "")
             if owner is None:
-                again.append(head)
+                again.append((head, draft))
             elif head.operation is Operation.UPSERT:
                 known.append(head)
             else:
                 self._email_taken(head, owner)
         return again
 
-    def _drafts(self, heads: Sequence[Head]) -> Iterator[tuple[Head, Draft]]:
-        for head, contact_id in zip(heads, new_ids(len(heads)), strict=True):
-            content = named(self._records.load(head.place).content)
-            if self._terms.requires_email and content.email is None:
-                self._find(head, Code.EMAIL_REQUIRED, _NO_EMAIL)
-            else:
-                yield head, (contact_id, content)
+    async def _drafts(self, heads: Sequence[Head]) -> Sequence[_New]:
+        """Return what new contacts are to say."""
+        drafts: list[_New] = []
+        ids = iter(new_ids(len(heads)))
+        for some in _portions(heads, _IN_ONE_GO):
+            await asyncio.sleep(0)
+            for head in some:
+                content = named(self._records.load(head.place).content)
+                if self._terms.requires_email and content.email is None:
+                    self._find(head, Code.EMAIL_REQUIRED, _NO_EMAIL)
+                else:
+                    drafts.append((head, (next(ids), content)))
+        return drafts
 
     async def _added(self, drafts: Sequence[Draft]) -> set[UUID]:
         if not drafts:
@@ -161,25 +175,46 @@ class Taking:
             owners |= await self._having(keys)
         return owners
 
-    async def _change(
-        self, ids: Sequence[UUID], located: Mapping[UUID, Head], owners: Mapping[str, UUID]
-    ) -> None:
+    async def _change(self, located: Mapping[UUID, Head], owners: Mapping[str, UUID]) -> None:
+        drafts: Sequence[Draft] = ()
+        for ids in _portions(sorted(located)):
+            rows = await self._rows(ids)
+            judging = self._judged(ids, rows, located, owners)
+            drafts = await _meanwhile(self._write(drafts), judging)
+        await self._write(drafts)
+
+    async def _judged(
+        self,
+        ids: Sequence[UUID],
+        rows: Sequence[sa.Row[Any]],
+        located: Mapping[UUID, Head],
+        owners: Mapping[str, UUID],
+    ) -> Sequence[Draft]:
+        """Judge the records of contacts, of which these exist; return what is to be written."""
         drafts: list[Draft] = []
         missing = set(ids)
-        for row in await self._rows(ids):
-            missing.discard(row.id)
-            head = located[row.id]
-            self._check(head, row.email_key)
-            if head.operation is Operation.DELETE:
-                became = Became.DELETED if head.deletes else Became.REMOVED
-                self.taken[head.place] = Taken(row.id, became)
-            elif draft := self._changed(head, row, owners):
-                drafts.append(draft)
+        for some in _portions(rows, _IN_ONE_GO):
+            await asyncio.sleep(0)
+            for row in some:
+                missing.discard(row.id)
+                if draft := self._draft(located[row.id], row, owners):
+                    drafts.append(draft)
         for contact_id in missing:
             self._check(located[contact_id], None)
             self._find(located[contact_id], Code.CONTACT_NOT_FOUND, _UNKNOWN)
+        return drafts
+
+    async def _write(self, drafts: Sequence[Draft]) -> None:
         if drafts and self._terms.writes:
-            await contact.write(self._connection, self._org_id, drafts)
+            await contact.write(self._connection, self._org_id, drafts, but_for=self._terms.crm)
+
+    def _draft(self, head: Head, row: sa.Row[Any], owners: Mapping[str, UUID]) -> Draft | None:
+        self._check(head, row.email_key)
+        if head.operation is Operation.DELETE:
+            became = Became.DELETED if head.deletes else Became.REMOVED
+            self.taken[head.place] = Taken(row.id, became)
+            return None
+        return self._changed(head, row, owners)
 
     def _check(self, head: Head, email_key: str | None) -> None:
         """Refuse a contact that no longer has the email by which it was located."""
@@ -229,6 +264,17 @@ class Taking:
         )
 
 
-def _portions(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
-    for start in range(0, len(items), _AT_ONCE):
-        yield items[start : start + _AT_ONCE]
+async def _meanwhile(
+    working: Coroutine[Any, Any, None], looking: Coroutine[Any, Any, Result]
+) -> Result:
+    """Return what the second comes to, once the first has ended and left the connection free."""
+    work = asyncio.create_task(working)
+    try:
+        return await looking
+    finally:
+        await work
+
+
+def _portions(items: Sequence[Item], size: int = _AT_ONCE) -> Iterator[Sequence[Item]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

@@ -151,20 +151,30 @@ async def lock_syncs(connection: AsyncConnection, org_id: str, contact_ids: Sequ
     await connection.execute(statement("contact/lock_syncs"), parameters)
 
 
-async def write(connection: AsyncConnection, org_id: str, drafts: Sequence[Draft]) -> None:
+async def write(
+    connection: AsyncConnection, org_id: str, drafts: Sequence[Draft], *, but_for: str = ""
+) -> None:
     """Give locked contacts their new content and version, and let deliveries want it.
+
+    Args:
+        connection: a transaction.
+        org_id: the organization.
+        drafts: the contacts, each with its content.
+        but_for: a CRM for which the caller queues them all in the same transaction.
 
     Raises:
         sqlalchemy.exc.IntegrityError: an email is taken.
     """
     parameters = {"org_id": org_id, **_columns(drafts)}
     await connection.execute(statement("contact/write"), parameters)
-    await want(connection, org_id, [contact_id for contact_id, _ in drafts])
+    await _want(connection, org_id, [contact_id for contact_id, _ in drafts], but_for)
 
 
-async def want(connection: AsyncConnection, org_id: str, contact_ids: Sequence[UUID]) -> None:
+async def _want(
+    connection: AsyncConnection, org_id: str, contact_ids: Sequence[UUID], but_for: str
+) -> None:
     """Make deliveries of changed contacts that wait or are under way want the new version."""
-    parameters = {"org_id": org_id, "contact_ids": list(contact_ids)}
+    parameters = {"org_id": org_id, "contact_ids": list(contact_ids), "but_for": but_for}
     await connection.execute(statement("contact/want"), parameters)
 
 

@@ -77,12 +77,13 @@ def named(content: Content, before: Content | None = None) -> Content:
     derived = before is not None and content.name == before.name == _full_name(before)
     if content.name and not derived:
         return content
-    return content._replace(name=_full_name(content))
+    name = _full_name(content)
+    return content if content.name == name else content._replace(name=name)
 
 
 def overlaid(below: Content, above: Content) -> Content:
     """Return the content below with every field that is not empty above."""
-    return Content._make(new or old for old, new in zip(below, above, strict=True))
+    return Content._make([new or old for old, new in zip(below, above, strict=True)])
 
 
 def _full_name(content: Content) -> str:

@@ -5,6 +5,7 @@ it to that, by a setting that ends with the transaction. Nothing is left on the 
 PgBouncer in transaction mode may stand in between.
 """
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -135,6 +136,7 @@ def _engine(url: str, pool: Pool) -> AsyncEngine:
         connect_args={"dsn": url, "command_timeout": pool.patience}
         | ({} if pool.prepared_statements else unnamed),
         isolation_level="AUTOCOMMIT",
+        json_deserializer=_document,
         pool_size=pool.size,
         max_overflow=pool.overflow,
         pool_timeout=pool.timeout,
@@ -146,6 +148,11 @@ def _engine(url: str, pool: Pool) -> AsyncEngine:
     )
     sa.event.listen(engine.sync_engine, "checkout", _refuse_closed)
     return engine
+
+
+def _document(text: str) -> Any:  # noqa: ANN401 - whatever a column of JSON holds
+    """Read a column of JSON; most properties are empty, and parsing that takes most of it."""
+    return {} if text == "{}" else json.loads(text)
 
 
 def _refuse_closed(connection: Any, _record: object, _proxy: object) -> None:  # noqa: ANN401 - SQLAlchemy's

@@ -1,6 +1,8 @@
 -- Lock contacts that are about to change, and read them: whoever changes a contact goes first
 -- through here. Not FOR UPDATE: standings that are being made for them are not held up yet.
-SELECT c.*
+SELECT
+    c.id, c.email_key, c.version, c.email, c.name, c.first_name, c.last_name, c.phone, c.company,
+    c.tags, c.notes, c.avatar, c.domain_id, c.properties
 FROM contacts AS c
 WHERE c.org_id = :org_id
     AND c.id = ANY(CAST(:contact_ids AS uuid []))
