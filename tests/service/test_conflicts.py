@@ -6,6 +6,7 @@ from typing import cast
 
 import grpc
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from crmsync.v1 import admin_service_pb2 as admin_pb
 from crmsync.v1 import analytics_service_pb2 as pb
@@ -235,3 +236,40 @@ async def test_a_drain_ends_the_watch_with_a_token_to_go_on_with(
     assert isinstance(left, str)
     await resolve(client, conflict, THEIRS)
     assert await some(client, 1, left) == [(conflict.id, RESOLVED)]
+
+
+async def test_an_email_taken_away_here_can_be_what_a_conflict_ends_with(
+    client: CrmsyncClient, sandbox: Sandbox
+) -> None:
+    """No delivery takes one away, so that nothing is delivered, and it is not found again."""
+    fields = {"email": "ada@example.com", "firstname": "Ada", "phone": "+442071838750"}
+    record = sandbox.hubspot.user.add(fields)
+    await configure(client, crm_config_pb2.MERGE_POLICY_MANUAL)
+    await done(client, full())
+    contact = contact_pb2.Contact(id=(await contact_of(client)).id)
+    mask = FieldMask(paths=["email"])
+    request = contact_service_pb2.UpdateContactRequest(contact=contact, update_mask=mask)
+    await client.contacts.UpdateContact(request)
+    sandbox.hubspot.user.edit(record, {"email": "b@example.com"})
+    await done(client, changes(direction=BOTH))
+    [conflict] = await conflicts(client, OPEN)
+    assert [one.field for one in conflict.fields] == ["email"]
+    resolved = await resolve(client, conflict)
+    assert (resolved.state, resolved.resolve_session_id) == (RESOLVED, "")
+    await quiet(client)
+    assert (await contact_of(client)).email == ""
+    assert held(sandbox)["email"] == "b@example.com"
+
+
+async def test_an_email_given_here_reaches_a_record_without_one(
+    client: CrmsyncClient, sandbox: Sandbox
+) -> None:
+    """Also when a session reads the record before it is delivered."""
+    sandbox.hubspot.user.add({"firstname": "Ada", "phone": "+442071838750"})
+    await done(client, full())
+    contact = contact_pb2.Contact(id=(await contact_of(client)).id, email="ada@example.com")
+    request = contact_service_pb2.UpdateContactRequest(contact=contact)
+    await client.contacts.UpdateContact(request)
+    await done(client, full(direction=BOTH))
+    assert held(sandbox)["email"] == "ada@example.com"
+    await quiet(client)

@@ -156,10 +156,12 @@ def test_what_only_one_side_changed_asks_no_policy(
 def test_an_email_is_taken_away_by_nobody(
     ours: Fields, theirs: dict[str, Value], base: Fields, merging: Merging, told: datetime | None
 ) -> None:
-    """It names the contact."""
+    """It names the contact; what is new of it here goes to the CRM that has none."""
     theirs["email"] = ""
     merged = meet(ours, theirs, base, merging, told)
     assert "email" not in merged.taken.keys() | merged.conflicts
+    changed = "email" not in base or not alike("email", ours["email"], base["email"])
+    assert ("email" in merged.ahead) == (changed and not empty(ours["email"]))
 
 
 @given(fields(whole=True), fields(), fields(), mergings(), times)

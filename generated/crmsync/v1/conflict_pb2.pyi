@@ -118,7 +118,9 @@ class Conflict(_message.Message):
     resolver: _builtins.str
     """Who resolved it: the subject of the caller's token. Unset unless RESOLVED."""
     resolve_session_id: _builtins.str
-    """The session that delivers the result. Unset unless RESOLVED, and where the CRM has the result already."""
+    """The session that delivers the result. Unset unless RESOLVED, and where the CRM has the result already. That the
+    contact has no email is no result to deliver: no delivery takes one away.
+    """
     resume_token: _builtins.str
     """Names this state of the conflict in the stream of AnalyticsService.WatchConflicts. Opaque."""
     @_builtins.property

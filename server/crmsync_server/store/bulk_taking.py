@@ -267,12 +267,20 @@ class Taking:
 async def _meanwhile(
     working: Coroutine[Any, Any, None], looking: Coroutine[Any, Any, Result]
 ) -> Result:
-    """Return what the second comes to, once the first has ended and left the connection free."""
+    """Return what the second comes to, once the first has ended and left the connection free.
+
+    What goes wrong with the second, its cancellation too, ends the first.
+    """
     work = asyncio.create_task(working)
     try:
-        return await looking
-    finally:
-        await work
+        found = await looking
+    except BaseException:
+        # What becomes of the work says nothing any more, least of all to try again.
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+        raise
+    await work
+    return found
 
 
 def _portions(items: Sequence[Item], size: int = _AT_ONCE) -> Iterator[Sequence[Item]]:

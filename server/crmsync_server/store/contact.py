@@ -85,9 +85,8 @@ async def update(
         raise VersionMismatchError(row.version)
     before = Content.of(row)
     after = named(change(before), before)
-    if after == before:
-        return row
-    await _write_or_refuse(connection, org_id, (contact_id, after))
+    if after != before:
+        await _write_or_refuse(connection, org_id, (contact_id, after))
     return await get(connection, org_id, contact_id)
 
 
@@ -135,7 +134,9 @@ async def find(
 async def lock(
     connection: AsyncConnection, org_id: str, contact_ids: Sequence[UUID]
 ) -> Sequence[sa.Row[Any]]:
-    """Lock contacts and their standings, and return the contacts; deleted ones are left out.
+    """Lock contacts and their standings; return their ids, keys, versions and content.
+
+    Deleted ones are left out.
 
     Until the end of the transaction nobody else changes, claims or queues them.
     """
@@ -167,13 +168,16 @@ async def write(
     """
     parameters = {"org_id": org_id, **_columns(drafts)}
     await connection.execute(statement("contact/write"), parameters)
-    await _want(connection, org_id, [contact_id for contact_id, _ in drafts], but_for)
+    await want(connection, org_id, [contact_id for contact_id, _ in drafts], but_for)
 
 
-async def _want(
+async def want(
     connection: AsyncConnection, org_id: str, contact_ids: Sequence[UUID], but_for: str
 ) -> None:
-    """Make deliveries of changed contacts that wait or are under way want the new version."""
+    """Make deliveries of changed contacts that wait or are under way want the new version.
+
+    but_for: see `write`.
+    """
     parameters = {"org_id": org_id, "contact_ids": list(contact_ids), "but_for": but_for}
     await connection.execute(statement("contact/want"), parameters)
 

@@ -61,6 +61,12 @@ class Channels:
             return channel.slot
         return name if self._passes(name) else None
 
+    def field_at(self, slot: str) -> str | None:
+        """Return the contact's field that is read back from a slot; None where none is."""
+        if channel := self._by_slot.get(slot):
+            return channel.field
+        return slot if self._passes(slot) else None
+
     def kind_at(self, slot: str) -> Kind:
         """Return what kind a slot is of."""
         channel = self._by_slot.get(slot)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from crmsync_server.store.content import Content
-from crmsync_server.sync.canonical import Value, same
+from crmsync_server.sync.canonical import Value, empty, same
 from crmsync_server.sync.channels import Channels, fields_of, tags_of, text_of, with_fields
 from crmsync_server.sync.lane_config import LaneConfig
 
@@ -49,11 +49,15 @@ class Sides:
         }
 
     def lacks(self, content: Content, theirs: Mapping[str, str]) -> bool:
-        """Tell whether the record lacks what the contact says in any of these fields."""
-        told = self.channels.of_contact(content).there
+        """Tell whether the record lacks what the contact says in any of these fields.
+
+        An email that the contact lacks is none: no delivery takes it away.
+        """
+        told, naming = self.channels.of_contact(content).there, self.channels.field_at("email")
         return any(
             not same(told.get(field, ""), text, self.channels.kind_of(field), self.region)
             for field, text in theirs.items()
+            if field != naming or not empty(told.get(field, ""))
         )
 
 

@@ -203,7 +203,8 @@ class Judge:
             contact.update_time,
             record.modified_time,
         )
-        return merge(meeting, Ways(self.terms.merging, self.channels.kind_of))
+        naming = self.channels.field_at("email")
+        return merge(meeting, Ways(self.terms.merging, self.channels.kind_of, naming))
 
     def _agreed(self, contact: Known) -> Slots:
         """Return what both last agreed on, by slot; nothing where that is not known."""

@@ -4,7 +4,7 @@ Pure: values in, values out. docs/explanation/merging.md says why it is so.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 
@@ -85,10 +85,14 @@ class Merged:
 
 @dataclass(frozen=True, slots=True)
 class Ways:
-    """By what it is decided: the settings, and what kind each field is of."""
+    """By what it is decided: the settings, and what kind each field is of.
+
+    naming: the field that the CRM's email is told from; None where none is.
+    """
 
     merging: Merging
     kind_of: Callable[[str], Kind]
+    naming: str | None = "email"
 
 
 def merge(meeting: Meeting, ways: Ways) -> Merged:
@@ -107,26 +111,31 @@ def merge(meeting: Meeting, ways: Ways) -> Merged:
         offered = meeting.theirs.here[name]
         if told == theirs or same(told, theirs, kind, region) or _alike(own, offered, ways, kind):
             _see(merged, name, theirs, kind, region)
-        elif not _is_left_alone(name, own, theirs, base, region):
-            winner = _winner(_Contest(name, kind, own, told, theirs), meeting, ways)
-            _settle(merged, Difference(name, base.get(name), own, theirs, None), winner, offered)
+            continue
+        contest = _Contest(name, kind, own, told, theirs, base.get(name))
+        if not _is_left_alone(contest, ways):
+            _settle(merged, contest, _winner(contest, meeting, ways), offered)
     _count_untold(merged, meeting, ways)
     return merged
 
 
 class _Winner(Enum):
     OURS = "ours"
+    NOT_DUE = "ours, and nothing to deliver"
     THEIRS = "theirs"
     NOBODY = "nobody"
 
 
 @dataclass(frozen=True, slots=True)
 class _Contest:
+    """One field that the sides tell differently; base is None where it is not known."""
+
     name: str
     kind: Kind
     own: Value
     told: Value
     theirs: Value
+    base: Value | None
 
 
 def _alike(own: Value, offered: Value, ways: Ways, kind: Kind) -> bool:
@@ -141,28 +150,35 @@ def _see(merged: Merged, name: str, theirs: Value, kind: Kind, region: str) -> N
         merged.base[name] = theirs
 
 
-def _is_left_alone(name: str, own: Value, theirs: Value, base: Fields, region: str) -> bool:
-    """Tell whether a field is an email that one side lacks: it names the contact.
+def _is_left_alone(contest: _Contest, ways: Ways) -> bool:
+    """Tell whether one side lacks an email and the other is as it was: it names the contact.
 
     A CRM does not take it away, and no delivery can take it away from a CRM.
     """
-    if name != "email":
+    base, region = contest.base, ways.merging.phone_region
+    if base is None:
         return False
-    if empty(theirs):
-        return True
-    return empty(own) and name in base and same(base[name], theirs, Kind.EMAIL, region)
-
-
-def _is_no_email(name: str, own: Value) -> bool:
-    # No delivery takes an email away from a CRM, so that none is due for it.
-    return name == "email" and empty(own)
+    if contest.name == "email" and empty(contest.theirs):
+        return same(contest.told, base, contest.kind, region)
+    if contest.name == ways.naming and empty(contest.told):
+        return same(contest.theirs, base, contest.kind, region)
+    return False
 
 
 def _winner(contest: _Contest, meeting: Meeting, ways: Ways) -> _Winner:
+    if contest.name == "email" and empty(contest.theirs):
+        return _Winner.OURS
+    winner = _by_change(contest, meeting, ways)
+    lacking = contest.name == ways.naming and empty(contest.told)
+    return _Winner.NOT_DUE if lacking and winner is _Winner.OURS else winner
+
+
+def _by_change(contest: _Contest, meeting: Meeting, ways: Ways) -> _Winner:
+    """Return the side that has changed; where both have, or nobody knows, the policy's."""
     policy = ways.merging.policy_of(contest.name)
     region = ways.merging.phone_region
     theirs_empty, ours_empty = empty(contest.theirs), empty(contest.own)
-    base = meeting.base.there.get(contest.name)
+    base = contest.base
     if theirs_empty != ours_empty and (base is None or policy is MergePolicy.NEVER_EMPTY):
         return _Winner.THEIRS if ours_empty else _Winner.OURS
     if base is not None:
@@ -187,29 +203,29 @@ def _by_policy(policy: MergePolicy, meeting: Meeting) -> _Winner:
     return _Winner.NOBODY
 
 
-def _settle(merged: Merged, difference: Difference, winner: _Winner, offered: Value) -> None:
-    name, result = difference.field, None
-    if winner is _Winner.OURS and _is_no_email(name, difference.ours):
-        merged.base[name] = difference.theirs
-        return
+def _settle(merged: Merged, contest: _Contest, winner: _Winner, offered: Value) -> None:
+    name, result = contest.name, None
     match winner:
+        case _Winner.NOT_DUE:
+            merged.base[name] = contest.theirs
+            return
         case _Winner.NOBODY:
             merged.conflicts.add(name)
         case _Winner.THEIRS:
             result = merged.taken[name] = offered
-            merged.base[name] = difference.theirs
+            merged.base[name] = contest.theirs
         case _Winner.OURS:
-            result = difference.ours
+            result = contest.own
             merged.ahead.add(name)
-            merged.base[name] = difference.theirs
-    merged.differences.append(replace(difference, result=result))
+            merged.base[name] = contest.theirs
+    merged.differences.append(Difference(name, contest.base, contest.own, contest.theirs, result))
 
 
 def _count_untold(merged: Merged, meeting: Meeting, ways: Ways) -> None:
     """Note what the record does not tell and the CRM, for all that is known, does not have."""
     told, base, region = meeting.theirs.there, meeting.base, ways.merging.phone_region
     for name, value in meeting.ours.there.items():
-        if name in told or _is_no_email(name, value):
+        if name in told or (name == ways.naming and empty(value)):
             continue
         if name not in base.there:
             lacks = not empty(value)
