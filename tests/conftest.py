@@ -6,11 +6,21 @@ from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from crmsync_server.store.db import Database, Pool
 from crmsync_server.store.embedded import TUNING, EmbeddedPostgres
 from crmsync_server.store.migrations import migrate
 from tests.postgres import NOT_DURABLE, Postgres
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _plain_tracebacks() -> None:
+    """Log them as the server does: pretty ones take a second each, in which nothing else runs."""
+    plain = structlog.dev.ConsoleRenderer(
+        colors=False, exception_formatter=structlog.dev.plain_traceback
+    )
+    structlog.configure([*structlog.get_config()["processors"][:-1], plain])
 
 
 @pytest.fixture(scope="session")

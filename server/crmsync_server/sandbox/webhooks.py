@@ -118,15 +118,21 @@ class Sender:
                 self._worker.result()
 
     async def _loop(self) -> None:
+        await self._rest()
+        # Not before: a client reads all certificates, 20 ms, and most of us never send anything.
         async with httpx.AsyncClient(timeout=self.settings.timeout_seconds) as client:
             while True:
-                if not any(waiting for _, waiting in self._waiting.values()):
-                    self._waiting.clear()
-                    self._awake.clear()
-                    self._idle.set()
-                await self._awake.wait()
                 for hook, waiting in list(self._waiting.values()):
                     await self._send_some(client, hook, waiting)
+                await self._rest()
+
+    async def _rest(self) -> None:
+        """Wait until there is something to send."""
+        if not any(waiting for _, waiting in self._waiting.values()):
+            self._waiting.clear()
+            self._awake.clear()
+            self._idle.set()
+        await self._awake.wait()
 
     async def _send_some(
         self, client: httpx.AsyncClient, hook: Hook, waiting: deque[JsonObject]
