@@ -184,8 +184,8 @@ def _bind(port: int) -> socket.socket:
 class _GuestServer(uvicorn.Server):
     """A server that leaves the process's signal handlers to their owner.
 
-    It stops as soon as it is told to: uvicorn looks ten times a second whether it is, and then rests
-    for a tenth of one, which is half the time of a test.
+    It stops as soon as it is told to: uvicorn looks ten times a second whether it is, and then
+    rests for a tenth of one, which is half the time of a test.
     """
 
     def __init__(self, config: uvicorn.Config) -> None:
