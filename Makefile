@@ -11,6 +11,8 @@ PYTHON ?= $(shell for p in python3.11 python3; do $$p $(is-python-3.11) && echo 
 BIN := .venv/bin
 # Named after what it was made from: a changed pin or dependency asks for a new one.
 STAMP := .venv/.stamp-$(firstword $(shell cat constraints.txt pyproject.toml | cksum))
+# Tests wait for a third of their time, so that two cores are busy with three at once.
+WORKERS ?= 3
 # For every platform, with the hashes of all their files and no address in it.
 PIN := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate
@@ -24,7 +26,7 @@ demo: $(STAMP) ## Push 10,000 contacts to two simulated CRMs and balance the acc
 	$(BIN)/crmsync-server demo
 
 test: $(STAMP) ## Run the tests but the slow ones; ARGS="-k lease" narrows, ARGS="-m slow" runs those
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow" $(ARGS)
 
 lint: $(STAMP) ## Check style, types, import direction, dependencies and the contract
 	$(BIN)/ruff check .
