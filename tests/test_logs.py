@@ -13,7 +13,7 @@ SPEAK = """
 import logging, sys
 import structlog
 from crmsync_server.logs import configure
-from crmsync_server.settings import LogFormat
+from crmsync_server.settings.kinds import LogFormat
 configure(LogFormat(sys.argv[1]))
 log = structlog.get_logger()
 log.info("contact pushed", crm="hubspot", api_key="hunter2")

@@ -7,7 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from crmsync_server.adapters import accounts
-from crmsync_server.settings import Settings, reference
+from crmsync_server.settings import Settings
+from crmsync_server.settings.reference import reference
 
 PAGE = Path(__file__).parent.parent / "docs/reference/settings.md"
 

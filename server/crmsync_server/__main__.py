@@ -118,7 +118,7 @@ def token(
 
     from crmsync_server.rpc.auth import Caller, Role
     from crmsync_server.rpc.tokens import Claims, is_org_id, is_subject, mint
-    from crmsync_server.settings import Duration
+    from crmsync_server.settings.kinds import Duration
 
     settings = _settings(data_dir=data_dir)
     try:

@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 from structlog.typing import Processor
 
-from crmsync_server.settings import LogFormat
+from crmsync_server.settings.kinds import LogFormat
 
 _HIDDEN = "***"
 _SECRET_NAMES = re.compile(

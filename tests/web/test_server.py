@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from crmsync_server.app import authenticator_of, serving
 from crmsync_server.sandbox.server import Sandbox
-from crmsync_server.settings import Network, Settings
+from crmsync_server.settings import Settings
 from crmsync_server.store.db import Database
 from crmsync_server.web.metrics import Metrics
 from crmsync_server.web.routes import MetricsDoor
@@ -220,9 +220,7 @@ async def test_metrics_are_for_this_machine_and_the_networks_that_are_allowed(
     database: Database, peer: str, status: int
 ) -> None:
     """And for nobody else."""
-    networks: list[Network] = list(
-        Settings.model_validate({"metrics_networks": "10.1.0.0/16"}).metrics_networks
-    )
+    networks = Settings.model_validate({"metrics_networks": "10.1.0.0/16"}).metrics_networks
     door = MetricsDoor(Metrics(database), networks)
     application = Starlette(routes=[Route("/metrics", door.read)])
     transport = httpx.ASGITransport(application, client=(peer, 40_000))

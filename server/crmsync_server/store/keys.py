@@ -15,7 +15,7 @@ from typing import Protocol
 
 import structlog
 
-from crmsync_server.settings import encryption_keys
+from crmsync_server.settings.keys import encryption_keys
 
 FILE_NAME = "encryption-keys"
 

@@ -9,7 +9,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from crmsync_server.settings import Network
+from crmsync_server.settings.kinds import Network
 from crmsync_server.web.metrics import CONTENT_TYPE, Metrics
 from crmsync_server.web.webhooks import WebhookDoor
 from crmsync_server.web.whatsapp import WhatsAppDoor

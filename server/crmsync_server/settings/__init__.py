@@ -1,178 +1,32 @@
 """Every setting: an environment variable `CRMSYNC_` and the field's name in capitals.
 
-`reference()` renders docs/reference/settings.md from this file.
+`reference` renders docs/reference/settings.md from them.
 """
 
-import base64
-import binascii
-import json
-import os
-import re
 from datetime import timedelta
-from enum import StrEnum
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Self, get_args, get_origin
-from urllib.parse import urlsplit
+from typing import Self
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    FilePath,
-    SecretStr,
-    model_validator,
+from pydantic import Field, FilePath, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from crmsync_server.settings.addresses import (
+    Address,
+    DatabaseUrl,
+    PublicUrl,
+    TcpAddress,
+    data_dir_of_xdg,
 )
-from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
-
-_PREFIX = "CRMSYNC_"
-_LAST_PORT = 65535
-_KEY_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_KEY_BYTES = 32
-_SHORTEST_SECRET = 32  # characters; a shorter one can be guessed from a token
-
-
-def _seconds(told: object) -> object:
-    try:
-        return timedelta(seconds=float(told)) if isinstance(told, str) else told
-    except ValueError:
-        return told  # perhaps ISO 8601, which is pydantic's to read
-
-
-def _listenable(told: str) -> str:
-    port = told.rpartition(":")[2]
-    if told.startswith("unix:") or (":" in told and port.isdecimal() and int(port) <= _LAST_PORT):
-        return told
-    message = "must be host:port, with a port from 0 to 65535"
-    raise ValueError(message)
-
-
-def _tcp(told: str) -> str:
-    host, _, port = told.rpartition(":")
-    if host and port.isdecimal() and int(port) <= _LAST_PORT and not told.startswith("unix"):
-        return told
-    message = "must be host:port, with a port from 0 to 65535"
-    raise ValueError(message)
-
-
-def _public(told: str) -> str:
-    """Read where the server is reached from outside."""
-    try:
-        parts = urlsplit(told)
-    except ValueError:
-        parts = urlsplit("")
-    whole = parts.scheme in {"http", "https"} and bool(parts.hostname)
-    if whole and not (parts.query or parts.fragment or parts.username or parts.password):
-        return told.rstrip("/")
-    message = "must be a URL such as https://sync.example.com, with nothing after its path"
-    raise ValueError(message)
-
-
-def _postgres(told: SecretStr) -> SecretStr:
-    if told.get_secret_value().startswith(("postgresql://", "postgres://")):
-        return told
-    message = "must be postgresql://user:password@host:port/database"
-    raise ValueError(message)
-
-
-def _long(told: SecretStr) -> SecretStr:
-    if len(told.get_secret_value()) >= _SHORTEST_SECRET:
-        return told
-    message = f"must have {_SHORTEST_SECRET} characters or more"
-    raise ValueError(message)
-
-
-def encryption_keys(told: str) -> dict[str, bytes]:
-    """Read keys of 32 bytes by id, in order, from `id:base64` entries; # begins a comment.
-
-    Raises ValueError, which repeats no key.
-    """
-    lines = (line.partition("#")[0] for line in told.splitlines())
-    entries = [entry.strip() for line in lines for entry in line.split(",") if entry.strip()]
-    found: dict[str, bytes] = {}
-    for place, entry in enumerate(entries, 1):
-        key_id, _, encoded = entry.partition(":")
-        if not _KEY_ID.fullmatch(key_id):
-            message = f"key {place} must be id:base64, its id of letters, digits, '.', '_' and '-'"
-            raise ValueError(message)
-        if key_id in found:
-            message = f"key {place} must have an id of its own, and has that of another"
-            raise ValueError(message)
-        found[key_id] = _key(place, encoded)
-    if not found:
-        message = "there must be one key at least, as id:base64"
-        raise ValueError(message)
-    return found
-
-
-def _key(place: int, encoded: str) -> bytes:
-    try:
-        secret = base64.b64decode(encoded, validate=True)
-    except binascii.Error:
-        secret = b""
-    if len(secret) != _KEY_BYTES:
-        # By its place: what stands where an id should may be the key.
-        message = (
-            f"key {place} must be id:base64, with {_KEY_BYTES} bytes (openssl rand -base64 32)"
-        )
-        raise ValueError(message)
-    return secret
-
-
-def _encryption_keys(told: SecretStr) -> SecretStr:
-    encryption_keys(told.get_secret_value())
-    return told
-
-
-def _options(told: object) -> object:
-    """Read a JSON object of texts; what is no text was not read from the environment."""
-    try:
-        options = json.loads(told) if isinstance(told, str) else told
-    except (ValueError, RecursionError):
-        options = None
-    if isinstance(options, dict) and all(isinstance(value, str) for value in options.values()):
-        return options
-    message = 'must be a JSON object of texts, such as {"burst_calls": "100"}'
-    raise ValueError(message)
-
-
-def _networks(told: object) -> object:
-    """Read networks in CIDR notation, separated by commas."""
-    if not isinstance(told, str):
-        return told
-    try:
-        return tuple(ip_network(one.strip()) for one in told.split(",") if one.strip())
-    except ValueError as error:
-        message = f"must be networks such as 10.0.0.0/8,fd00::/8 ({error})"
-        raise ValueError(message) from error
-
-
-Address = Annotated[str, AfterValidator(_listenable)]
-TcpAddress = Annotated[str, AfterValidator(_tcp)]
-PublicUrl = Annotated[str, AfterValidator(_public)]
-EncryptionKeys = Annotated[SecretStr, AfterValidator(_encryption_keys)]
-SigningSecret = Annotated[SecretStr, AfterValidator(_long)]
-DatabaseUrl = Annotated[SecretStr, AfterValidator(_postgres)]
-Duration = Annotated[timedelta, BeforeValidator(_seconds), Field(gt=timedelta(0))]
-# Not decoded by the library: its error would name neither the variable nor what is right.
-Options = Annotated[dict[str, str], NoDecode, BeforeValidator(_options)]
-Secrets = Annotated[dict[str, SecretStr], NoDecode, BeforeValidator(_options)]
-Network = IPv4Network | IPv6Network
-Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)]
-
-
-class LogFormat(StrEnum):
-    """How log lines are written."""
-
-    JSON = "json"
-    CONSOLE = "console"
-
-
-def _data_dir() -> Path:
-    """Return the folder that the XDG base directory specification names."""
-    home = os.environ.get("XDG_DATA_HOME", "")
-    return (Path(home) if home.startswith("/") else Path.home() / ".local/share") / "crmsync"
+from crmsync_server.settings.credentials import require_whole
+from crmsync_server.settings.keys import EncryptionKeys
+from crmsync_server.settings.kinds import (
+    Duration,
+    LogFormat,
+    Networks,
+    Options,
+    Secrets,
+    SigningSecret,
+)
 
 
 class Settings(BaseSettings):
@@ -182,7 +36,7 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix=_PREFIX,
+        env_prefix="CRMSYNC_",
         env_ignore_empty=True,
         frozen=True,
         hide_input_in_errors=True,  # it may be a secret
@@ -206,7 +60,7 @@ class Settings(BaseSettings):
     """Connections opened beyond those when all are busy, and closed after use."""
     database_pool_timeout: Duration = timedelta(seconds=30)
     """How long to wait for a connection when all are busy."""
-    data_dir: Path = Field(default_factory=_data_dir)
+    data_dir: Path = Field(default_factory=data_dir_of_xdg)
     """The folder of the embedded PostgreSQL and of the development secret; made if missing. Unset:
     `$XDG_DATA_HOME/crmsync`, which is `~/.local/share/crmsync` where that is unset."""
 
@@ -403,104 +257,11 @@ class Settings(BaseSettings):
     """How log lines are written: `json` or `console`."""
 
     @model_validator(mode="after")
-    def _mautic_is_whole(self) -> Self:
-        """Refuse credentials of which a half is missing, or of both kinds."""
-        user = (self.mautic_username, self.mautic_password)
-        application = (self.mautic_client_id, self.mautic_client_secret)
-        given = [kind for kind in (user, application) if any(kind)]
-        if self.mautic_base_url is not None and not (len(given) == 1 and all(given[0])):
-            message = (
-                "CRMSYNC_MAUTIC_BASE_URL needs either CRMSYNC_MAUTIC_USERNAME and _PASSWORD, or "
-                "CRMSYNC_MAUTIC_CLIENT_ID and _CLIENT_SECRET"
-            )
-            raise ValueError(message)
-        return self
-
-    @model_validator(mode="after")
-    def _zoho_is_whole(self) -> Self:
-        """Refuse credentials of which a part is missing."""
-        given = (self.zoho_client_id, self.zoho_client_secret, self.zoho_refresh_token)
-        if any(given) and not all(given):
-            message = (
-                "CRMSYNC_ZOHO_CLIENT_ID, CRMSYNC_ZOHO_CLIENT_SECRET and CRMSYNC_ZOHO_REFRESH_TOKEN "
-                "are needed together"
-            )
-            raise ValueError(message)
-        return self
-
-    @model_validator(mode="after")
-    def _trading_is_whole(self) -> Self:
-        """Refuse credentials of which a half is missing, or of both kinds."""
-        user = (self.trading_username, self.trading_password)
-        given = [kind for kind in (user, (self.trading_token,)) if any(kind)]
-        if self.trading_base_url is not None and not (len(given) == 1 and all(given[0])):
-            message = (
-                "CRMSYNC_TRADING_BASE_URL needs either CRMSYNC_TRADING_USERNAME and _PASSWORD, or "
-                "CRMSYNC_TRADING_TOKEN"
-            )
-            raise ValueError(message)
-        return self
-
-    @model_validator(mode="after")
-    def _whatsapp_is_whole(self) -> Self:
-        """Refuse a token of which nobody knows the account."""
-        if self.whatsapp_access_token is not None and self.whatsapp_waba_id is None:
-            message = "CRMSYNC_WHATSAPP_ACCESS_TOKEN needs CRMSYNC_WHATSAPP_WABA_ID"
-            raise ValueError(message)
+    def _credentials_are_whole(self) -> Self:
+        require_whole(self)
         return self
 
     @property
     def authenticates(self) -> bool:
         """Whether callers must show a token."""
         return bool(self.jwt_secret or self.jwks_url or self.jwks_file)
-
-
-def reference() -> str:
-    """Return docs/reference/settings.md."""
-    rows = "\n".join(_row(name, field) for name, field in Settings.model_fields.items())
-    return f"""# Settings
-
-Environment variables, read when a server starts. An empty one counts as unset. Durations are
-seconds (`90`) or ISO 8601 (`PT1M30S`). Rendered from `crmsync_server/settings.py`.
-
-| Variable | Type | Default | What it says |
-| --- | --- | --- | --- |
-{rows}
-"""
-
-
-def _row(name: str, field: FieldInfo) -> str:
-    meaning = " ".join((field.description or "").split())
-    return f"| `{_PREFIX}{name.upper()}` | {_kind(field)} | {_default(field)} | {meaning} |"
-
-
-def _kind(field: FieldInfo) -> str:
-    names: dict[object, str] = {
-        timedelta: "duration",
-        SecretStr: "secret",
-        str: "text",
-        int: "integer",
-        float: "number",
-        bool: "`true` or `false`",
-        Path: "path",
-        dict: "JSON object",
-        LogFormat: "`json` or `console`",
-    }
-    if get_origin(field.annotation) is dict:
-        return names[dict]
-    if get_origin(field.annotation) is tuple:
-        return "list"
-    arguments = [getattr(kind, "__origin__", kind) for kind in get_args(field.annotation)]
-    kinds = [kind for kind in arguments if kind in names]
-    return names[kinds[0] if kinds else field.annotation]
-
-
-def _default(field: FieldInfo) -> str:
-    default = field.default
-    if field.default_factory is dict:
-        return "`{}`"
-    if isinstance(default, timedelta):
-        return f"`{default.total_seconds():g}`"
-    if isinstance(default, bool):
-        return f"`{str(default).lower()}`"
-    return f"`{default}`" if isinstance(default, (str, int, float)) else "unset"
