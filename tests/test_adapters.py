@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from crmsync_server.adapters import Adapters, Shop
+from crmsync_server.adapters import Adapters
+from crmsync_server.adapters.building import Shop
 from crmsync_server.crm.adapter import Account, Adapter
 from crmsync_server.store import connection
 from crmsync_server.store.connection import Draft

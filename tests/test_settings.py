@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from crmsync_server.adapters import accounts
+from crmsync_server.adapters.accounts import accounts
 from crmsync_server.settings import Settings
 from crmsync_server.settings.reference import reference
 

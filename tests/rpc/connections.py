@@ -15,7 +15,8 @@ from crmsync.v1.connection_service_pb2_grpc import (
     ConnectionServiceStub,
     add_ConnectionServiceServicer_to_server,
 )
-from crmsync_server.adapters import Adapters, Shop
+from crmsync_server.adapters import Adapters
+from crmsync_server.adapters.building import Shop
 from crmsync_server.crm.adapter import Account
 from crmsync_server.crm.registry import known
 from crmsync_server.rpc.connection import ConnectionService

@@ -13,7 +13,10 @@ import httpx
 from crmsync.v1 import (
     session_service_pb2,
 )
-from crmsync_server.adapters import Adapters, Shop, accounts, keep_health, public_urls
+from crmsync_server.adapters import Adapters
+from crmsync_server.adapters.accounts import accounts, public_urls
+from crmsync_server.adapters.building import Shop
+from crmsync_server.adapters.health import keep_health
 from crmsync_server.app.access import encryption_keys
 from crmsync_server.app.correspondence import Correspondence
 from crmsync_server.app.reading import Readers

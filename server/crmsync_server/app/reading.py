@@ -2,7 +2,8 @@
 
 import structlog
 
-from crmsync_server.adapters import Adapters, keep_health
+from crmsync_server.adapters import Adapters
+from crmsync_server.adapters.health import keep_health
 from crmsync_server.crm.adapter import Adapter
 from crmsync_server.crm.leads import leads_of
 from crmsync_server.crm.source import source_of
