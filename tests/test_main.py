@@ -22,7 +22,7 @@ from crmsync.v1.contact_service_pb2 import ListContactsRequest
 from crmsync.v1.session_service_pb2 import WatchSessionRequest
 from crmsync.v1.sync_service_pb2 import QueueAllContactsRequest
 from crmsync_client import CrmsyncClient
-from crmsync_server.__main__ import is_loopback
+from crmsync_server.cli.serve import is_loopback
 from crmsync_server.store.migrations import head
 
 READY_SECONDS = 3.0
