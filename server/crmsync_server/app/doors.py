@@ -53,61 +53,18 @@ from crmsync_server.sync.lead_look import LeadLook
 def server(house: House, authenticator: Authenticator) -> Server:
     """Build the gRPC server with every service."""
     crms = Crms(known(), house.traits)
-    contacts = ContactService(house.database)
-    syncs = SyncService(
-        house.database,
-        crms,
-        now,
-        house.hints.queued,
-        house.events.watch,
-        _failures(house, crms),
-    )
-    sessions = SessionService(
-        house.database,
-        house.hub.watch,
-        now,
-        house.hints.sessions,
-        house.forecaster.of,
-        _steps(house, crms),
-    )
-    registrations: dict[str, Registration] = {
-        "crmsync.v1.AdminService": partial(
-            admin_service_pb2_grpc.add_AdminServiceServicer_to_server, _admins(house, crms)
-        ),
-        "crmsync.v1.AnalyticsService": partial(
-            analytics_service_pb2_grpc.add_AnalyticsServiceServicer_to_server,
-            _analytics(house, crms),
-        ),
-        "crmsync.v1.BulkService": partial(
-            bulk_service_pb2_grpc.add_BulkServiceServicer_to_server, _bulk(house, crms)
-        ),
-        "crmsync.v1.ConnectionService": partial(
-            connection_service_pb2_grpc.add_ConnectionServiceServicer_to_server,
-            _connections(house, crms),
-        ),
-        "crmsync.v1.ContactService": partial(
-            contact_service_pb2_grpc.add_ContactServiceServicer_to_server, contacts
-        ),
-        "crmsync.v1.LeadService": partial(
-            lead_service_pb2_grpc.add_LeadServiceServicer_to_server, _leads(house, crms)
-        ),
-        "crmsync.v1.SearchService": partial(
-            search_service_pb2_grpc.add_SearchServiceServicer_to_server, _searches(house, crms)
-        ),
-        "crmsync.v1.ConversationService": partial(
-            conversation_service_pb2_grpc.add_ConversationServiceServicer_to_server,
-            _conversations(house, crms),
-        ),
-        "crmsync.v1.SyncService": partial(
-            sync_service_pb2_grpc.add_SyncServiceServicer_to_server, syncs
-        ),
-        "crmsync.v1.SessionService": partial(
-            session_service_pb2_grpc.add_SessionServiceServicer_to_server, sessions
-        ),
-        "crmsync.v1.UserService": partial(
-            user_service_pb2_grpc.add_UserServiceServicer_to_server,
-            UserService(house.database, house.settings.max_deactivation_share),
-        ),
+    registrations = {
+        "crmsync.v1.AdminService": _admins(house, crms),
+        "crmsync.v1.AnalyticsService": _analytics(house, crms),
+        "crmsync.v1.BulkService": _bulk(house, crms),
+        "crmsync.v1.ConnectionService": _connections(house, crms),
+        "crmsync.v1.ContactService": _contacts(house),
+        "crmsync.v1.LeadService": _leads(house, crms),
+        "crmsync.v1.SearchService": _searches(house, crms),
+        "crmsync.v1.ConversationService": _conversations(house, crms),
+        "crmsync.v1.SyncService": _syncs(house, crms),
+        "crmsync.v1.SessionService": _sessions(house, crms),
+        "crmsync.v1.UserService": _users(house),
     }
     door = Door(house.settings.grpc_address, house.settings.max_message_bytes)
     return build_server(
@@ -116,6 +73,131 @@ def server(house: House, authenticator: Authenticator) -> Server:
         authenticator=authenticator,
         gate=gate(house.database, house.settings),
     )
+
+
+def _admins(house: House, crms: Crms) -> Registration:
+    crew = Crew(
+        able=house.adapters.able,
+        requires_email=house.requires_email,
+        on_config=house.on_config,
+        on_queued=house.hints.queued,
+        on_schedule=house.schedules.wake,
+    )
+    settings = house.settings
+    defaults = Defaults(settings.engine_max_retries, settings.engine_poll_interval)
+    service = AdminService(house.database, crms, crew, defaults, now)
+    return partial(admin_service_pb2_grpc.add_AdminServiceServicer_to_server, service)
+
+
+def _analytics(house: House, crms: Crms) -> Registration:
+    async def sides(org_id: str, crm: str) -> Sides:
+        return Sides.of(await house.configs.of(org_id, crm))
+
+    async def allowances(org_id: str, crm: str) -> Sequence[health_rules.Bucket]:
+        return await house.forecaster.allowances(org_id, crm, lambda: house.database.org(org_id))
+
+    service = AnalyticsService(
+        house.database,
+        crms,
+        now,
+        sides,
+        house.conflicts.watch,
+        house.on_resolved,
+        Figures(
+            Observer(house.database, allowances, now), crms, house.settings.statistics_retention
+        ),
+    )
+    return partial(analytics_service_pb2_grpc.add_AnalyticsServiceServicer_to_server, service)
+
+
+def _bulk(house: House, crms: Crms) -> Registration:
+    queued, database = house.hints.queued, house.database
+    patience = house.settings.bulk_wait.total_seconds()
+    batches = Batches(database, crms, house.hub.watch, queued, patience)
+    service = BulkService(database, crms, now, batches, MassUpdates(database, crms, now, queued))
+    return partial(bulk_service_pb2_grpc.add_BulkServiceServicer_to_server, service)
+
+
+def _connections(house: House, crms: Crms) -> Registration:
+    service = ConnectionService(
+        house.database,
+        house.vault,
+        house.adapters,
+        crms,
+        house.settings.allowed_networks,
+        on_changed=house.on_connection,
+        on_queued=house.hints.queued,
+        clock=now,
+    )
+    return partial(connection_service_pb2_grpc.add_ConnectionServiceServicer_to_server, service)
+
+
+def _contacts(house: House) -> Registration:
+    service = ContactService(house.database)
+    return partial(contact_service_pb2_grpc.add_ContactServiceServicer_to_server, service)
+
+
+def _leads(house: House, crms: Crms) -> Registration:
+    helm = Helm(
+        look=LeadLook(house.database).look,
+        switched_on=house.readers.switched_on,
+        on_started=house.on_started,
+        on_schedule=house.schedules.wake,
+    )
+    service = LeadService(house.database, Inquiries(house.adapters, crms, now), helm)
+    return partial(lead_service_pb2_grpc.add_LeadServiceServicer_to_server, service)
+
+
+def _searches(house: House, crms: Crms) -> Registration:
+    syncs = RecordSync(house.database, crms, house.hints.queued)
+    service = SearchService(house.database, crms, syncs, Exports(house.database, crms, now))
+    return partial(search_service_pb2_grpc.add_SearchServiceServicer_to_server, service)
+
+
+def _conversations(house: House, crms: Crms) -> Registration:
+    accounts = WhatsAppAccounts(
+        database=house.database,
+        vault=house.vault,
+        accounts=house.adapters,
+        inquiries=Inquiries(house.adapters, crms, now),
+        networks=house.settings.allowed_networks,
+        on_changed=house.on_connection,
+    )
+    correspondence = house.correspondence
+    service = ConversationService(
+        house.database, accounts, correspondence.hub.watch, correspondence.on_queued, now
+    )
+    return partial(conversation_service_pb2_grpc.add_ConversationServiceServicer_to_server, service)
+
+
+def _syncs(house: House, crms: Crms) -> Registration:
+    service = SyncService(
+        house.database,
+        crms,
+        now,
+        house.hints.queued,
+        house.events.watch,
+        _failures(house, crms),
+    )
+    return partial(sync_service_pb2_grpc.add_SyncServiceServicer_to_server, service)
+
+
+def _failures(house: House, crms: Crms) -> SyncFailures:
+    retries = Retries(house.policy.max_retries, house.policy.wait)
+    hints = house.hints
+    return SyncFailures(house.database, crms, now, retries, hints.queued, hints.sessions)
+
+
+def _sessions(house: House, crms: Crms) -> Registration:
+    service = SessionService(
+        house.database,
+        house.hub.watch,
+        now,
+        house.hints.sessions,
+        house.forecaster.of,
+        _steps(house, crms),
+    )
+    return partial(session_service_pb2_grpc.add_SessionServiceServicer_to_server, service)
 
 
 def _steps(house: House, crms: Crms) -> Steps:
@@ -129,90 +211,6 @@ def _steps(house: House, crms: Crms) -> Steps:
     return Steps(house.database, crms, house.readers.reach, moves, checks, share)
 
 
-def _admins(house: House, crms: Crms) -> AdminService:
-    crew = Crew(
-        able=house.adapters.able,
-        requires_email=house.requires_email,
-        on_config=house.on_config,
-        on_queued=house.hints.queued,
-        on_schedule=house.schedules.wake,
-    )
-    settings = house.settings
-    defaults = Defaults(settings.engine_max_retries, settings.engine_poll_interval)
-    return AdminService(house.database, crms, crew, defaults, now)
-
-
-def _analytics(house: House, crms: Crms) -> AnalyticsService:
-    async def sides(org_id: str, crm: str) -> Sides:
-        return Sides.of(await house.configs.of(org_id, crm))
-
-    async def allowances(org_id: str, crm: str) -> Sequence[health_rules.Bucket]:
-        return await house.forecaster.allowances(org_id, crm, lambda: house.database.org(org_id))
-
-    return AnalyticsService(
-        house.database,
-        crms,
-        now,
-        sides,
-        house.conflicts.watch,
-        house.on_resolved,
-        Figures(
-            Observer(house.database, allowances, now), crms, house.settings.statistics_retention
-        ),
-    )
-
-
-def _leads(house: House, crms: Crms) -> LeadService:
-    helm = Helm(
-        look=LeadLook(house.database).look,
-        switched_on=house.readers.switched_on,
-        on_started=house.on_started,
-        on_schedule=house.schedules.wake,
-    )
-    return LeadService(house.database, Inquiries(house.adapters, crms, now), helm)
-
-
-def _searches(house: House, crms: Crms) -> SearchService:
-    syncs = RecordSync(house.database, crms, house.hints.queued)
-    return SearchService(house.database, crms, syncs, Exports(house.database, crms, now))
-
-
-def _bulk(house: House, crms: Crms) -> BulkService:
-    queued, database = house.hints.queued, house.database
-    patience = house.settings.bulk_wait.total_seconds()
-    batches = Batches(database, crms, house.hub.watch, queued, patience)
-    return BulkService(database, crms, now, batches, MassUpdates(database, crms, now, queued))
-
-
-def _failures(house: House, crms: Crms) -> SyncFailures:
-    retries = Retries(house.policy.max_retries, house.policy.wait)
-    hints = house.hints
-    return SyncFailures(house.database, crms, now, retries, hints.queued, hints.sessions)
-
-
-def _connections(house: House, crms: Crms) -> ConnectionService:
-    return ConnectionService(
-        house.database,
-        house.vault,
-        house.adapters,
-        crms,
-        house.settings.allowed_networks,
-        on_changed=house.on_connection,
-        on_queued=house.hints.queued,
-        clock=now,
-    )
-
-
-def _conversations(house: House, crms: Crms) -> ConversationService:
-    accounts = WhatsAppAccounts(
-        database=house.database,
-        vault=house.vault,
-        accounts=house.adapters,
-        inquiries=Inquiries(house.adapters, crms, now),
-        networks=house.settings.allowed_networks,
-        on_changed=house.on_connection,
-    )
-    correspondence = house.correspondence
-    return ConversationService(
-        house.database, accounts, correspondence.hub.watch, correspondence.on_queued, now
-    )
+def _users(house: House) -> Registration:
+    service = UserService(house.database, house.settings.max_deactivation_share)
+    return partial(user_service_pb2_grpc.add_UserServiceServicer_to_server, service)
