@@ -96,6 +96,21 @@ class AdapterConformance(Deletions):
         assert isinstance(outcome, Synced)
         assert list(self.held()) == ["new+1@example.com"]
 
+    async def test_an_address_that_is_to_be_kept_is_kept(self) -> None:
+        """Everything else of the delivery arrives at the contact of the id."""
+        adapter = self.adapter()
+        (first,) = await self.deliver(adapter, [delivery(1, email="theirs+1@example.com")])
+        assert isinstance(first, Synced)
+        known = delivery(1, crm_contact_id=first.crm_contact_id, email="ours+1@example.com")
+        kept = replace(known, attempt=2, first_name="Ann", keep_email=True)
+        (outcome,) = await self.deliver(adapter, [kept])
+        assert isinstance(outcome, Synced)
+        assert outcome.crm_contact_id == first.crm_contact_id
+        held = self.held()
+        assert [(email, one.first_name) for email, one in held.items()] == [
+            ("theirs+1@example.com", "Ann")
+        ]
+
     async def test_empty_values_keep_the_crms(self) -> None:
         """A contact without a company does not erase the one the CRM has."""
         adapter = self.adapter()

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import time
+from contextlib import suppress
 
 import httpx
 import pytest
@@ -39,6 +40,27 @@ async def test_signal_handlers_stay_with_their_owner(sandbox: Sandbox) -> None:
     """Whoever runs the sandbox decides what SIGTERM does."""
     assert sandbox.urls
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+@pytest.mark.parametrize("turns", range(5))
+async def test_nobody_who_comes_while_it_stops_is_left_waiting(turns: int) -> None:
+    """However far the stop has come: a connection is refused or closed, and not answered."""
+    sandbox = Sandbox()
+    await sandbox.start()
+    port = httpx.URL(sandbox.urls["hubspot"]).port
+    coming = [asyncio.create_task(asyncio.open_connection("127.0.0.1", port)) for _ in range(20)]
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    await sandbox.stop()
+    for one in await asyncio.gather(*coming, return_exceptions=True):
+        if isinstance(one, BaseException):
+            assert isinstance(one, OSError)
+            continue
+        reader, writer = one
+        with suppress(OSError):
+            writer.write(b"GET /_sandbox/script HTTP/1.1\r\nhost: x\r\n\r\n")
+            assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
 
 
 @pytest.mark.parametrize("kind", ["hang", "delay"])

@@ -420,7 +420,8 @@ class MappingRule(_message.Message):
     """What is written: `email`, `first_name`, `last_name`, `phone`, `company` or `tags` (parted at each `;`) for what the
     CRM calls so under a name of its own, or else the CRM's own name of a property; 1 to 100 characters. Given twice is
     INVALID_ARGUMENT. `email` tells contacts apart: it takes no constant, default_value or write_empty, and where its
-    value is empty the contact's own email is pushed.
+    value is empty the contact's own email is pushed. A CRM that requires an email is pushed no contact without one of
+    its own, whatever a rule would write.
     """
     field: _builtins.str
     """A field of the contact: `id`, `email`, `first_name`, `last_name`, `phone`, `company`, `tags` (joined by `;`) or

@@ -23,6 +23,8 @@ class Delivery:
     attempt: rises with every claim of this contact at this CRM; with contact_id it names
         this delivery for ever (HubSpot's objectWriteTraceId, n8n's delivery id).
     properties: custom properties by the CRM's own name, values as text.
+    keep_email: the record of crm_contact_id keeps the email that it has; ours says only how to find
+        or make one, should that be gone.
     blank: which of the fields above (`company`), and of the CRM's own names, are to be cleared
         at the CRM where their value is empty. An empty value that is not named here says nothing:
         the CRM keeps what it has.
@@ -39,6 +41,7 @@ class Delivery:
     tags: Sequence[str] = ()
     properties: Mapping[str, str] = field(default_factory=dict)
     blank: frozenset[str] = frozenset()
+    keep_email: bool = False
 
 
 @dataclass(frozen=True, slots=True)

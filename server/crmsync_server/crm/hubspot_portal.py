@@ -83,6 +83,7 @@ def _write(position: int, delivery: Delivery, names: Names) -> Write:
         delivery,
         deliverable(delivery.email),
         delivery.crm_contact_id or "",
+        keep_email=delivery.keep_email and bool(delivery.crm_contact_id),
         properties=names.kept(own),
         note=names.note(own),
     )

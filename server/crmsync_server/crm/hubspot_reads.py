@@ -39,7 +39,8 @@ class Record:
 
         Values are compared as they were sent: a value that HubSpot changes counts as missing.
         """
-        return write.email in self.emails and all(
+        kept = write.keep_email and write.record_id == self.id
+        return (kept or write.email in self.emails) and all(
             text(self.properties.get(name.lower())) == value
             for name, value in properties(write).items()
             if name != "email"

@@ -25,7 +25,8 @@ class Write:
 
     position: where the delivery stands in the batch of the push.
     email: trimmed and in lower case.
-    keep_email: leave the record's primary address as it is; it holds ours as a second one.
+    keep_email: leave the record's primary address as it is: it holds ours as a second one, or is
+        not to get it.
     turns: how often the CRM's answer has already changed the way.
     properties: the delivery's own that the portal has a place for.
     note: what was left out, for people to read.

@@ -32,6 +32,7 @@ class Row:
     company: str | None = None
     record_id: str = ""
     notes: tuple[str, ...] = field(default=())
+    keeps_email: bool = False
 
     @property
     def has_last_name(self) -> bool:
@@ -89,6 +90,7 @@ def row(position: int, delivery: Delivery, fields: Fields, company_field: str) -
         company if company or company_field in blank else None,
         record_id if record_id.isascii() and record_id.isdecimal() else "",
         (f"not sent, Zoho has no place for it: {', '.join(lost)}",) if lost else (),
+        delivery.keep_email,
     )
 
 
@@ -114,7 +116,8 @@ def _custom(
 
 def body(one: Row) -> dict[str, object]:
     """Return the record that is sent."""
-    record = {**one.values, EMAIL: one.email}
+    told = {} if one.record_id and one.keeps_email else {EMAIL: one.email}
+    record = {**one.values, **told}
     return {**record, "id": one.record_id} if one.record_id else record
 
 
@@ -148,7 +151,8 @@ def _merged(first: Row, later: Row) -> Row:
 
 def holds(one: Row, record: Mapping[str, object], company_field: str) -> bool:
     """Tell whether a record, as Zoho shows it, has the row's address and every value of it."""
-    if text(record.get(EMAIL)).strip().lower() != one.email:
+    kept = one.keeps_email and one.record_id == text(record.get("id"))
+    if not kept and text(record.get(EMAIL)).strip().lower() != one.email:
         return False
     if one.company is not None and shown(record.get(company_field)).strip() != one.company:
         return False

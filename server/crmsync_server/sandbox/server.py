@@ -21,7 +21,7 @@ from crmsync_server.sandbox.whatsapp import WhatsApp, WhatsAppSettings
 from crmsync_server.sandbox.zoho import Zoho, ZohoSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from types import TracebackType
 
     from crmsync_server.sandbox.simulator import Simulator
@@ -207,15 +207,35 @@ class _GuestServer(uvicorn.Server):
                     await self._left.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        for one in [*self.servers, *(sockets or ())]:
+        await self._refuse(sockets or [])
+        for _ in range(2):
+            for connection in list(self.server_state.connections):
+                connection.shutdown()
+            await asyncio.sleep(0)
+        await self._end(set(self.server_state.tasks))
+
+    async def _refuse(self, sockets: Sequence[socket.socket]) -> None:
+        """Take no more connections; those that were taken a moment ago become known first."""
+        loop = asyncio.get_running_loop()
+        for one in sockets:
+            loop.remove_reader(one)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        for server in self.servers:
+            server.close()
+        for one in sockets:
             one.close()
-        for connection in list(self.server_state.connections):
-            connection.shutdown()
-        if tasks := set(self.server_state.tasks):
-            _, hanging = await asyncio.wait(tasks, timeout=_GRACE)
-            for task in hanging:
-                task.cancel()
-            await asyncio.gather(*hanging, return_exceptions=True)
+
+    async def _end(self, tasks: set[asyncio.Task[None]]) -> None:
+        """Let what is being answered end, and cut off what hangs."""
+        if not tasks:
+            return
+        _, hanging = await asyncio.wait(tasks, timeout=_GRACE)
+        for task in hanging:
+            task.cancel()
+        await asyncio.gather(*hanging, return_exceptions=True)
+        for connection in list(self.server_state.connections) if hanging else ():
+            connection.transport.abort()
 
 
 class _AbortableProtocol(H11Protocol):

@@ -219,7 +219,7 @@ class _Batch:
             one.known.id: Foreseen(one.known.id, one.known.version, one.pushes)
             for one in self.done
             # Nobody knows yet whether this CRM takes a contact without an email.
-            if one.known and not one.code and (one.known.email or not one.pushes)
+            if one.known and not one.code and (one.email or not one.pushes)
         }
         if foreseen:
             await plan.foresee(

@@ -126,7 +126,9 @@ class Channels:
         told: dict[str, Value] = {}
         for rule in self._alone:
             try:
-                told[_slot(rule.target)] = _BETWEEN_TAGS.join(rule.values(delivery))
+                text = _BETWEEN_TAGS.join(rule.values(delivery))
+                instead = delivery.email if rule.target == "email" else ""
+                told[_slot(rule.target)] = text or instead
             except ValueError:
                 continue
         return told
@@ -232,6 +234,8 @@ def slots_delivered(delivery: Delivery) -> dict[str, Value]:
     told: dict[str, Value] = {}
     for name in STANDARD:
         value = getattr(delivery, name)
+        if name == "email" and delivery.keep_email:
+            continue
         if not empty(value) or name in delivery.blank:
             told[name] = value if isinstance(value, str) else tuple(value)
     for name, text in delivery.properties.items():

@@ -52,6 +52,13 @@ class Decision:
     message: str | None = None
 
     @property
+    def email(self) -> str | None:
+        """What its contact's email is from now on; None without one."""
+        if self.draft is not None:
+            return self.draft.email
+        return self.known.email if self.known else None
+
+    @property
     def writes(self) -> bool:
         """Whether anything is to be written of its contact, for all that is known."""
         written = self.draft or self.standing or self.base or self.conflict

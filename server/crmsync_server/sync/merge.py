@@ -109,11 +109,10 @@ def merge(meeting: Meeting, ways: Ways) -> Merged:
         nothing = () if kind is Kind.TAGS else ""
         told, own = ours.there.get(name, nothing), ours.here.get(name, nothing)
         offered = meeting.theirs.here[name]
-        if told == theirs or same(told, theirs, kind, region) or _alike(own, offered, ways, kind):
-            _see(merged, name, theirs, kind, region)
-            continue
         contest = _Contest(name, kind, own, told, theirs, base.get(name))
-        if not _is_left_alone(contest, ways):
+        if told == theirs or same(told, theirs, kind, region) or _alike(contest, offered, ways):
+            _see(merged, name, theirs, kind, region)
+        elif not _is_left_alone(contest, ways):
             _settle(merged, contest, _winner(contest, meeting, ways), offered)
     _count_untold(merged, meeting, ways)
     return merged
@@ -138,9 +137,15 @@ class _Contest:
     base: Value | None
 
 
-def _alike(own: Value, offered: Value, ways: Ways, kind: Kind) -> bool:
+def _alike(contest: _Contest, offered: Value, ways: Ways) -> bool:
     # A CRM that writes in capitals what the mapping told in small letters is not told again.
-    return same(own, offered, kind, ways.merging.phone_region)
+    alike = same(contest.own, offered, contest.kind, ways.merging.phone_region)
+    return alike and not (_is_lent(contest, ways) and empty(contest.theirs))
+
+
+def _is_lent(contest: _Contest, ways: Ways) -> bool:
+    """Tell whether the CRM is told the contact's own email for want of another."""
+    return contest.name == ways.naming and empty(contest.own) and not empty(contest.told)
 
 
 def _see(merged: Merged, name: str, theirs: Value, kind: Kind, region: str) -> None:
@@ -158,15 +163,21 @@ def _is_left_alone(contest: _Contest, ways: Ways) -> bool:
     base, region = contest.base, ways.merging.phone_region
     if base is None:
         return False
-    if contest.name == "email" and empty(contest.theirs):
+    if _names_nobody(contest, ways):
         return same(contest.told, base, contest.kind, region)
     if contest.name == ways.naming and empty(contest.told):
         return same(contest.theirs, base, contest.kind, region)
     return False
 
 
+def _names_nobody(contest: _Contest, ways: Ways) -> bool:
+    """Tell whether the CRM tells none of the contact's own email."""
+    own = contest.name == "email" or _is_lent(contest, ways)
+    return own and empty(contest.theirs)
+
+
 def _winner(contest: _Contest, meeting: Meeting, ways: Ways) -> _Winner:
-    if contest.name == "email" and empty(contest.theirs):
+    if _names_nobody(contest, ways):
         return _Winner.OURS
     winner = _by_change(contest, meeting, ways)
     lacking = contest.name == ways.naming and empty(contest.told)

@@ -45,7 +45,10 @@ class Sparing:
         self._channels = Channels(config.mapping)
 
     def spared(self, delivery: Delivery) -> Delivery:
-        """Return what is left of a delivery; the email always is, since it tells contacts apart."""
+        """Return what is left of a delivery.
+
+        The email always is, since it tells contacts apart; the record may keep its own still.
+        """
         held = self._of(delivery.contact_id)
         base, doubt = read_fields(held.fields or {}), self._doubt(held)
         told = self._told(delivery, base.keys() | doubt.slots)
@@ -62,7 +65,9 @@ class Sparing:
             for slot, value in told.items()
             if empty(value) and (slot in filled or _name(slot) in delivery.blank)
         }
-        return _with(delivery, told, left_out - {_EMAIL}, cleared - left_out - {_EMAIL})
+        kept = _EMAIL in left_out and delivery.crm_contact_id is not None
+        spared = _with(delivery, told, left_out - {_EMAIL}, cleared - left_out - {_EMAIL})
+        return replace(spared, keep_email=kept)
 
     def says_nothing(self, delivery: Delivery) -> bool:
         """Tell whether the CRM has all of a spared delivery already, its email included."""
