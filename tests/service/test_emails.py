@@ -9,10 +9,21 @@ from crmsync.v1 import crm_config_pb2
 from crmsync.v1.crm_config_pb2 import CrmConfig, FieldMapping, MappingRule, MergeSettings
 from crmsync.v1.session_service_pb2 import ApplyPlan, StartSessionRequest
 from crmsync_client import CrmsyncClient
+from crmsync_server.crm.replies import mapping
 from crmsync_server.sandbox.server import Sandbox
+from tests.service import accounts
+from tests.service.calls import finished
 from tests.service.pulls import edit
-from tests.service.starting import BOTH, PUSH, changes, done, full
-from tests.service.test_conflicts import OPEN, configure, conflicts, contact_of, held, quiet
+from tests.service.starting import BOTH, PUSH, changes, done, full, items
+from tests.service.test_conflicts import (
+    OPEN,
+    configure,
+    conflicts,
+    contact_of,
+    held,
+    quiet,
+    resolve,
+)
 
 MANUAL = crm_config_pb2.MERGE_POLICY_MANUAL
 POLICIES = [number for number in crm_config_pb2.MergePolicy.values() if number]
@@ -101,3 +112,37 @@ async def test_a_contact_that_gets_its_email_is_delivered_in_the_same_session(
     await done(client, request)
     assert (await contact_of(client)).email == "ada@example.com"
     assert held(sandbox)["firstname"] == "Augusta"
+
+
+async def test_a_crm_that_knows_records_by_their_email_is_told_nothing_of_one_in_conflict(
+    client: CrmsyncClient, sandbox: Sandbox
+) -> None:
+    """And says so, where there was more to tell; the resolution brings all of it."""
+    await accounts.good(sandbox, "mautic").connect(client)
+    config = CrmConfig(crm="mautic", merge_settings=MergeSettings(policy=MANUAL))
+    await client.admin.UpdateCrmConfig(admin_pb.UpdateCrmConfigRequest(config=config))
+    record = sandbox.mautic.user.add({"email": "ada@example.com", "firstname": "Ada"})
+    await done(client, full("mautic"))
+    contact_id = (await contact_of(client)).id
+    await edit(client, contact_id, email="ours@example.com")
+    sandbox.mautic.user.edit(record, {"email": "theirs@example.com"})
+    session = await done(client, changes("mautic", BOTH))
+    assert (session.progress.conflicts, session.progress.errors) == (1, 0)
+    await edit(client, contact_id, first_name="Augusta")
+    session = await done(client, changes("mautic", BOTH))
+    assert [one.error.code for one in await items(client, session.id) if one.error.code] == [
+        "EMAIL_IN_CONFLICT"
+    ]
+    assert shown(sandbox) == [("theirs@example.com", "Ada")]
+    [conflict] = await conflicts(client, OPEN)
+    resolved = await resolve(client, conflict)
+    await finished(client, resolved.resolve_session_id)
+    assert shown(sandbox) == [("ours@example.com", "Augusta")]
+
+
+def shown(sandbox: Sandbox) -> list[tuple[str, str]]:
+    """Return the address and the first name of each of Mautic's contacts."""
+    return [
+        (str(mapping(one["fields"])["email"]), str(mapping(one["fields"])["firstname"]))
+        for one in sandbox.mautic.contacts()
+    ]

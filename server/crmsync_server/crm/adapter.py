@@ -76,6 +76,8 @@ class Capabilities:
     takes_contacts: whether contacts can be delivered at all; a CRM may keep leads alone.
     keeps_leads: whether it keeps leads (crm.leads).
     delete: whether records can be removed: then the adapter is a `Deleter` as well.
+    keeps_email: whether a record that is known by its id is written to without its email, where a
+        delivery says so; else the CRM knows its records by their email.
     """
 
     max_batch: int
@@ -88,6 +90,7 @@ class Capabilities:
     takes_contacts: bool = True
     keeps_leads: bool = False
     delete: bool = False
+    keeps_email: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,8 +83,6 @@ def row(position: int, delivery: Delivery, types: Mapping[str, str]) -> Row:
         else:
             kept[name] = fit
     email, former = deliverable(delivery.email), deliverable(delivery.crm_contact_id or "")
-    if delivery.keep_email and "@" in former:
-        email = former
     return Row(
         position,
         email,

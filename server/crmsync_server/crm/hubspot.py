@@ -88,6 +88,7 @@ def _capabilities(account: Account, calls: Caller, oauth: OAuth | None) -> Capab
         push_timeout=_STARTING + last_calls * calls.total_timeout,
         read_back=True,
         delete=True,
+        keeps_email=True,
         limits=(
             Limit(BURST, number(account, "burst_calls", 190), timedelta(seconds=10)),
             Limit(DAILY, number(account, "daily_calls", 625_000), timedelta(days=1)),

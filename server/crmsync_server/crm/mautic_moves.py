@@ -5,8 +5,8 @@ to change it would merge it into the other. It is written to the holder of the a
 as every batch does; when two contacts swap addresses, each record so gets the right values.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from http import HTTPStatus
 
 from crmsync_server.crm.guard import Faulted, Guard
@@ -42,8 +42,6 @@ class Moves:
         if isinstance(records, Faulted):
             return _faulted(rows, known, records)
         former = {str(number): email_of(contact) for number, contact in records.items()}
-        rows = [_kept(row, former) for row in rows]
-        known = [row for row in rows if row.record_id]
         moving = [row for row in known if former.get(row.record_id, row.email) != row.email]
         holders = await self._find("email", [row.email for row in moving]) if moving else {}
         if isinstance(holders, Faulted):
@@ -96,9 +94,3 @@ def _faulted(rows: Sequence[Row], concerned: Sequence[Row], fault: Faulted[Outco
     """Return the fault for the rows that it concerns; the others are to be written all the same."""
     outcomes = {row.positions[0]: fault.outcome for row in concerned}
     return Moved(outcomes, [row for row in rows if row.positions[0] not in outcomes])
-
-
-def _kept(row: Row, former: Mapping[str, str]) -> Row:
-    """Return a row that keeps its record's address with that address: a batch finds it by it."""
-    address = former.get(row.record_id, "")
-    return replace(row, email=address) if row.keeps_email and address else row

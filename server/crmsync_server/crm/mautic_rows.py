@@ -50,7 +50,6 @@ class Row:
     tags: tuple[str, ...] = ()
     record_id: str = ""
     left_out: tuple[str, ...] = ()
-    keeps_email: bool = False
 
 
 def row(position: int, delivery: Delivery) -> Row:
@@ -75,7 +74,6 @@ def row(position: int, delivery: Delivery) -> Row:
         record_id if record_id.isascii() and record_id.isdecimal() else "",
         tuple(name for name in custom if name in RESERVED)
         + tuple(tag for tag in tags if tag.startswith("-")),
-        delivery.keep_email,
     )
 
 

@@ -83,6 +83,7 @@ def build(account: Account, tools: Tools) -> "ZohoAdapter":
         limits=limits(account),
         read_back=True,
         delete=True,
+        keeps_email=True,
     )
     reads, fields = Reads(zoho), FieldBook(zoho)
     office = Office(zoho, how, fields, Companies(zoho, how.trigger), reads)

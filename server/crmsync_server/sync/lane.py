@@ -196,7 +196,8 @@ class Lane:
             return None
         ids = [row.contact_id for row in rows]
         held = await bases.read(connection, self.org_id, self.crm, ids)
-        return Sparing(by.config, held, late=late)
+        keeps_email = by.adapter.capabilities.keeps_email
+        return Sparing(by.config, held, late=late, keeps_email=keeps_email)
 
     async def _disowned(
         self, connection: AsyncConnection, rows: Sequence[Claimed]

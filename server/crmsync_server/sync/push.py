@@ -18,6 +18,10 @@ from crmsync_server.sync.quota import urgently
 from crmsync_server.sync.sparing import Sparing
 
 _log = structlog.get_logger()
+_IN_CONFLICT = (
+    "the contact's email is in conflict, and the CRM knows its records by their email: "
+    "resolve the conflict first"
+)
 
 _read = json.JSONDecoder().raw_decode  # half of what loads costs, which looks for blanks around
 
@@ -160,6 +164,8 @@ def _prepared(batch: Batch, row: Claimed) -> Delivery | Outcome:
         return Rejected("MAPPING_FAILED", "the mapping failed; the server's log says how")
     if batch.sparing and batch.sparing.says_nothing(delivery):
         return Skipped(SkipReason.UNCHANGED)
+    if batch.sparing and batch.sparing.must_wait(delivery):
+        return Rejected("EMAIL_IN_CONFLICT", _IN_CONFLICT)
     return delivery
 
 

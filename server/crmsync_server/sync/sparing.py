@@ -32,14 +32,21 @@ class Sparing:
     """What is known of the records of claimed contacts, and what is left of their deliveries."""
 
     def __init__(
-        self, config: LaneConfig, held: Mapping[UUID, Held], *, late: bool = False
+        self,
+        config: LaneConfig,
+        held: Mapping[UUID, Held],
+        *,
+        late: bool = False,
+        keeps_email: bool = False,
     ) -> None:
         """Spare what is held: by contact; of one that is missing nothing is known.
 
         late: whether it was read after the deliveries were made up, as an import's is.
+        keeps_email: see Capabilities.
         """
         self._held = held
         self._late = late
+        self._keeps_email = keeps_email
         self._salt = config.mapping.salt if config.mapping else b""
         self._region = config.merging.phone_region
         self._channels = Channels(config.mapping)
@@ -65,7 +72,7 @@ class Sparing:
             for slot, value in told.items()
             if empty(value) and (slot in filled or _name(slot) in delivery.blank)
         }
-        kept = _EMAIL in left_out and delivery.crm_contact_id is not None
+        kept = _EMAIL in left_out and self._keeps_email and delivery.crm_contact_id is not None
         spared = _with(delivery, told, left_out - {_EMAIL}, cleared - left_out - {_EMAIL})
         return replace(spared, keep_email=kept)
 
@@ -77,7 +84,15 @@ class Sparing:
             return False
         told = slots_delivered(delivery)
         email = told.pop(_EMAIL, "")
-        return not told and (empty(email) or self._knows(base, _EMAIL, email))
+        if told:
+            return False
+        return empty(email) or self._knows(base, _EMAIL, email) or self.must_wait(delivery)
+
+    def must_wait(self, delivery: Delivery) -> bool:
+        """Tell whether a delivery would put our email over one that is in conflict with it."""
+        conflicted = _EMAIL in self._in_conflict(self._of(delivery.contact_id))
+        linked = delivery.crm_contact_id is not None
+        return conflicted and linked and not delivery.keep_email
 
     def confirmed(self, row: Claimed) -> Delivered | None:
         """Return what is written down of a contact that nothing had to be sent of.
