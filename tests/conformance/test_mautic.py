@@ -50,6 +50,20 @@ class TestMauticBasic(AdapterConformance):
         assert isinstance(kept, Rejected)
         assert kept.code == "HTTP_403"
 
+    async def test_an_address_that_another_record_has_is_refused(self) -> None:
+        """That record keeps its values, and so does the one that was to move."""
+        adapter = self.adapter()
+        first, second = await self.deliver(adapter, deliveries(2))
+        assert isinstance(first, Synced)
+        assert isinstance(second, Synced)
+        before = self.held()
+        known = first.crm_contact_id
+        moved = delivery(1, crm_contact_id=known, email="person2@example.com")
+        (outcome,) = await self.deliver(adapter, [replace(moved, first_name="Ann")])
+        assert isinstance(outcome, Rejected)
+        assert outcome.code == "EMAIL_TAKEN"
+        assert self.held() == before
+
     async def test_records_that_swap_addresses_keep_to_their_address(self) -> None:
         """No record is merged into another, and nothing is left under a wrong address."""
         adapter = self.adapter()

@@ -1,11 +1,13 @@
 """Contacts whose address has changed: a batch would find nobody under the new one, and add them.
 
 Their records are changed one by one instead. A record whose new address is taken is left alone:
-to change it would merge it into the other. It is written to the holder of the address instead,
-as every batch does; when two contacts swap addresses, each record so gets the right values.
+to change it would merge it into the other. Where the holder waits for an address as well, as when
+two contacts swap theirs, each is written to the holder of its address, as every batch does, and
+each record so gets the right values. Any other holder may be somebody else's record, and its values
+with it: such a contact is refused.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
@@ -14,8 +16,10 @@ from crmsync_server.crm.mautic_calls import CONTACTS, Contacts, Mautic
 from crmsync_server.crm.mautic_errors import verdict
 from crmsync_server.crm.mautic_replies import held
 from crmsync_server.crm.mautic_rows import Row, body, email_of
-from crmsync_server.crm.outcomes import Outcome, Synced
+from crmsync_server.crm.outcomes import Outcome, Rejected, Synced
 from crmsync_server.crm.replies import Reply, mapping
+
+_TAKEN = Rejected("EMAIL_TAKEN", "another of Mautic's contacts has this email")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,7 @@ class Moves:
                 taken.add(free.email)
                 # Two contacts that shared a record part here: only one of them can keep it.
                 moving = [row for row in moving if row.record_id != free.record_id]
+        outcomes |= _refused(moving, former)
         rest = [row for row in rows if row.positions[0] not in outcomes]
         return Moved(outcomes, rest)
 
@@ -88,6 +93,19 @@ class Moves:
 
     async def _find(self, column: str, values: list[str]) -> Contacts | Faulted[Outcome]:
         return await self._guard.call(lambda: self._mautic.find(column, values))
+
+
+def _refused(stuck: Sequence[Row], former: Mapping[str, str]) -> dict[int, Outcome]:
+    """Return the outcomes of those whose address is held by a record that waits for none."""
+    outcomes: dict[int, Outcome] = {}
+    waiting = list(stuck)
+    while True:
+        freed = {former[row.record_id] for row in waiting}
+        lost = [row for row in waiting if row.email not in freed]
+        if not lost:
+            return outcomes
+        outcomes |= dict.fromkeys((row.positions[0] for row in lost), _TAKEN)
+        waiting = [row for row in waiting if row.email in freed]
 
 
 def _faulted(rows: Sequence[Row], concerned: Sequence[Row], fault: Faulted[Outcome]) -> Moved:
