@@ -12,7 +12,7 @@ BIN := .venv/bin
 # Named after what it was made from: a changed pin or dependency asks for a new one.
 STAMP := .venv/.stamp-$(firstword $(shell cat constraints.txt pyproject.toml | cksum))
 # Tests wait for a third of their time, so that two cores are busy with three at once.
-WORKERS ?= 3
+WORKERS := 3
 # For every platform, with the hashes of all their files and no address in it.
 PIN := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate
