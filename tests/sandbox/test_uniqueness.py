@@ -4,7 +4,7 @@ from collections import Counter
 from contextlib import suppress
 from typing import Any, Literal
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from crmsync_server.sandbox.brevo_account import Account
@@ -52,6 +52,13 @@ def brevo_bodies(draw: st.DrawFn) -> dict[str, Any]:
         max_size=8,
     ),
     merged=st.booleans(),
+)
+@example(
+    batches=[
+        ("create", [Input({"hs_additional_emails": "a@x.com"}, "a@x.com", "email", "1")]),
+        ("upsert", [Input({"email": "a@x.com"}, "a@x.com", "email", "2")]),
+    ],
+    merged=False,
 )
 def test_hubspot_never_holds_one_email_twice(
     batches: list[tuple[Literal["create", "upsert"], list[Input]]], *, merged: bool

@@ -126,7 +126,7 @@ class Portal:
         if EMAIL in changes:
             email = normalize_email(changes[EMAIL])
             own = email in _additional_emails(before)
-            after[EMAIL] = before[EMAIL] if own else email
+            after[EMAIL] = (own and before.get(EMAIL)) or email
         return {name: value for name, value in after.items() if value != ""}
 
     def unique_values(self, properties: Mapping[str, str]) -> list[UniqueValue]:
