@@ -304,13 +304,15 @@ async def test_servers_that_take_a_run_from_each_other_store_each_page_once(
     office: Office,
 ) -> None:
     """Each is given up for dead again and again, and goes on all the same."""
-    office.book.lets_go.set()
     servers = [Runs(office.desk(f"server {one}"), 0.01) for one in range(2)]
-    thefts: list[Run] = []
-    thief = asyncio.create_task(_steal(office, thefts))
     for one in servers:
         one.start()
+    await office.book.begun.wait()
+    stolen = asyncio.Event()
+    thief = asyncio.create_task(_steal(office, stolen))
     try:
+        await asyncio.wait_for(stolen.wait(), 20)
+        office.book.lets_go.set()
         await eventually(office.ended, within=20)
     finally:
         thief.cancel()
@@ -318,15 +320,16 @@ async def test_servers_that_take_a_run_from_each_other_store_each_page_once(
             await one.stop()
         with suppress(asyncio.CancelledError):
             await thief
-    assert thefts
     await _whole(office)
 
 
-async def _steal(office: Office, thefts: list[Run]) -> None:
-    while len(thefts) < _THEFTS:
+async def _steal(office: Office, stolen: asyncio.Event) -> None:
+    thefts = 0
+    while thefts < _THEFTS:
         await office.expire()
-        if (run := await office.claim("thief", _NONE)) is not None:
-            thefts.append(run)
+        if await office.claim("thief", _NONE) is not None:
+            thefts += 1
+            stolen.set()
 
 
 async def _whole(office: Office) -> None:
