@@ -1,7 +1,7 @@
 """StartMassUpdate and ValidateBatch: many records of a stream, taken together or only judged."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Generic, TypeVar
 
@@ -14,6 +14,7 @@ from crmsync_server.errors import BatchRejectedError, InvalidRequestError, Viola
 from crmsync_server.rpc import bulk_messages
 from crmsync_server.rpc import sync_messages as messages
 from crmsync_server.rpc.auth import current_caller
+from crmsync_server.rpc.bulk_lookup import Lookup
 from crmsync_server.rpc.bulk_stream import Stream, refuse_excess, refuse_nothing
 from crmsync_server.rpc.bulk_taking import Wish, judge, persistently, take
 from crmsync_server.rpc.convert import timestamp
@@ -22,7 +23,7 @@ from crmsync_server.rpc.estimate import Estimate
 from crmsync_server.rpc.once import once
 from crmsync_server.rpc.spool import Spool
 from crmsync_server.store import session, stats
-from crmsync_server.store.bulk import Finding, Terms
+from crmsync_server.store.bulk import Finding, Head, Records, Terms
 from crmsync_server.store.db import Database
 from crmsync_server.store.ids import new_id
 from crmsync_server.store.states import SessionKind
@@ -48,18 +49,23 @@ class MassUpdates:
         self, requests: AsyncIterator[pb.StartMassUpdateRequest]
     ) -> pb.StartMassUpdateResponse:
         """Take the records of a stream; see the contract."""
+        lookup = Lookup(self.database, current_caller().org_id)
         with Spool() as spool:
-            whole = await self._read(requests, spool)
+            async with lookup:
+                whole = await self._read(requests, spool, lookup.want)
+                owners = [await lookup.owners()]
             if _is_atomic(whole) and whole.stream.findings:
                 raise _rejected(whole.stream.received, whole.stream.findings)
             named = _Named(whole.options.request_id, _fingerprint(whole))
 
             async def work(connection: AsyncConnection) -> pb.StartMassUpdateResponse:
+                # Only the first time: when it is done again, they may be the reason.
+                records = replace(whole.stream.records, owners=owners.pop() if owners else {})
                 return await once(
                     connection,
                     named,
                     pb.StartMassUpdateResponse,
-                    lambda inner: self._taken(inner, whole),
+                    lambda inner: self._taken(inner, whole, records),
                 )
 
             response = await persistently(self.database, work)
@@ -71,7 +77,7 @@ class MassUpdates:
     ) -> pb.ValidateBatchResponse:
         """Judge the records of a stream; see the contract."""
         with Spool() as spool:
-            whole = await self._read(requests, spool)
+            whole = await self._read(requests, spool, lambda _: None)
             terms = Terms(whole.options.crm, whole.traits.requires_email, writes=False)
             async with self.database.org(current_caller().org_id) as connection:
                 taking = await judge(connection, terms, whole.stream.records)
@@ -84,8 +90,13 @@ class MassUpdates:
                 changes=bulk_messages.changes(taking.taken.values()),
             )
 
-    async def _read(self, requests: AsyncIterator[Options], spool: Spool) -> "_Whole[Options]":
-        """Read a stream to its end."""
+    async def _read(
+        self,
+        requests: AsyncIterator[Options],
+        spool: Spool,
+        on_heads: Callable[[Sequence[Head]], None],
+    ) -> "_Whole[Options]":
+        """Read a stream to its end; on_heads: told what the good records of each message name."""
         whole: _Whole[Options] | None = None
         async for message in requests:
             if whole is None:
@@ -93,7 +104,7 @@ class MassUpdates:
             else:
                 _refuse_options(message)
             refuse_excess(len(message.records))
-            whole.stream.add(message.records)
+            on_heads(whole.stream.add(message.records))
         if whole is None:
             raise InvalidRequestError([_missing()])
         refuse_nothing(whole.stream.received)
@@ -109,7 +120,10 @@ class MassUpdates:
         return _Whole(options, traits, Stream(spool, traits.removes))
 
     async def _taken(
-        self, connection: AsyncConnection, whole: "_Whole[pb.StartMassUpdateRequest]"
+        self,
+        connection: AsyncConnection,
+        whole: "_Whole[pb.StartMassUpdateRequest]",
+        records: Records,
     ) -> pb.StartMassUpdateResponse:
         options, stream = whole.options, whole.stream
         wish = Wish(
@@ -119,7 +133,7 @@ class MassUpdates:
             force=options.force,
         )
         session_id = new_id()
-        taking = await take(connection, wish, stream.records, session_id)
+        taking = await take(connection, wish, records, session_id)
         if _is_atomic(whole) and taking.findings:
             raise _rejected(stream.received, taking.findings)
         found = stream.findings | taking.findings

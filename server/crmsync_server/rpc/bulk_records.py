@@ -1,6 +1,6 @@
 """Records of bulk operations, as they come: what is wrong with them, and what they name and say."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
@@ -20,6 +20,7 @@ _OPERATIONS = {
     pb.BULK_OPERATION_UPSERT: Operation.UPSERT,
     pb.BULK_OPERATION_DELETE: Operation.DELETE,
 }
+_CHANGES = frozenset({pb.BULK_OPERATION_UPDATE, pb.BULK_OPERATION_UPSERT})
 _NOTHING = Contact()
 
 
@@ -50,18 +51,22 @@ def tidy(record: pb.BulkRecord) -> None:
         record.email = trimmed
 
 
-def broken(record: pb.BulkRecord, prefix: str = "") -> list[Violation]:
-    """Return the rules that a tidy record breaks, whatever else is in its operation."""
+def broken(record: pb.BulkRecord, prefix: str = "", raw: bytes | None = None) -> list[Violation]:
+    """Return the rules that a tidy record breaks, whatever else is in its operation.
+
+    prefix, raw: see `violations`.
+    """
     path = f"{prefix}." if prefix else ""
     rules = [replace(one, field=path + one.field) for one in _rules(record)]
-    return violations(record, prefix) + rules
+    return violations(record, prefix, raw) + rules
 
 
 def _rules(record: pb.BulkRecord) -> Iterator[Violation]:
     operation = record.operation
     if operation not in _OPERATIONS:
         return
-    contact = record.contact if record.HasField("contact") else _NOTHING
+    says = record.HasField("contact")
+    contact = record.contact if says else _NOTHING
     if contact.id:
         yield Violation("contact.id", "contact.id", "must be unset: contact_id says who is meant")
     key = record.WhichOneof("key")
@@ -75,19 +80,18 @@ def _rules(record: pb.BulkRecord) -> Iterator[Violation]:
     if operation == pb.BULK_OPERATION_DELETE:
         if contact != Contact(email=contact.email):
             yield Violation("contact", "contact.delete", "must hold an email alone for a DELETE")
-    elif not record.HasField("contact"):
+    elif not says:
         yield Violation("contact", "required", "must be set")
     yield from _of_options(record, key or "", contact)
 
 
 def _of_options(record: pb.BulkRecord, key: str, contact: Contact) -> Iterator[Violation]:
-    operation = record.operation
-    changes = operation in {pb.BULK_OPERATION_UPDATE, pb.BULK_OPERATION_UPSERT}
-    if record.update_mask.paths and not changes:
+    operation, paths = record.operation, _mask(record)
+    if paths and operation not in _CHANGES:
         yield Violation(
             "update_mask", "update_mask.change", "must be unset but for UPDATE and UPSERT"
         )
-    for place, path in enumerate(record.update_mask.paths):
+    for place, path in enumerate(paths):
         if path not in Content._fields and path.removeprefix(PROPERTY) in {"", path}:
             told = f"must be one of {', '.join(Content._fields)} and {PROPERTY}key"
             yield Violation(f"update_mask.paths[{place}]", "field_mask.writable", told)
@@ -109,8 +113,8 @@ def head(index: int, record: pb.BulkRecord) -> Head:
         found_by = new_key
     if operation is Operation.UPSERT:
         new_key = new_key or found_by
-    mask = record.update_mask.paths
-    says_email = not mask or "email" in mask or operation is Operation.CREATE
+    paths = _mask(record)
+    says_email = not paths or "email" in paths or operation is Operation.CREATE
     return Head(
         index,
         operation,
@@ -122,6 +126,11 @@ def head(index: int, record: pb.BulkRecord) -> Head:
     )
 
 
+def _mask(record: pb.BulkRecord) -> Sequence[str]:
+    # An unset message is made to be asked for its paths.
+    return record.update_mask.paths if record.HasField("update_mask") else ()
+
+
 @dataclass(slots=True)
 class Names:
     """Which contacts and emails the records so far have named, and where: nobody is named twice."""
@@ -130,16 +139,18 @@ class Names:
 
     def first(self, one: Head) -> int | None:
         """Return the place of an earlier record that names the same; note this one otherwise."""
-        named = {
+        told = (
             one.contact_id,
             one.email_key,
             one.new_key,
             one.crm_contact_id and (one.crm_contact_id,),
-        } - {None}
+        )
+        named = [name for name in told if name is not None]
         for name in named:
             if (place := self._places.get(name)) is not None:
                 return place
-        self._places.update(dict.fromkeys(named, one.place))
+        for name in named:
+            self._places[name] = one.place
         return None
 
 

@@ -1,6 +1,6 @@
 """Streams of records: each is looked at as it comes, all are taken when the stream has ended."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
@@ -48,8 +48,12 @@ class Stream:
         whole.update(options)
         return whole.digest()
 
-    def add(self, records: Iterable[pb.BulkRecord]) -> None:
-        """Look at the records of a message; raises TooManyItemsError."""
+    def add(self, records: Iterable[pb.BulkRecord]) -> Sequence[Head]:
+        """Look at the records of a message; return what the good ones name.
+
+        Raises TooManyItemsError.
+        """
+        good = len(self.heads)
         for record in records:
             index = self.received
             if index == _MOST:
@@ -57,14 +61,14 @@ class Stream:
             bulk_records.tidy(record)
             piece = record.SerializeToString(deterministic=True)
             # With its length: where a record ends is part of what it says.
-            self._hash.update(len(piece).to_bytes(_LENGTH_BYTES))
-            self._hash.update(piece)
+            self._hash.update(len(piece).to_bytes(_LENGTH_BYTES) + piece)
             self.spool.add(piece)
-            if finding := self._judged(index, record):
+            if finding := self._judged(index, record, piece):
                 self.findings[index] = finding
+        return self.heads[good:]
 
-    def _judged(self, index: int, record: pb.BulkRecord) -> Finding | None:
-        if broken := bulk_records.broken(record):
+    def _judged(self, index: int, record: pb.BulkRecord, piece: bytes) -> Finding | None:
+        if broken := bulk_records.broken(record, raw=piece):
             told = bulk_messages.summary(broken)
             return Finding(index, Code.INVALID, told, broken)
         head = bulk_records.head(index, record)

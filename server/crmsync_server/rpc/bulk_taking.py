@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import TypeVar
 from uuid import UUID
 
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crmsync_server.errors import ContactsBusyError
@@ -15,7 +14,7 @@ from crmsync_server.store import contact, queue
 from crmsync_server.store.bulk import Records, Terms
 from crmsync_server.store.bulk_taking import MovedError, Taking
 from crmsync_server.store.contact import is_clash, is_deadlock
-from crmsync_server.store.db import Database
+from crmsync_server.store.db import FAULTS, Database
 from crmsync_server.store.states import SessionKind
 
 Answer = TypeVar("Answer")
@@ -72,7 +71,7 @@ async def persistently(
                 return await work(connection)
         except MovedError as error:
             crossed = error
-        except DBAPIError as error:
+        except FAULTS as error:
             if not (is_deadlock(error) or is_clash(error)):
                 raise
             crossed = error

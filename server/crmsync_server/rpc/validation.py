@@ -25,12 +25,13 @@ _PLAINER = {
 }
 
 
-def violations(message: Message, prefix: str = "") -> list[Violation]:
+def violations(message: Message, prefix: str = "", raw: bytes | None = None) -> list[Violation]:
     """Return every declared rule that a message breaks; none when it is valid.
 
     Args:
         message: any message of the contract.
         prefix: the path of the message itself, such as `contacts[3]`.
+        raw: the message as bytes, where the caller has them.
     """
     found: list[Violation] = []
     if protovalidate.collect_violations(message, fail_fast=True):
@@ -38,7 +39,7 @@ def violations(message: Message, prefix: str = "") -> list[Violation]:
         broken = protovalidate.collect_violations(message, fail_fast=hopeless)
         found = [_told(one, message, prefix) for one in broken]
     # Few valid messages hold a zero byte, so few are searched for the texts that do.
-    if b"\0" in message.SerializeToString():
+    if b"\0" in (message.SerializeToString() if raw is None else raw):
         found += islice(_nul_violations(message, prefix), _MOST_ITEMS)
     return found
 

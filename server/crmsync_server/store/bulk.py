@@ -1,7 +1,7 @@
 """Bulk operations: what their records name, how they do, and the records that they may mean."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crmsync_server.errors import Violation
+from crmsync_server.store import contact
 from crmsync_server.store.content import Content
 from crmsync_server.store.ids import first_id
 from crmsync_server.store.statements import fetch, statement
@@ -81,6 +82,14 @@ class Given(Protocol):
         """Return what a contact is to say; raises InvalidRequestError where that breaks a rule."""
 
 
+class Before(NamedTuple):
+    """A contact as it is before its record is taken."""
+
+    contact_id: UUID
+    email_key: str | None
+    content: Content
+
+
 class Finding(NamedTuple):
     """Why a record is not taken.
 
@@ -117,10 +126,14 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """The records of one operation: their heads, and what reads the rest of one by its place."""
+    """The records of one operation: their heads, and what reads the rest of one by its place.
+
+    owners: who had their emails a while ago, as far as that was looked up.
+    """
 
     heads: Sequence[Head]
     load: Callable[[int], Given]
+    owners: Mapping[str, UUID] = field(default_factory=dict)
 
 
 async def owners(
@@ -152,10 +165,32 @@ async def links(
 
 async def read(
     connection: AsyncConnection, org_id: str, contact_ids: Sequence[UUID]
-) -> Sequence[sa.Row[Any]]:
+) -> Sequence[Before]:
     """Return contacts without locking them; deleted ones are left out."""
+    return await _befores(connection, "bulk/read", org_id, contact_ids)
+
+
+async def lock(
+    connection: AsyncConnection, org_id: str, contact_ids: Sequence[UUID]
+) -> Sequence[Before]:
+    """Return contacts, and lock them and their standings; deleted ones are left out.
+
+    Raises:
+        asyncpg.DeadlockDetectedError: Postgres chose this transaction to end a deadlock.
+    """
+    befores = await _befores(connection, "contact/lock", org_id, contact_ids)
+    await contact.lock_syncs(connection, org_id, contact_ids)
+    return befores
+
+
+async def _befores(
+    connection: AsyncConnection, name: str, org_id: str, contact_ids: Sequence[UUID]
+) -> Sequence[Before]:
     parameters = {"org_id": org_id, "contact_ids": list(contact_ids)}
-    return (await connection.execute(statement("bulk/read"), parameters)).all()
+    return [
+        Before(row[0], row[1], Content._make((*row[3:9], tuple(row[9]), *row[10:])))
+        for row in await fetch(connection, name, parameters)
+    ]
 
 
 async def health(

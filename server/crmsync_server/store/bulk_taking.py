@@ -11,13 +11,22 @@ from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
-import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crmsync_server.errors import InvalidRequestError
 from crmsync_server.store import bulk, contact
-from crmsync_server.store.bulk import Became, Code, Finding, Head, Operation, Records, Taken, Terms
-from crmsync_server.store.contact import Draft
+from crmsync_server.store.bulk import (
+    Became,
+    Before,
+    Code,
+    Finding,
+    Head,
+    Operation,
+    Records,
+    Taken,
+    Terms,
+)
+from crmsync_server.store.contact_columns import Draft, Rewriting
 from crmsync_server.store.content import Content, email_key, named
 from crmsync_server.store.ids import new_ids
 
@@ -56,14 +65,17 @@ class Taking:
         """Judge all records, and write what the terms allow.
 
         Raises:
-            sqlalchemy.exc.DBAPIError: a deadlock, or an email that was taken a moment ago: doing
-                it again in another transaction will do.
+            sqlalchemy.exc.DBAPIError, asyncpg.PostgresError: a deadlock, or an email that was taken
+                a moment ago: doing it again in another transaction will do.
             MovedError: as will it here. To locate only those records again would lock contacts
                 out of their order.
         """
-        heads = self._records.heads
-        known = await self._create([one for one in heads if one.may_create])
-        located = await self._located([one for one in heads if not one.may_create] + known)
+        new: list[Head] = []
+        known: list[Head] = []
+        for one in self._records.heads:
+            (new if one.may_create and not self._was_known(one) else known).append(one)
+        known += await self._create(new)
+        located = await self._located(known)
         await self._change(located, await self._owners(located.values()))
 
     def contact_ids(self, *, removed: bool) -> list[UUID]:
@@ -74,6 +86,10 @@ class Taking:
     def deleted_ids(self) -> list[UUID]:
         """Return the contacts that are to be deleted here."""
         return sorted(one.contact_id for one in self.taken.values() if one.became is Became.DELETED)
+
+    def _was_known(self, head: Head) -> bool:
+        """Tell whether an upsert's email had an owner a while ago."""
+        return head.operation is Operation.UPSERT and head.email_key in self._records.owners
 
     async def _create(self, heads: Sequence[Head]) -> list[Head]:
         """Make new contacts; return those of the upserts whose email is known already."""
@@ -143,8 +159,8 @@ class Taking:
 
     async def _located(self, heads: Sequence[Head]) -> dict[UUID, Head]:
         """Return the records by the contacts that they mean; of two that mean one, the first."""
-        by_email = [one.email_key for one in heads if one.email_key]
-        owners: dict[str, UUID] = {}
+        owners = dict(self._records.owners)
+        by_email = [one.email_key for one in heads if one.email_key and one.email_key not in owners]
         for keys in _portions(by_email):
             owners |= await self._having(keys)
         by_record = [one.crm_contact_id for one in heads if one.crm_contact_id]
@@ -176,74 +192,75 @@ class Taking:
         return owners
 
     async def _change(self, located: Mapping[UUID, Head], owners: Mapping[str, UUID]) -> None:
-        drafts: Sequence[Draft] = ()
+        drawn: Rewriting | None = None
         for ids in _portions(sorted(located)):
-            rows = await self._rows(ids)
-            judging = self._judged(ids, rows, located, owners)
-            drafts = await _meanwhile(self._write(drafts), judging)
-        await self._write(drafts)
+            befores = await self._befores(ids)
+            judging = self._judged(ids, befores, located, owners)
+            drawn = await _meanwhile(self._write(drawn), judging)
+        await self._write(drawn)
 
     async def _judged(
         self,
         ids: Sequence[UUID],
-        rows: Sequence[sa.Row[Any]],
+        befores: Sequence[Before],
         located: Mapping[UUID, Head],
         owners: Mapping[str, UUID],
-    ) -> Sequence[Draft]:
-        """Judge the records of contacts, of which these exist; return what is to be written."""
+    ) -> Rewriting | None:
+        """Judge the records of contacts, of which these exist; draw up what is to be written."""
         drafts: list[Draft] = []
+        changed: list[Content] = []
         missing = set(ids)
-        for some in _portions(rows, _IN_ONE_GO):
+        for some in _portions(befores, _IN_ONE_GO):
             await asyncio.sleep(0)
-            for row in some:
-                missing.discard(row.id)
-                if draft := self._draft(located[row.id], row, owners):
+            for before in some:
+                missing.discard(before.contact_id)
+                if draft := self._draft(located[before.contact_id], before, owners):
                     drafts.append(draft)
+                    changed.append(before.content)
         for contact_id in missing:
             self._check(located[contact_id], None)
             self._find(located[contact_id], Code.CONTACT_NOT_FOUND, _UNKNOWN)
-        return drafts
+        return Rewriting.of(drafts, changed) if drafts else None
 
-    async def _write(self, drafts: Sequence[Draft]) -> None:
-        if drafts and self._terms.writes:
-            await contact.write(self._connection, self._org_id, drafts, but_for=self._terms.crm)
+    async def _write(self, drawn: Rewriting | None) -> None:
+        if drawn and self._terms.writes:
+            await contact.rewrite(self._connection, self._org_id, drawn, but_for=self._terms.crm)
 
-    def _draft(self, head: Head, row: sa.Row[Any], owners: Mapping[str, UUID]) -> Draft | None:
-        self._check(head, row.email_key)
+    def _draft(self, head: Head, before: Before, owners: Mapping[str, UUID]) -> Draft | None:
+        self._check(head, before.email_key)
         if head.operation is Operation.DELETE:
             became = Became.DELETED if head.deletes else Became.REMOVED
-            self.taken[head.place] = Taken(row.id, became)
+            self.taken[head.place] = Taken(before.contact_id, became)
             return None
-        return self._changed(head, row, owners)
+        return self._changed(head, before, owners)
 
     def _check(self, head: Head, email_key: str | None) -> None:
         """Refuse a contact that no longer has the email by which it was located."""
         if self._terms.writes and head.email_key not in {None, email_key}:
             raise MovedError
 
-    async def _rows(self, ids: Sequence[UUID]) -> Sequence[sa.Row[Any]]:
-        if self._terms.writes:
-            return await contact.lock(self._connection, self._org_id, ids)
-        return await bulk.read(self._connection, self._org_id, ids)
+    async def _befores(self, ids: Sequence[UUID]) -> Sequence[Before]:
+        look = bulk.lock if self._terms.writes else bulk.read
+        return await look(self._connection, self._org_id, ids)
 
-    def _changed(self, head: Head, row: sa.Row[Any], owners: Mapping[str, UUID]) -> Draft | None:
+    def _changed(self, head: Head, before: Before, owners: Mapping[str, UUID]) -> Draft | None:
         """Return what is to be written of a contact, None where nothing is."""
-        before = Content.of(row)
+        contact_id, _, content = before
         try:
-            after = named(self._records.load(head.place).change(before), before)
+            after = named(self._records.load(head.place).change(content), content)
         except InvalidRequestError as error:
-            self._find(head, Code.INVALID, error.message, error.violations, contact_id=row.id)
+            self._find(head, Code.INVALID, error.message, error.violations, contact_id=contact_id)
             return None
         if self._terms.requires_email and after.email is None:
-            self._find(head, Code.EMAIL_REQUIRED, _NO_EMAIL, contact_id=row.id)
+            self._find(head, Code.EMAIL_REQUIRED, _NO_EMAIL, contact_id=contact_id)
             return None
         owner = owners.get(email_key(after.email) or "")
-        if owner not in {None, row.id}:
+        if owner not in {None, contact_id}:
             self._email_taken(head, owner)
             return None
-        changes = after != before
-        self.taken[head.place] = Taken(row.id, Became.UPDATED if changes else Became.UNCHANGED)
-        return (row.id, after) if changes else None
+        changes = after != content
+        self.taken[head.place] = Taken(contact_id, Became.UPDATED if changes else Became.UNCHANGED)
+        return (contact_id, after) if changes else None
 
     def _email_taken(self, head: Head, owner: UUID | None) -> None:
         told = f"another contact has this email: {owner}"

@@ -8,30 +8,14 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crmsync_server.errors import ContactNotFoundError, EmailTakenError, VersionMismatchError
-from crmsync_server.store.content import Content, content_hash, email_key, named
+from crmsync_server.store.contact_columns import Draft, Rewriting, columns
+from crmsync_server.store.content import Content, email_key, named
 from crmsync_server.store.ids import new_id
-from crmsync_server.store.statements import column, document, statement
+from crmsync_server.store.statements import statement
 
 _EMAIL_KEY = "contacts_email_key"
 _DEADLOCK = "40P01"
 _CLASH = "23505"  # unique_violation
-_COLUMNS = (
-    "emails",
-    "names",
-    "first_names",
-    "last_names",
-    "phones",
-    "companies",
-    "tags",
-    "notes",
-    "avatars",
-    "domain_ids",
-    "properties",
-)
-# What stands for nothing in a column, where that is not an empty text.
-_NOTHING = {"emails": None, "tags": "{}", "domain_ids": None, "properties": "{}"}
-
-Draft = tuple[UUID, Content]
 
 
 async def create(connection: AsyncConnection, org_id: str, content: Content) -> sa.Row[Any]:
@@ -114,7 +98,7 @@ async def insert(connection: AsyncConnection, org_id: str, drafts: Sequence[Draf
     Drafts with emails come sorted by their email_key, so that two transactions cannot wait for
     each other.
     """
-    parameters = {"org_id": org_id, **_columns(drafts)}
+    parameters = {"org_id": org_id, **columns(drafts)}
     added = await connection.scalars(statement("contact/insert"), parameters)
     return set(added)
 
@@ -152,23 +136,25 @@ async def lock_syncs(connection: AsyncConnection, org_id: str, contact_ids: Sequ
     await connection.execute(statement("contact/lock_syncs"), parameters)
 
 
-async def write(
-    connection: AsyncConnection, org_id: str, drafts: Sequence[Draft], *, but_for: str = ""
-) -> None:
+async def write(connection: AsyncConnection, org_id: str, drafts: Sequence[Draft]) -> None:
     """Give locked contacts their new content and version, and let deliveries want it.
-
-    Args:
-        connection: a transaction.
-        org_id: the organization.
-        drafts: the contacts, each with its content.
-        but_for: a CRM for which the caller queues them all in the same transaction.
 
     Raises:
         sqlalchemy.exc.IntegrityError: an email is taken.
     """
-    parameters = {"org_id": org_id, **_columns(drafts)}
+    await rewrite(connection, org_id, Rewriting.of(drafts))
+
+
+async def rewrite(
+    connection: AsyncConnection, org_id: str, what: Rewriting, *, but_for: str = ""
+) -> None:
+    """Write what was drawn up; see `write`.
+
+    but_for: a CRM for which the caller queues all of them in the same transaction.
+    """
+    parameters = {"org_id": org_id, "ids": what.contact_ids, **what.columns}
     await connection.execute(statement("contact/write"), parameters)
-    await want(connection, org_id, [contact_id for contact_id, _ in drafts], but_for)
+    await want(connection, org_id, what.contact_ids, but_for)
 
 
 async def want(
@@ -182,12 +168,12 @@ async def want(
     await connection.execute(statement("contact/want"), parameters)
 
 
-def is_deadlock(error: sa.exc.DBAPIError) -> bool:
+def is_deadlock(error: Exception) -> bool:
     """Tell whether Postgres chose this transaction to end a deadlock; it may be tried again."""
     return _sqlstate(error) == _DEADLOCK
 
 
-def is_clash(error: sa.exc.DBAPIError) -> bool:
+def is_clash(error: Exception) -> bool:
     """Tell whether another transaction took a key, such as an email, a moment before."""
     return _sqlstate(error) == _CLASH
 
@@ -219,36 +205,13 @@ async def _refuse_taken(connection: AsyncConnection, org_id: str, content: Conte
         raise EmailTakenError(str(other.id))
 
 
-def _sqlstate(error: sa.exc.DBAPIError) -> str | None:
-    driver_error = error.orig.__cause__ if error.orig else None
-    return getattr(driver_error, "sqlstate", None)
+def _sqlstate(error: Exception) -> str | None:
+    """Return the code of an error: of SQLAlchemy's, or the driver's own."""
+    wraps = isinstance(error, sa.exc.DBAPIError) and error.orig
+    return getattr(wraps.__cause__ if wraps else error, "sqlstate", None)
 
 
 def _constraint(error: sa.exc.IntegrityError) -> str | None:
     """Return the name of the constraint that a statement broke."""
     driver_error = error.orig.__cause__ if error.orig else None
     return getattr(driver_error, "constraint_name", None)
-
-
-def _columns(drafts: Sequence[Draft]) -> dict[str, list[Any] | None]:
-    """Return the parameters of insert.sql and write.sql: a list for each column that says any."""
-    contents = [content for _, content in drafts]
-    columns = dict(zip(_COLUMNS, map(list, zip(*contents, strict=True)), strict=True))
-    columns["tags"] = [_array(tags) for tags in columns["tags"]]
-    columns["properties"] = [_object(properties) for properties in columns["properties"]]
-    told = {name: column(values, _NOTHING.get(name, "")) for name, values in columns.items()}
-    told["ids"] = [contact_id for contact_id, _ in drafts]
-    told["content_hashes"] = [content_hash(content) for content in contents]
-    return told
-
-
-def _array(texts: Sequence[str]) -> str:
-    """Return texts as Postgres writes an array: rows of unequal length do not fit in another."""
-    if not texts:
-        return "{}"
-    quoted = (text.replace("\\", "\\\\").replace('"', '\\"') for text in texts)
-    return '{"' + '","'.join(quoted) + '"}'
-
-
-def _object(properties: dict[str, str]) -> str:
-    return document(properties) if properties else "{}"
