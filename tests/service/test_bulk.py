@@ -341,6 +341,37 @@ _CROSSED = (
 )
 
 
+async def test_a_batch_that_a_deadlock_has_ended_is_applied_again(
+    client: CrmsyncClient, database: Database
+) -> None:
+    """The other one in it gets what it waited for only when Postgres has ended the batch."""
+    ids = sorted([await create(client, "a@example.com"), await create(client, "b@example.com")])
+    for company in ("One", "Two", "Three", "Four", "Five"):
+        records = [
+            BulkRecord(operation=UPDATE, contact_id=one, contact=Contact(company=company))
+            for one in ids
+        ]
+        applying: asyncio.Task[pb.ApplyBatchResponse] | None = None
+        try:
+            async with database.everyone() as other:
+                await other.execute(_HOLD, {"id": ids[1]})
+                applying = asyncio.create_task(apply(client, *records))
+                await eventually(lambda: _somebody_waits(database))
+                await other.execute(_HOLD, {"id": ids[0]})
+        except sa.exc.DBAPIError:
+            # Postgres has ended this side of it instead, which was late.
+            assert applying
+            await applying
+            continue
+        assert (await applying).synced == len(ids)
+        assert (await read(client, ids[0])).company == company
+        return
+    pytest.fail("Postgres never chose the batch")
+
+
+_HOLD = sa.text("SELECT 1 FROM contacts WHERE id = CAST(:id AS uuid) FOR UPDATE")
+
+
 async def test_a_crm_that_removes_nothing_says_so(client: CrmsyncClient, sandbox: Sandbox) -> None:
     """FAILED_PRECONDITION before anything is changed."""
     await good(sandbox, "n8n").connect(client)

@@ -56,7 +56,9 @@ class Visitor:
         )
         for _ in range(_TURNS):
             way = self._random.choice(ways)
-            async with self._database.org(ORG, by_index=way == self._finish) as connection:
+            # As servers do, always: a connection uses the plan that it has kept in either kind.
+            finishes = way in {self._finish, self._rescue}
+            async with self._database.org(ORG, by_index=finishes) as connection:
                 await way(connection)
 
     def _some(self) -> list[UUID]:

@@ -12,6 +12,7 @@ from crmsync_server.store.db import FAULTS, Database
 
 _AT_ONCE = 1_000
 _WORTH_IT = 0.5  # of the emails: for new contacts it is no use
+_PATIENCE = 1.0  # seconds after the end of the stream; the longest lookups took milliseconds
 
 
 class Lookup:
@@ -56,15 +57,21 @@ class Lookup:
             self._begin()
 
     async def owners(self) -> Mapping[str, UUID]:
-        """Return who was found."""
+        """Return who was found, without waiting long for what is under way."""
         if self._task:
-            await self._task
+            done, _ = await asyncio.wait([self._task], timeout=_PATIENCE)
+            for one in done:
+                one.result()
         return self._owners
 
     def _begin(self) -> None:
         if len(self._waiting) >= _AT_ONCE and (self._task is None or self._task.done()):
-            keys, self._waiting = self._waiting, []
-            self._task = asyncio.create_task(self._look(keys))
+            self._task = asyncio.create_task(self._look_all())
+
+    async def _look_all(self) -> None:
+        while self._worth_it and len(self._waiting) >= _AT_ONCE:
+            keys, self._waiting = self._waiting[:_AT_ONCE], self._waiting[_AT_ONCE:]
+            await self._look(keys)
 
     async def _look(self, keys: list[str]) -> None:
         try:

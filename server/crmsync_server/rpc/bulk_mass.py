@@ -16,7 +16,7 @@ from crmsync_server.rpc import sync_messages as messages
 from crmsync_server.rpc.auth import current_caller
 from crmsync_server.rpc.bulk_lookup import Lookup
 from crmsync_server.rpc.bulk_stream import Stream, refuse_excess, refuse_nothing
-from crmsync_server.rpc.bulk_taking import Wish, judge, persistently, take
+from crmsync_server.rpc.bulk_taking import TRIES, Wish, judge, persistently, take
 from crmsync_server.rpc.convert import timestamp
 from crmsync_server.rpc.crms import Crms, CrmTraits
 from crmsync_server.rpc.estimate import Estimate
@@ -53,13 +53,14 @@ class MassUpdates:
         with Spool() as spool:
             async with lookup:
                 whole = await self._read(requests, spool, lookup.want)
-                owners = [await lookup.owners()]
-            if _is_atomic(whole) and whole.stream.findings:
-                raise _rejected(whole.stream.received, whole.stream.findings)
+                if _is_atomic(whole) and whole.stream.findings:
+                    raise _rejected(whole.stream.received, whole.stream.findings)
+                owners = [found] if (found := await lookup.owners()) else []
+            tries = TRIES + len(owners)
             named = _Named(whole.options.request_id, _fingerprint(whole))
 
             async def work(connection: AsyncConnection) -> pb.StartMassUpdateResponse:
-                # Only the first time: when it is done again, they may be the reason.
+                # Once, for nothing: when it is done again, they may be the reason.
                 records = replace(whole.stream.records, owners=owners.pop() if owners else {})
                 return await once(
                     connection,
@@ -68,7 +69,7 @@ class MassUpdates:
                     lambda inner: self._taken(inner, whole, records),
                 )
 
-            response = await persistently(self.database, work)
+            response = await persistently(self.database, work, tries)
         self.on_queued(current_caller().org_id, whole.options.crm)
         return response
 

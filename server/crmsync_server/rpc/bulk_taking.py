@@ -19,8 +19,9 @@ from crmsync_server.store.states import SessionKind
 
 Answer = TypeVar("Answer")
 
-# Somebody else changed the same contacts meanwhile; everything was rolled back.
-_TRIES = 3
+TRIES = 3
+"""How often a transaction is begun when others change the same contacts meanwhile."""
+
 _WAIT = timedelta(seconds=1)
 
 
@@ -57,7 +58,7 @@ async def judge(connection: AsyncConnection, terms: Terms, records: Records) -> 
 
 
 async def persistently(
-    database: Database, work: Callable[[AsyncConnection], Awaitable[Answer]]
+    database: Database, work: Callable[[AsyncConnection], Awaitable[Answer]], tries: int = TRIES
 ) -> Answer:
     """Do work in a transaction, again where others were at the same contacts.
 
@@ -65,7 +66,7 @@ async def persistently(
         ContactsBusyError: others were each time.
     """
     crossed: Exception | None = None
-    for _ in range(_TRIES):
+    for _ in range(tries):
         try:
             async with database.org(current_caller().org_id) as connection:
                 return await work(connection)
@@ -75,7 +76,7 @@ async def persistently(
             if not (is_deadlock(error) or is_clash(error)):
                 raise
             crossed = error
-    raise ContactsBusyError(_TRIES, _WAIT) from crossed
+    raise ContactsBusyError(tries, _WAIT) from crossed
 
 
 async def _enqueue(

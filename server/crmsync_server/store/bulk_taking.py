@@ -60,6 +60,7 @@ class Taking:
         self._org_id = org_id
         self._terms = terms
         self._records = records
+        self._duplicates: dict[UUID, list[Head]] = {}
 
     async def run(self) -> None:
         """Judge all records, and write what the terms allow.
@@ -179,6 +180,7 @@ class Taking:
             elif first := located.get(found):
                 told = f"names the same contact as records[{first.place}]"
                 self._find(head, Code.DUPLICATE, told, other=first.place, contact_id=found)
+                self._duplicates.setdefault(found, []).append(head)
             else:
                 located[found] = head
         return located
@@ -218,7 +220,7 @@ class Taking:
                     drafts.append(draft)
                     changed.append(before.content)
         for contact_id in missing:
-            self._check(located[contact_id], None)
+            self._check(located[contact_id], contact_id, None)
             self._find(located[contact_id], Code.CONTACT_NOT_FOUND, _UNKNOWN)
         return Rewriting.of(drafts, changed) if drafts else None
 
@@ -227,16 +229,17 @@ class Taking:
             await contact.rewrite(self._connection, self._org_id, drawn, but_for=self._terms.crm)
 
     def _draft(self, head: Head, before: Before, owners: Mapping[str, UUID]) -> Draft | None:
-        self._check(head, before.email_key)
+        self._check(head, before.contact_id, before.email_key)
         if head.operation is Operation.DELETE:
             became = Became.DELETED if head.deletes else Became.REMOVED
             self.taken[head.place] = Taken(before.contact_id, became)
             return None
         return self._changed(head, before, owners)
 
-    def _check(self, head: Head, email_key: str | None) -> None:
-        """Refuse a contact that no longer has the email by which it was located."""
-        if self._terms.writes and head.email_key not in {None, email_key}:
+    def _check(self, head: Head, contact_id: UUID, email_key: str | None) -> None:
+        """Refuse a contact that no longer has the emails by which records have located it."""
+        named = {one.email_key for one in (head, *self._duplicates.get(contact_id, ()))}
+        if self._terms.writes and not named <= {None, email_key}:
             raise MovedError
 
     async def _befores(self, ids: Sequence[UUID]) -> Sequence[Before]:

@@ -187,7 +187,8 @@ async def finish(
     calls: those to the CRM that the attempts ended with.
 
     In a transaction that goes by_index: whoever queues or cancels the same contacts meanwhile would
-    else wait for this one while it waits for them.
+    else wait for this one while it waits for them. Always: a plan that was made in another kind of
+    transaction is kept by the connection, and used in this kind as well.
     """
     batch = sorted(batch, key=_place)
     if any(one.status == SyncStatus.QUEUED for one in batch):
