@@ -60,7 +60,7 @@ class MassUpdates:
             named = _Named(whole.options.request_id, _fingerprint(whole))
 
             async def work(connection: AsyncConnection) -> pb.StartMassUpdateResponse:
-                # Once, for nothing: when it is done again, they may be the reason.
+                # The first time alone, one more than usual: they may be why it is done again.
                 records = replace(whole.stream.records, owners=owners.pop() if owners else {})
                 return await once(
                     connection,
