@@ -156,6 +156,39 @@ async def test_an_email_that_moves_away_from_a_contact_named_by_id_is_no_duplica
     )
 
 
+async def test_a_try_that_a_lookup_has_spoilt_is_not_counted(
+    client: CrmsyncClient, database: Database, asked: Asked
+) -> None:
+    """It leaves as many for others who are at the same contacts."""
+    first = await create(client, "person0@example.com")
+    await mass(client, upserts(MANY - 1, 1))
+
+    async def action() -> None:
+        await move(client, first, "moved@example.com")
+        async with database.everyone() as connection:
+            for statement in _CROSSED_TWICE:
+                await connection.execute(sa.text(statement))
+
+    answer = await interrupted(client, asked, changes(UPSERT), action)
+    assert answer.changes == BulkChanges(created=1, updated=MANY - 1)
+
+
+_CROSSED_TWICE = (
+    "CREATE SEQUENCE crossings",
+    """
+    CREATE FUNCTION crossed() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+      IF nextval('crossings') <= 2 THEN
+        RAISE EXCEPTION 'others are at the same contacts' USING ERRCODE = '40P01';
+      END IF;
+      RETURN NULL;
+    END
+    $$
+    """,
+    "CREATE TRIGGER crossed BEFORE UPDATE ON contacts EXECUTE FUNCTION crossed()",
+)
+
+
 async def test_an_email_that_nobody_had_is_looked_for_once_more(
     client: CrmsyncClient, asked: Asked
 ) -> None:
