@@ -1,5 +1,7 @@
 """The indexer: it follows what is written, and makes way for it."""
 
+from datetime import timedelta
+
 import sqlalchemy as sa
 
 from crmsync_server.store.db import Database
@@ -14,11 +16,9 @@ async def test_an_indexer_makes_way_for_those_who_write(database: Database) -> N
     """It rests after a turn while contacts are written, and not when that was before."""
     await _write(database)
     indexer = Indexer(database)
+    await _say(database, timedelta(minutes=1))
     assert await indexer.turn() > 0.0
-    async with database.org(ORG) as connection:
-        await connection.execute(
-            sa.text("UPDATE unindexed_contacts SET create_time = create_time - INTERVAL '1 minute'")
-        )
+    await _say(database, timedelta(minutes=-1))
     assert await indexer.turn() == 0.0
 
 
@@ -30,6 +30,14 @@ async def test_an_indexer_leaves_nothing_unindexed(database: Database) -> None:
     assert turns[-1] == 1.0
     async with database.org(ORG) as connection:
         assert await tail(connection, ORG) == ((), 0)
+
+
+async def _say(database: Database, later: timedelta) -> None:
+    """Say that all that is left was written so much later than now."""
+    async with database.org(ORG) as connection:
+        await connection.execute(
+            sa.text("UPDATE unindexed_contacts SET create_time = now() + :later"), {"later": later}
+        )
 
 
 async def _write(database: Database) -> None:
