@@ -238,9 +238,9 @@ class Taking:
 
     def _check(self, head: Head, contact_id: UUID, email_key: str | None) -> None:
         """Refuse a contact that no longer has the emails by which records have located it."""
-        named = {one.email_key for one in (head, *self._duplicates.get(contact_id, ()))}
-        if self._terms.writes and not named <= {None, email_key}:
-            raise MovedError
+        for one in (head, *self._duplicates.get(contact_id, ())):
+            if self._terms.writes and one.email_key not in {None, email_key}:
+                raise MovedError
 
     async def _befores(self, ids: Sequence[UUID]) -> Sequence[Before]:
         look = bulk.lock if self._terms.writes else bulk.read
