@@ -60,6 +60,7 @@ class Taking:
         self._org_id = org_id
         self._terms = terms
         self._records = records
+        self._emails = dict(records.owners)  # whose they were when last looked up
         self._duplicates: dict[UUID, list[Head]] = {}
 
     async def run(self) -> None:
@@ -90,7 +91,7 @@ class Taking:
 
     def _was_known(self, head: Head) -> bool:
         """Tell whether an upsert's email had an owner a while ago."""
-        return head.operation is Operation.UPSERT and head.email_key in self._records.owners
+        return head.operation is Operation.UPSERT and head.email_key in self._emails
 
     async def _create(self, heads: Sequence[Head]) -> list[Head]:
         """Make new contacts; return those of the upserts whose email is known already."""
@@ -123,6 +124,7 @@ class Taking:
             if owner is None:
                 again.append((head, draft))
             elif head.operation is Operation.UPSERT:
+                self._emails[head.new_key or ""] = owner
                 known.append(head)
             else:
                 self._email_taken(head, owner)
@@ -160,10 +162,9 @@ class Taking:
 
     async def _located(self, heads: Sequence[Head]) -> dict[UUID, Head]:
         """Return the records by the contacts that they mean; of two that mean one, the first."""
-        owners = dict(self._records.owners)
-        by_email = [one.email_key for one in heads if one.email_key and one.email_key not in owners]
-        for keys in _portions(by_email):
-            owners |= await self._having(keys)
+        emails = {one.email_key for one in heads if one.email_key} - self._emails.keys()
+        for keys in _portions(sorted(emails)):
+            self._emails |= await self._having(keys)
         by_record = [one.crm_contact_id for one in heads if one.crm_contact_id]
         linked: Mapping[str, UUID] = {}
         if by_record:
@@ -172,7 +173,7 @@ class Taking:
         for head in sorted(heads, key=lambda one: one.place):
             found = (
                 head.contact_id
-                or owners.get(head.email_key or "")
+                or self._emails.get(head.email_key or "")
                 or linked.get(head.crm_contact_id or "")
             )
             if found is None:
