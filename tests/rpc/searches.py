@@ -25,6 +25,9 @@ from tests.rpc.contacts import OrganizationIsToken
 from tests.store.indexing import index_all
 
 ORG = "acme"
+
+# A channel that measures how fast it is takes in megabytes that nobody has read.
+_SMALL_BUFFERS = (("grpc.http2.bdp_probe", 0),)
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 CRMS = ("brevo", "hubspot", "zoho")
 
@@ -82,7 +85,7 @@ async def searching(database: Database, **traits: CrmTraits) -> AsyncGenerator[S
     add_SearchServiceServicer_to_server(SearchService(database, crms, syncs, exports), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", _SMALL_BUFFERS) as channel:
         yield Searching(database, SearchServiceStub(channel), exports, queued)
     await server.stop(None)
 
